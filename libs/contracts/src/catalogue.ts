@@ -1,0 +1,28 @@
+// Every operation, event, report and host command in one place, for the doors, the CLI, the documents and the tests.
+import * as session from './auth/session.ts';
+import * as user from './auth/user.ts';
+import * as inventory from './compute/inventory.ts';
+import * as vm from './compute/vm.ts';
+import * as storage from './storage/storage.ts';
+import * as network from './network/network.ts';
+import * as templates from './templates/templates.ts';
+import * as placement from './scheduler/placement.ts';
+import * as liveness from './ha/liveness.ts';
+import * as monitoring from './monitoring/monitoring.ts';
+import { computeTask, eventsRead, networkTask, storageTask, taskChanged, taskServices, templatesTask } from './task.ts';
+import { services, type EventDef, type Operation } from './define.ts';
+
+const modules = [session, user, inventory, vm, storage, network, templates, placement, liveness, monitoring];
+const isOperation = (value: unknown): value is Operation => typeof value === 'object' && value !== null && 'subject' in value && 'kind' in value && 'input' in value;
+const isEvent = (value: unknown): value is EventDef => typeof value === 'object' && value !== null && 'data' in value && 'noun' in value && !('subject' in value);
+const members: unknown[] = modules.flatMap((module) => Object.values(module) as unknown[]);
+
+export const allOperations: readonly Operation[] = [
+  ...members.filter(isOperation),
+  ...[computeTask, storageTask, networkTask, templatesTask].flatMap((set) => Object.values(set) as unknown as Operation[]),
+  ...services.map((service) => eventsRead(service) as unknown as Operation),
+].sort((a, b) => (a.name < b.name ? -1 : 1));
+
+export const allEvents: readonly EventDef[] = [...members.filter(isEvent), ...taskServices.map((service) => taskChanged(service) as unknown as EventDef)].sort((a, b) => (a.name < b.name ? -1 : 1));
+
+export const operationByName: ReadonlyMap<string, Operation> = new Map(allOperations.map((operation) => [operation.name, operation]));

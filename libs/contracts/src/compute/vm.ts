@@ -1,0 +1,77 @@
+// VMs: what was asked (spec), what is observed (status), and the operations of their life.
+import { z } from 'zod';
+import { defineCommand, defineEvent, defineQuery } from '../define.ts';
+import { AddressTaken, Busy, DatastoreFull, HostUnreachable, InUse, NameTaken, NoCapacity, NoFreeAddress, NotFound, VersionConflict, VmBusy, WrongState } from '../errors.ts';
+import { ClusterId, DatastoreId, DiskId, FolderId, HostId, NicId, PortGroupId, PortId, TaskId, TemplateId, VmId, VolumeId } from '../ids.ts';
+import { At, Description, Ipv4, Labels, Mac, MemoryBytes, Name, ownedFields, pageInput, pageOf, TaskRef, VolumeBytes } from '../values.ts';
+import { BootDevice, CpuTopology, DiskBus, Firmware, ResourceService } from '../host/shapes.ts';
+
+export const VmState = z.enum(['creating', 'stopped', 'starting', 'running', 'pausing', 'paused', 'stopping', 'hibernating', 'hibernated', 'migrating', 'deleting', 'failed', 'unknown']);
+export type VmState = z.infer<typeof VmState>;
+
+/** What HA does for the VM: whether, in which order, and what on a host's and on a guest's fault. */
+export const HaPolicy = z.strictObject({
+  enabled: z.boolean().default(true), priority: z.enum(['low', 'medium', 'high']).default('medium'),
+  onHostFault: z.enum(['restart', 'leave']).default('restart'), onGuestFault: z.enum(['restart', 'leave']).default('restart'),
+});
+
+export const VmDisk = z.strictObject({ diskId: DiskId, slot: z.int(), volumeId: VolumeId, datastoreId: DatastoreId, sizeBytes: VolumeBytes, bus: DiskBus, readOnly: z.boolean() });
+export const VmNic = z.strictObject({ nicId: NicId, slot: z.int(), portId: PortId, portGroupId: PortGroupId, mac: Mac, ip: Ipv4.nullable() });
+export const VmSpec = z.strictObject({
+  cpu: CpuTopology, cpuService: ResourceService, memoryBytes: MemoryBytes, memoryService: ResourceService,
+  firmware: Firmware, bootOrder: z.array(BootDevice), disks: z.array(VmDisk), nics: z.array(VmNic), ha: HaPolicy,
+});
+/** Apart from the task that works on the VM. `hostId` is where it runs, or ran last. */
+export const VmStatus = z.strictObject({ state: VmState, observedAt: At.nullable(), epoch: z.int(), seq: z.int(), hostId: HostId.nullable(), pid: z.int().nullable(), startedAt: At.nullable(), reason: z.string().nullable(), guestAgent: z.boolean(), addresses: z.array(z.string()) });
+export const Vm = z.strictObject({
+  id: VmId, name: Name, description: Description, labels: Labels, clusterId: ClusterId, templateId: TemplateId.nullable(), uid: z.int(),
+  spec: VmSpec, status: VmStatus, taskId: TaskId.nullable().describe('the task that works on it now'), ...ownedFields,
+}).meta({ id: 'Vm' });
+export type Vm = z.infer<typeof Vm>;
+export type VmSpec = z.infer<typeof VmSpec>;
+export type VmStatus = z.infer<typeof VmStatus>;
+
+const NewDisk = z.strictObject({ sizeBytes: VolumeBytes, datastoreId: DatastoreId.optional(), bus: DiskBus.default('virtio') });
+const NewNic = z.strictObject({ portGroupId: PortGroupId, ip: Ipv4.optional().describe('a free address of the subnet; chosen if absent'), mac: Mac.optional() });
+export const CreateVm = z.strictObject({
+  name: Name, description: Description.default(''), labels: Labels.default({}), folderId: FolderId.nullable().default(null),
+  templateId: TemplateId.optional().describe('deploy from this template; without it the disks are blank'),
+  deploy: z.enum(['full', 'linked']).default('full').describe('copy the template’s volume, or a linked clone over it'),
+  clusterId: ClusterId.optional().describe('the only cluster if absent'), hostId: HostId.optional().describe('this host and no other'),
+  datastoreId: DatastoreId.optional().describe('for disks that name none; chosen if absent'),
+  cpu: CpuTopology.optional(), cpuService: ResourceService.prefault({}), memoryBytes: MemoryBytes.optional(), memoryService: ResourceService.prefault({}),
+  firmware: Firmware.optional(), bootOrder: z.array(BootDevice).min(1).max(3).optional(),
+  diskBytes: VolumeBytes.optional().describe('size of the first disk when deployed from a template; not below the template’s'),
+  disks: z.array(NewDisk).max(16).default([]).describe('further blank disks'), nics: z.array(NewNic).max(8).default([]),
+  ha: HaPolicy.prefault({}), start: z.boolean().default(true).describe('start it when it is made'),
+});
+
+const change = [NotFound, VmBusy, Busy, WrongState, HostUnreachable];
+export const createVm = defineCommand('compute.vm.create', {
+  summary: 'Create a VM by specification, or deploy it from a template, placed automatically', http: 'POST /v1/vms', permission: 'vm.create',
+  input: CreateVm, reply: TaskRef, errors: [NotFound, NameTaken, NoCapacity, NoFreeAddress, AddressTaken, DatastoreFull],
+});
+export const listVms = defineQuery('compute.vm.list', {
+  summary: 'List VMs', http: 'GET /v1/vms', permission: 'vm.read',
+  input: z.strictObject({ ...pageInput, name: Name.optional(), state: VmState.optional(), hostId: HostId.optional(), clusterId: ClusterId.optional(), ip: Ipv4.optional(), mac: Mac.optional() }), reply: pageOf(Vm),
+});
+export const getVm = defineQuery('compute.vm.get', { summary: 'Show a VM', http: 'GET /v1/vms/:vmId', permission: 'vm.read', on: 'vmId', input: z.strictObject({ vmId: VmId }), reply: Vm, errors: [NotFound] });
+export const startVm = defineCommand('compute.vm.start', { summary: 'Start a stopped VM', http: 'POST /v1/vms/:vmId/start', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId, hostId: HostId.optional() }), reply: TaskRef, errors: [...change, NoCapacity] });
+export const stopVm = defineCommand('compute.vm.stop', {
+  summary: 'Shut the guest down: guest agent, then ACPI; with `force` the power goes off when `graceMs` is over', http: 'POST /v1/vms/:vmId/stop', permission: 'vm.power', on: 'vmId',
+  input: z.strictObject({ vmId: VmId, graceMs: z.int().min(0).max(600_000).default(60_000), force: z.boolean().default(true) }), reply: TaskRef, errors: change,
+});
+export const powerOffVm = defineCommand('compute.vm.power-off', { summary: 'Cut the power of a VM', http: 'POST /v1/vms/:vmId/power-off', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId }), reply: TaskRef, errors: change });
+export const rebootVm = defineCommand('compute.vm.reboot', { summary: 'Stop and start again, on the same host if it can', http: 'POST /v1/vms/:vmId/reboot', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId, graceMs: z.int().min(0).max(600_000).default(60_000) }), reply: TaskRef, errors: change });
+export const updateVm = defineCommand('compute.vm.update', {
+  summary: 'Change name, description or labels', http: 'PATCH /v1/vms/:vmId', permission: 'vm.modify', on: 'vmId',
+  input: z.strictObject({ vmId: VmId, name: Name.optional(), description: Description.optional(), labels: Labels.optional(), version: z.int().optional() }), reply: Vm, errors: [NotFound, NameTaken, VersionConflict],
+});
+export const deleteVm = defineCommand('compute.vm.delete', {
+  summary: 'Delete a VM with its disks, ports and addresses; a running one only with `force`', http: 'DELETE /v1/vms/:vmId', permission: 'vm.delete', on: 'vmId',
+  input: z.strictObject({ vmId: VmId, force: z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean()).default(false) }), reply: TaskRef, errors: [...change, InUse],
+});
+
+export const vmCreated = defineEvent('compute.vm.created', { summary: 'A VM was accepted; a task makes it', data: z.strictObject({ vm: Vm }) });
+export const vmChanged = defineEvent('compute.vm.changed', { summary: 'A VM changed its spec or its state', data: z.strictObject({ vm: Vm, from: VmState.nullable() }) });
+export const vmDeleted = defineEvent('compute.vm.deleted', { summary: 'A VM and what it held are gone', data: z.strictObject({ vmId: VmId, name: Name }) });

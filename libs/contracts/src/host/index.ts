@@ -1,0 +1,3 @@
+export * from './shapes.ts';
+export * from './commands.ts';
+export * from './reports.ts';

@@ -1,0 +1,29 @@
+// The catalogue of rights and the roles that come with the product.
+
+export const permissions = [
+  'user.read', 'user.write', 'role.read', 'role.write', 'grant.read', 'grant.write',
+  'site.read', 'site.write', 'cluster.read', 'cluster.write', 'host.read', 'host.write',
+  'vm.read', 'vm.create', 'vm.power', 'vm.modify', 'vm.delete', 'vm.console',
+  'datastore.read', 'datastore.write', 'volume.read', 'volume.create', 'volume.modify', 'volume.delete',
+  'network.read', 'network.write', 'network.use',
+  'image.read', 'image.write', 'template.read', 'template.write', 'template.deploy',
+  'task.read', 'task.cancel', 'event.read', 'placement.read',
+] as const;
+export type Permission = (typeof permissions)[number];
+
+/** What the owner of an object may do with it without any grant. */
+export const ownerPermissions: readonly Permission[] = [
+  'vm.read', 'vm.power', 'vm.modify', 'vm.delete', 'vm.console',
+  'volume.read', 'volume.modify', 'volume.delete', 'image.read', 'image.write', 'template.read', 'template.write', 'template.deploy',
+  'task.read', 'task.cancel', 'event.read',
+];
+
+const reading = permissions.filter((name) => name.endsWith('.read') && !['user.read', 'role.read', 'grant.read'].includes(name));
+
+/** Built-in roles; they cannot be changed or deleted. */
+export const builtinRoles: Readonly<Record<string, readonly Permission[]>> = {
+  administrator: permissions,
+  operator: permissions.filter((name) => !/^(user|role|grant)\./.test(name)),
+  'vm-user': ['vm.read', 'vm.create', 'vm.power', 'vm.modify', 'vm.delete', 'vm.console', 'volume.read', 'volume.create', 'volume.modify', 'volume.delete', 'cluster.read', 'datastore.read', 'network.read', 'network.use', 'template.read', 'template.deploy', 'image.read', 'task.read', 'task.cancel', 'event.read'],
+  viewer: reading,
+};
