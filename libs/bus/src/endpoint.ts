@@ -1,0 +1,97 @@
+// What the responder knows of a contract that it serves: who may call, what fits, what runs, what leaves.
+import { z } from 'zod';
+import type { HostOperation, Operation } from '#contracts';
+import { InvalidArgument } from '#contracts';
+import type { Result } from '#kernel';
+import { ok } from '#kernel';
+import { identify, nobody, refusal } from './access.ts';
+import type { Caller } from './access.ts';
+import type { ActorVerifier, BusContext } from './context.ts';
+import { callingService, header, isIdempotencyKey } from './headers.ts';
+import { parseWith } from './wire.ts';
+
+/** Reads a header; '' where it is absent. */
+export type HeaderReader = (name: string) => string;
+
+export interface Endpoint {
+  /** `<service>.<noun>.<verb>`, for logs, spans and statistics. */
+  readonly name: string;
+  readonly subject: string;
+  readonly timeoutMs: number;
+  /** Requests get an answer; notices (reports, heartbeats) get none. */
+  readonly answered: boolean;
+  admit(read: HeaderReader): Promise<Result<Caller>>;
+  parse(body: unknown): Result<unknown>;
+  run(input: unknown, ctx: BusContext): unknown;
+  /** What leaves the process; throws where the value does not fit its contract. */
+  encode(value: unknown): unknown;
+}
+
+type Run = (input: unknown, ctx: BusContext) => unknown;
+
+/** Unknown members are refused, unless the contract's author said otherwise. */
+function strict(schema: z.ZodType): z.ZodType {
+  return schema instanceof z.ZodObject && schema.def.catchall === undefined ? schema.strict() : schema;
+}
+
+export function operationEndpoint(operation: Operation, run: Run, verifier: ActorVerifier): Endpoint {
+  const input = strict(operation.input);
+  const needsKey = operation.kind === 'command' && operation.permission !== 'internal' && operation.permission !== 'public';
+  return {
+    name: operation.name,
+    subject: operation.subject,
+    timeoutMs: operation.timeoutMs,
+    answered: true,
+    async admit(read) {
+      const caller = await identify(read(header.actor), operation.permission, verifier);
+      if (!caller.ok) return caller;
+      const fault = refusal(operation.permission, caller.value);
+      if (fault) return { ok: false, fault };
+      return keyRefusal(read(header.idempotencyKey), needsKey) ?? caller;
+    },
+    parse: (body) => parseWith(input, body),
+    run,
+    encode: (value) => operation.reply.parse(value),
+  };
+}
+
+function keyRefusal(key: string, needed: boolean): Result<never> | undefined {
+  if (key === '' ? !needed : isIdempotencyKey(key)) return undefined;
+  const message = key === '' ? 'is missing' : 'must be 1 to 128 printable ASCII characters';
+  return InvalidArgument.fail(`The header ${header.idempotencyKey} ${message}.`, { issues: [{ path: header.idempotencyKey, message }] });
+}
+
+/** A host trusts whoever the NATS server lets publish on its subjects: services alone. It knows no users. */
+export function hostEndpoint(operation: HostOperation, subject: string, run: Run): Endpoint {
+  const input = strict(operation.input);
+  return {
+    name: `host.${operation.name}`,
+    subject,
+    timeoutMs: operation.timeoutMs,
+    answered: true,
+    admit: (read) => {
+      const key = keyRefusal(read(header.idempotencyKey), false);
+      return Promise.resolve(key ?? ok({ ...nobody, system: true, caller: callingService(read(header.actor)) ?? null }));
+    },
+    parse: (body) => parseWith(input, body),
+    run,
+    encode: (value) => operation.reply.parse(value),
+  };
+}
+
+const NOTICE_TIMEOUT_MS = 30_000;
+
+/** A report or heartbeat of a host. */
+export function noticeEndpoint(name: string, subject: string, body: z.ZodType, run: Run): Endpoint {
+  const schema = strict(body);
+  return {
+    name,
+    subject,
+    timeoutMs: NOTICE_TIMEOUT_MS,
+    answered: false,
+    admit: () => Promise.resolve(ok(nobody)),
+    parse: (value) => parseWith(schema, value, 'The report'),
+    run,
+    encode: () => undefined,
+  };
+}
