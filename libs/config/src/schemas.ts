@@ -1,0 +1,91 @@
+// Every environment variable of every process: the one place that says what can be set, its form, its default and its meaning.
+import { z } from 'zod';
+import { AbsolutePath, CgroupName, HostId, HostName, IdRange, NatsUrl, Port, SystemId, Uplinks, UrlOf } from './values.ts';
+
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** What every process takes. */
+export const processConfig = z.object({
+  TOK_SERVICE: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be a process name in lower case').optional().describe('name of the process in logs and traces; the default is the program itself'),
+  TOK_NATS_URL: NatsUrl.describe('NATS servers, separated by commas'),
+  TOK_NATS_CREDS: AbsolutePath.optional().describe('file with the NATS credentials of this process'),
+  TOK_LOG_LEVEL: z.enum(logLevels, `must be one of ${logLevels.join(', ')}`).default('info').describe('least severe log line that is written'),
+  TOK_HEALTH_HOST: z.string().min(1).default('127.0.0.1').describe('address that /livez, /readyz and /metrics listen on'),
+  TOK_HEALTH_PORT: Port.default(0).describe('port of /livez, /readyz and /metrics; 0 = a free one, named in the log'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: UrlOf('http', 'https').optional().describe('OpenTelemetry collector (OTLP over HTTP, JSON) that takes the traces'),
+  TOK_TRACE_FILE: AbsolutePath.optional().describe('file that finished spans are appended to, one JSON object per line; used when there is no collector'),
+});
+
+/** What every process with a database takes. */
+export const databaseConfig = z.object({
+  TOK_MYSQL_URL: UrlOf('mysql', 'mariadb').describe('the schema of this service, like mysql://user:password@host:3306/schema'),
+});
+
+/** What every process with durable tasks takes. */
+export const redisConfig = z.object({
+  TOK_REDIS_URL: UrlOf('redis', 'rediss').describe('Redis that carries the wake-ups of tasks'),
+});
+
+/** A service with a database and no tasks. */
+export const databaseServiceConfig = processConfig.extend(databaseConfig.shape);
+
+/** A service with a database and tasks. */
+export const serviceConfig = databaseServiceConfig.extend(redisConfig.shape);
+
+const staging = AbsolutePath.describe('directory for uploads on their way to a datastore');
+
+export const authConfig = databaseServiceConfig.extend({
+  TOK_DATA_DIR: AbsolutePath.describe('directory for the signing keys of tokens'),
+  TOK_ADMIN_PASSWORD_FILE: AbsolutePath.optional().describe('file that the generated password of the first administrator is written to'),
+});
+
+const vmUids = IdRange.default({ first: 200_000, last: 265_535 }).describe('user ids that QEMU processes run under, first-last; the same for compute and on every host of a site');
+
+export const computeConfig = serviceConfig.extend({ TOK_VM_UID_RANGE: vmUids });
+
+export const templatesConfig = serviceConfig.extend({ TOK_STAGING_DIR: staging });
+
+export const gatewayConfig = processConfig.extend({
+  TOK_HTTP_HOST: z.string().min(1).default('127.0.0.1').describe('address that the REST door listens on'),
+  TOK_HTTP_PORT: Port.default(8080).describe('port of the REST door; 0 = a free one, named in the log'),
+  TOK_HTTP_REQUESTS_PER_SECOND: z.coerce.number().int().min(1).max(1_000_000).default(1_000).describe('requests that one user, and one address, may send per second for long; five times as many at once'),
+  TOK_HTTP_SIGN_INS_PER_SECOND: z.coerce.number().int().min(1).max(100_000).default(20).describe('requests without known credentials that one address may send per second for long; ten times as many at once'),
+  TOK_STAGING_DIR: staging,
+});
+
+export const hostAgentConfig = processConfig.extend({
+  TOK_HOST_ID: HostId.describe('id of this host'),
+  TOK_HOST_NAME: HostName.describe('name of this host'),
+  TOK_HOST_DIR: AbsolutePath.describe('directory for the VMs, the journals and the sockets of this host'),
+  TOK_OVS_RUNDIR: AbsolutePath.describe('run directory of Open vSwitch on this host'),
+  TOK_UPLINKS: Uplinks.default({}).describe('JSON object, uplink name to network interface'),
+  TOK_CGROUP_NAME: CgroupName.default('tokamak').describe('cgroup that the QEMU processes live under'),
+  TOK_VM_UID_RANGE: vmUids,
+  TOK_TEMPLATE_GID: SystemId.default(199_999).describe('group that may read the files of templates'),
+});
+
+/** Every process and its settings, for the generated reference and for finding misspelt names. */
+export const processConfigs = [
+  { process: 'auth', schema: authConfig },
+  { process: 'compute', schema: computeConfig },
+  { process: 'network', schema: serviceConfig },
+  { process: 'storage', schema: serviceConfig },
+  { process: 'templates', schema: templatesConfig },
+  { process: 'scheduler', schema: databaseServiceConfig },
+  { process: 'ha', schema: databaseServiceConfig },
+  { process: 'monitoring', schema: databaseServiceConfig },
+  { process: 'gateway', schema: gatewayConfig },
+  { process: 'host-agent', schema: hostAgentConfig },
+] as const;
+
+export type ProcessConfig = z.output<typeof processConfig>;
+export type DatabaseConfig = z.output<typeof databaseConfig>;
+export type RedisConfig = z.output<typeof redisConfig>;
+export type DatabaseServiceConfig = z.output<typeof databaseServiceConfig>;
+export type ServiceConfig = z.output<typeof serviceConfig>;
+export type AuthConfig = z.output<typeof authConfig>;
+export type ComputeConfig = z.output<typeof computeConfig>;
+export type TemplatesConfig = z.output<typeof templatesConfig>;
+export type GatewayConfig = z.output<typeof gatewayConfig>;
+export type HostAgentConfig = z.output<typeof hostAgentConfig>;

@@ -1,0 +1,109 @@
+// What a service keeps: its schema, and on top of it the relay of its events, its consumers and its durable tasks.
+import type { Type } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+import { ensureStreams, EVENTS_STREAM } from '#bus';
+import type { BusClient } from '#bus';
+import { eventsRead, taskServices } from '#contracts';
+import type { ServiceName } from '#contracts';
+import { openDatabase, tasksMigrations } from '#database';
+import type { Migration } from '#database';
+import { orThrow } from '#kernel';
+import { consumeEvents, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
+import type { Consumption, EventConsumer, TaskKind } from '#tasks';
+import type { Health, Logger } from '#telemetry';
+import { runPeriodically } from './periodic.ts';
+import { eventsController, tasksController } from './standard.handlers.ts';
+
+export interface StorageOptions {
+  readonly name: ServiceName;
+  readonly log: Logger;
+  readonly bus: BusClient;
+  readonly migrations: readonly Migration[];
+  readonly mysqlUrl: string;
+  /** Absent in a service without tasks. */
+  readonly redisUrl: string | undefined;
+}
+
+/** How long running steps are given at a stop, ms; another replica repeats the others. */
+const stepGraceMs = 5_000;
+const purgeEveryMs = 60_000;
+
+export const openStorage = async (options: StorageOptions): Promise<Storage> =>
+  new Storage(options, await openDatabase({ url: options.mysqlUrl, migrations: [...new Set([...tasksMigrations, ...options.migrations])], name: options.name }));
+
+export class Storage {
+  readonly tasks: TaskEngine | undefined;
+  /** What is answered for every service of this kind. */
+  readonly controllers: readonly Type[];
+  private readonly stops: (() => Promise<void>)[] = [];
+
+  constructor(private readonly options: StorageOptions, readonly db: DataSource) {
+    const { name, bus, log, redisUrl } = options;
+    const owner = taskServices.find((service) => service === name);
+    if (redisUrl !== undefined && owner === undefined) throw new Error(`the contracts know no tasks of ${name}`);
+    this.tasks = redisUrl === undefined || owner === undefined ? undefined
+      : new TaskEngine({ service: owner, db, bus, log, redisUrl, nats: bus.connection, settings: { stopMs: stepGraceMs } });
+    this.controllers = [eventsController(name, db), ...(this.tasks === undefined ? [] : [tasksController(this.tasks)])];
+  }
+
+  addChecks(health: Health): void {
+    health.add('database', async () => {
+      await this.db.query('SELECT 1');
+      return null;
+    });
+    const { tasks } = this;
+    // Without Redis tasks are slower and nothing else, so it does not count.
+    if (tasks !== undefined) health.add('redis', () => (tasks.redisWorks ? null : 'not connected; tasks wait for the sweep'), { informative: true });
+  }
+
+  async start(kinds: readonly TaskKind[], consumers: readonly EventConsumer[]): Promise<void> {
+    const { name, bus, log } = this.options;
+    const relay = new OutboxRelay({ service: name, db: this.db, nats: bus.connection, log, ensureStreams });
+    relay.start();
+    this.stops.push(() => relay.stop());
+    if (this.tasks === undefined) this.stops.push(runPeriodically(purgeOf(this.db), log));
+    else await this.startTasks(this.tasks, kinds);
+    for (const consumer of consumers) this.stops.push(stopOf(this.consume(consumer)));
+  }
+
+  /** The relay ends last: what ends before it may still have something to say. */
+  async stop(): Promise<void> {
+    for (const stop of this.stops.splice(0).toReversed()) await stop();
+  }
+
+  async close(): Promise<void> {
+    if (this.db.isInitialized) await this.db.destroy();
+  }
+
+  private async startTasks(tasks: TaskEngine, kinds: readonly TaskKind[]): Promise<void> {
+    tasks.add(kinds);
+    this.stops.push(() => tasks.close());
+    await tasks.open();
+  }
+
+  private consume(consumer: EventConsumer): Consumption {
+    const { bus, log } = this.options;
+    return consumeEvents({
+      ...consumer,
+      handle: (tx, event) => consumer.handle(tx, event),
+      nats: bus.connection,
+      db: this.db,
+      log,
+      stream: EVENTS_STREAM,
+      ensureStreams,
+      readEvents: async (source, afterSeq, limit) => orThrow(await bus.request(eventsRead(source), { afterSeq, limit }, { as: 'system' })),
+    });
+  }
+}
+
+const stopOf = (consumption: Consumption) => (): Promise<void> => consumption.stop();
+
+/** The engine of a service with tasks does this too. */
+const purgeOf = (db: DataSource): Parameters<typeof runPeriodically>[0] => ({
+  name: 'purge',
+  everyMs: purgeEveryMs,
+  run: async () => {
+    await purgeOutbox(db);
+    await purgeCommands(db);
+  },
+});

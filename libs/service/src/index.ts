@@ -1,0 +1,10 @@
+// The one way a service starts, and what its providers can ask for.
+export * from './tokens.ts';
+export type { DatabaseParts, DatabaseService, Door, Parts, PlainService, Reconciler, RunningService, ServiceSchema, TaskParts, TaskService } from './definition.ts';
+export { Lifecycle } from './lifecycle.ts';
+export { runPeriodically } from './periodic.ts';
+export { JwtActorVerifier } from './actor-verifier.ts';
+export type { ActorKey, ActorKeySource } from './actor-verifier.ts';
+export type { Surroundings } from './start-service.ts';
+export { startService } from './start-service.ts';
+export { version } from './version.ts';
