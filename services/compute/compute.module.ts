@@ -1,0 +1,22 @@
+// What compute consists of.
+import { Module } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+import type { BusClient } from '#bus';
+import type { ComputeConfig } from '#config';
+import { Bus, Config, Db, Log, Tasks } from '#service';
+import type { TaskEngine } from '#tasks';
+import type { Logger } from '#telemetry';
+import { ClusterHandlers } from './src/cluster/cluster.handlers.ts';
+import { HostHandlers } from './src/host/host.handlers.ts';
+import { HostReports } from './src/host/host.reports.ts';
+import { VmCommands } from './src/vm/vm.commands.ts';
+import { VmHandlers } from './src/vm/vm.handlers.ts';
+
+@Module({
+  controllers: [ClusterHandlers, HostHandlers, VmHandlers],
+  providers: [
+    { provide: VmCommands, inject: [Db, Bus, Tasks, Config], useFactory: (db: DataSource, bus: BusClient, tasks: TaskEngine, config: ComputeConfig) => new VmCommands(db, bus, tasks, config.TOK_VM_UID_RANGE) },
+    { provide: HostReports, inject: [Db, Bus, Config, Log], useFactory: (db: DataSource, bus: BusClient, config: ComputeConfig, log: Logger) => new HostReports(db, bus, config.TOK_VM_UID_RANGE, log) },
+  ],
+})
+export class ComputeModule {}

@@ -1,0 +1,151 @@
+// Decides whether a command to a VM may begin, and starts its task, all in one transaction: the right, the state, the
+// row, the task and the event stand or fall together.
+import type { DataSource, EntityManager } from 'typeorm';
+import type { BusClient, BusContext } from '#bus';
+import {
+  InvalidArgument, NoCapacity, NotFound, PermissionDenied, checkPortGroups, createVm, deleteVm, getDatastore, getTemplate, powerOffVm, rebootVm, startVm, stopVm, updateVm, vmChanged, vmCreated,
+  type InputOf, type Operation, type Permission, type ReplyOf, type TaskRef, type Template, type Vm, type DiskId, type NicId, type PortId, type VmId, type VolumeId,
+} from '#contracts';
+import { allowed, mayAccess, whoOf } from '#database';
+import { newUuid, ok, orThrow, type Result } from '#kernel';
+import { emit, runCommand, type TaskEngine, type TaskKind } from '#tasks';
+import { clusterFor } from '../cluster/cluster.store.ts';
+import { findHost } from '../host/host.store.ts';
+import { createVmTask, type CreateVmInput, type PlannedDisk } from './create-vm.task.ts';
+import { deleteVmTask } from './delete-vm.task.ts';
+import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-vm.task.ts';
+import { begin, firstSpec, holdsHost, type VmOperation } from './vm.ts';
+import { changeVm, checkVersion, findVm, insertVm, lockVm, takeUid } from './vm.store.ts';
+
+export interface UidRange { readonly first: number; readonly last: number }
+
+/** A VM that `ctx` may `permission`, with its row locked. */
+async function own(tx: EntityManager, ctx: BusContext, vmId: string, permission: Permission): Promise<Vm> {
+  const found = (await lockVm(tx, vmId))?.vm;
+  return orThrow(allowed(whoOf(ctx), permission, found, { noun: 'vm', id: vmId, read: 'vm.read' }));
+}
+
+export class VmCommands {
+  constructor(
+    private readonly db: DataSource,
+    private readonly bus: BusClient,
+    private readonly tasks: TaskEngine,
+    private readonly uids: UidRange,
+  ) {}
+
+  async create(input: InputOf<typeof createVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    const template = input.templateId === undefined ? ok(null) : await this.templateFor(input.templateId, ctx);
+    if (!template.ok) return template;
+    const refusal = await this.refuseParts(input, template.value, ctx);
+    if (refusal) return refusal;
+    const cluster = await clusterFor(this.db, input.clusterId);
+    if (!cluster.ok) return cluster;
+    const who = whoOf(ctx);
+    if (!mayAccess(who, 'vm.create', { clusterId: cluster.value.id, folderId: input.folderId })) {
+      return PermissionDenied.fail('You lack the right vm.create on this cluster or folder.', { permission: 'vm.create' });
+    }
+    return runCommand(this.db, { ctx, operation: createVm, input }, async (tx) => {
+      const vmId = newUuid() as VmId;
+      const ownerId = ctx.actor?.userId ?? null;
+      const uid = await takeUid(tx, vmId, this.uids);
+      if (uid === null) return NoCapacity.fail('The site has no uid left for another VM: widen TOK_VM_UID_RANGE.', { refusals: [] });
+      const ref = await this.tasks.start<CreateVmInput>(tx, createVmTask, {
+        objectId: vmId, objectName: input.name, ctx, lock: [{ noun: 'vm', id: vmId }],
+        input: { vmId, name: input.name, ownerId, folderId: input.folderId, hostId: input.hostId ?? null, start: input.start, disks: disksOf(input, template.value), nics: nicsOf(input) },
+      });
+      const vm = await insertVm(tx, {
+        id: vmId, name: input.name, description: input.description, labels: input.labels, clusterId: cluster.value.id, templateId: input.templateId ?? null, ownerId, folderId: input.folderId, uid,
+        spec: firstSpec(input, template.value), taskId: ref.taskId,
+      });
+      await emit(tx, vmCreated, { objectId: vmId, data: { vm }, ctx, taskId: ref.taskId });
+      return ref;
+    });
+  }
+
+  start(input: InputOf<typeof startVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    return this.power(startVm, 'start', 'vm.power', startVmTask, input, ctx, () => ({ vmId: input.vmId, hostId: input.hostId ?? null }));
+  }
+
+  stop(input: InputOf<typeof stopVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    return this.power(stopVm, 'stop', 'vm.power', stopVmTask, input, ctx, () => ({ vmId: input.vmId, graceMs: input.graceMs, force: input.force }));
+  }
+
+  powerOff(input: InputOf<typeof powerOffVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    return this.power(powerOffVm, 'power-off', 'vm.power', powerOffVmTask, input, ctx, () => ({ vmId: input.vmId, graceMs: 0, force: true }));
+  }
+
+  reboot(input: InputOf<typeof rebootVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    return this.power(rebootVm, 'reboot', 'vm.power', rebootVmTask, input, ctx, (vm) => ({ vmId: input.vmId, graceMs: input.graceMs, force: true, hostId: vm.status.hostId ?? '' }));
+  }
+
+  delete(input: InputOf<typeof deleteVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    return this.power(deleteVm, input.force ? 'delete-forced' : 'delete', 'vm.delete', deleteVmTask, input, ctx,
+      (vm) => ({ vmId: input.vmId, volumeIds: vm.spec.disks.map((disk) => disk.volumeId), running: holdsHost.includes(vm.status.state) }));
+  }
+
+  update(input: InputOf<typeof updateVm>, ctx: BusContext): Promise<Result<Vm>> {
+    return runCommand(this.db, { ctx, operation: updateVm, input }, async (tx) => {
+      const vm = await own(tx, ctx, input.vmId, 'vm.modify');
+      checkVersion(vm, input.version);
+      const next = await changeVm(tx, vm.id, { name: input.name, description: input.description, labels: input.labels });
+      await emit(tx, vmChanged, { objectId: vm.id, data: { vm: next, from: null }, ctx });
+      return next;
+    });
+  }
+
+  async get(vmId: string, ctx: BusContext): Promise<Result<Vm>> {
+    return allowed(whoOf(ctx), 'vm.read', (await findVm(this.db, vmId))?.vm, { noun: 'vm', id: vmId, read: 'vm.read' });
+  }
+
+  /** Every operation of a VM that exists begins alike: right, state, task, row, event. */
+  private power<O extends Operation, I extends { vmId: string }>(operation: O, what: VmOperation, permission: Permission, kind: TaskKind<I>, input: InputOf<O> & { vmId: string }, ctx: BusContext, taskInput: (vm: Vm) => I): Promise<Result<ReplyOf<O>>> {
+    return runCommand(this.db, { ctx, operation, input }, async (tx): Promise<Result<ReplyOf<O>>> => {
+      const vm = await own(tx, ctx, input.vmId, permission);
+      const host = vm.status.hostId === null ? undefined : await findHost(tx, vm.status.hostId);
+      const via = begin({ id: vm.id, state: vm.status.state, taskId: vm.taskId, hostId: vm.status.hostId }, what, host?.state === 'connected');
+      if (!via.ok) return via;
+      const ref = await this.tasks.start<I>(tx, kind, { objectId: vm.id, objectName: vm.name, ctx, ownerId: vm.ownerId, lock: [{ noun: 'vm', id: vm.id }], input: taskInput(vm) });
+      const next = await changeVm(tx, vm.id, { taskId: ref.taskId, state: via.value, reason: null });
+      await emit(tx, vmChanged, { objectId: vm.id, data: { vm: next, from: vm.status.state }, ctx, taskId: ref.taskId });
+      return ok(ref as ReplyOf<O>);
+    });
+  }
+
+  /** Asked with the user's own rights: a template that he may not see is not there. */
+  private async templateFor(templateId: NonNullable<InputOf<typeof createVm>['templateId']>, ctx: BusContext): Promise<Result<Template>> {
+    const template = await this.bus.request(getTemplate, { templateId }, { ctx });
+    if (!template.ok) return template;
+    if (mayAccess(whoOf(ctx), 'template.deploy', template.value)) return template;
+    return PermissionDenied.fail('You lack the right template.deploy on this template.', { permission: 'template.deploy' });
+  }
+
+  /** Everything that can be said about the request before anything is made; the first refusal. */
+  private async refuseParts(input: InputOf<typeof createVm>, template: Template | null, ctx: BusContext): Promise<Result<never> | null> {
+    const wrong = (path: string, message: string): Result<never> => InvalidArgument.fail(`${path}: ${message}`, { issues: [{ path, message }] });
+    if (!template && input.diskBytes !== undefined) return wrong('diskBytes', 'goes with templateId');
+    if (template && input.diskBytes !== undefined && input.diskBytes < template.diskBytes) return wrong('diskBytes', `at least the template’s ${template.diskBytes} bytes`);
+    const stores = new Set([input.datastoreId, ...input.disks.map((disk) => disk.datastoreId)].filter((id) => id !== undefined));
+    for (const datastoreId of stores) {
+      const store = await this.bus.request(getDatastore, { datastoreId }, { ctx });
+      if (!store.ok) return store;
+    }
+    if (input.hostId !== undefined && !(await findHost(this.db, input.hostId))) return NotFound.fail('There is no host with this id.', { noun: 'host', id: input.hostId });
+    if (input.nics.length === 0) return null;
+    const groups = new Set(input.nics.map((nic) => nic.portGroupId));
+    const known = await this.bus.request(checkPortGroups, { portGroupIds: [...groups] }, { ctx, as: 'system' });
+    if (!known.ok) return known;
+    const who = whoOf(ctx);
+    const forbidden = [...groups].some((id) => !mayAccess(who, 'network.use', { id }));
+    return forbidden ? PermissionDenied.fail('You lack the right network.use on this port group.', { permission: 'network.use' }) : null;
+  }
+}
+
+/** The template's disk first, then the blank ones. */
+function disksOf(input: InputOf<typeof createVm>, template: Template | null): PlannedDisk[] {
+  const made = (): { diskId: DiskId; volumeId: VolumeId } => ({ diskId: newUuid() as DiskId, volumeId: newUuid() as VolumeId });
+  const first = template === null ? [] : [{ ...made(), sizeBytes: input.diskBytes ?? template.diskBytes, datastoreId: input.datastoreId ?? null, bus: template.hardware.diskBus, source: { volumeId: template.volumeId, mode: input.deploy } }];
+  return [...first, ...input.disks.map((disk) => ({ ...made(), sizeBytes: disk.sizeBytes, datastoreId: disk.datastoreId ?? input.datastoreId ?? null, bus: disk.bus, source: null }))];
+}
+
+const nicsOf = (input: InputOf<typeof createVm>): CreateVmInput['nics'] =>
+  input.nics.map((nic) => ({ nicId: newUuid() as NicId, portId: newUuid() as PortId, portGroupId: nic.portGroupId, ip: nic.ip ?? null, mac: nic.mac ?? null }));

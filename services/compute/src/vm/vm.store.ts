@@ -1,0 +1,182 @@
+// Rows of VMs: the only file that knows their tables. A VM is changed under its row lock; every change raises `version`.
+import type { EntityManager } from 'typeorm';
+import { NameTaken, type HostVmStatus, type InputOf, type ReportOrder, type Vm, type VmSpec, type VmState, type listVms } from '#contracts';
+import { accessFilter, execute, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, isoAtOrNull, pageQuery, selectRow, selectRows, sql, toJson, type Queryable, type Who } from '#database';
+import { FaultError, ok, type Result } from '#kernel';
+import { conflict, stamp } from '../cluster/cluster.store.ts';
+import { isNews, reasonOf, stateFromHost } from './vm.ts';
+
+interface VmRow {
+  id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown;
+  state: VmState; observed_at: Date | null; host_state: HostVmStatus['state'] | null; seen_boot: string | null; seen_epoch: number; seen_seq: number; epoch: number; host_id: string | null;
+  pid: number | null; started_at: Date | null; reason: string | null; guest_agent: number; addresses: unknown; task_id: string | null; claim_held: number; deleted_at: Date | null;
+  number: number; version: number; created_at: Date; updated_at: Date;
+}
+
+/** A VM with what only compute needs to know of it. */
+export interface VmRecord {
+  readonly vm: Vm;
+  readonly hostState: HostVmStatus['state'] | null;
+  readonly seen: { readonly boot: string | null; readonly epoch: number; readonly seq: number };
+  readonly claimHeld: boolean;
+}
+
+function recordOf(row: VmRow): VmRecord {
+  const vm: Vm = {
+    id: row.id as Vm['id'], name: row.name, description: row.description, labels: fromJson(row.labels), clusterId: row.cluster_id as Vm['clusterId'],
+    templateId: row.template_id as Vm['templateId'], uid: row.uid, spec: fromJson(row.spec),
+    status: {
+      state: row.state, observedAt: isoAtOrNull(row.observed_at), epoch: Number(row.epoch), seq: Number(row.seen_seq), hostId: row.host_id as Vm['status']['hostId'], pid: row.pid,
+      startedAt: isoAtOrNull(row.started_at), reason: row.reason, guestAgent: fromBit(row.guest_agent), addresses: fromJson(row.addresses),
+    },
+    taskId: row.task_id as Vm['taskId'], ownerId: row.owner_id as Vm['ownerId'], folderId: row.folder_id as Vm['folderId'],
+    number: row.number, version: row.version, createdAt: isoAt(row.created_at), updatedAt: isoAt(row.updated_at),
+  };
+  return { vm, hostState: row.host_state, seen: { boot: row.seen_boot, epoch: Number(row.seen_epoch), seq: Number(row.seen_seq) }, claimHeld: fromBit(row.claim_held) };
+}
+
+const living = 'SELECT vm.* FROM vm WHERE vm.deleted_at IS NULL';
+
+export async function findVm(tx: Queryable, id: string): Promise<VmRecord | undefined> {
+  const row = await selectRow<VmRow>(tx, `${living} AND vm.id = ?`, [id]);
+  return row && recordOf(row);
+}
+
+/** The VM with its row locked until the transaction ends. */
+export async function lockVm(tx: EntityManager, id: string): Promise<VmRecord | undefined> {
+  const row = await selectRow<VmRow>(tx, `${living} AND vm.id = ? FOR UPDATE`, [id]);
+  return row && recordOf(row);
+}
+
+export async function vmsOnHost(tx: Queryable, hostId: string): Promise<VmRecord[]> {
+  return (await selectRows<VmRow>(tx, `${living} AND vm.host_id = ?`, [hostId])).map(recordOf);
+}
+
+export async function vmsById(tx: Queryable, ids: readonly string[]): Promise<VmRecord[]> {
+  return ids.length === 0 ? [] : (await selectRows<VmRow>(tx, sql`SELECT vm.* FROM vm WHERE vm.deleted_at IS NULL AND vm.id IN (${[...ids]})`)).map(recordOf);
+}
+
+/** VMs that hold capacity although nothing runs and no task works on them. */
+export async function idleClaims(tx: Queryable, limit: number): Promise<VmRecord[]> {
+  return (await selectRows<VmRow>(tx, 'SELECT vm.* FROM vm WHERE vm.claim_held = 1 AND vm.state IN (\'stopped\', \'failed\') AND vm.task_id IS NULL LIMIT ?', [limit])).map(recordOf);
+}
+
+export async function pageOfVms(tx: Queryable, who: Who, input: InputOf<typeof listVms>): Promise<Result<{ items: Vm[]; next: string | null }>> {
+  const byAddress = (column: 'ip' | 'mac', value: string | undefined) => (value === undefined ? null : { sql: `vm.id IN (SELECT vm_id FROM vm_address WHERE ${column} = ?)`, params: [value] });
+  const page = await pageQuery<VmRow>(tx, {
+    select: 'vm.*', from: 'vm', orderBy: { created: 'vm.created_at' }, id: 'vm.id', limit: input.limit, cursor: input.cursor,
+    where: [
+      sql`vm.deleted_at IS NULL`,
+      accessFilter(who, 'vm.read', { id: 'vm.id', ownerId: 'vm.owner_id', folderId: 'vm.folder_id', clusterId: 'vm.cluster_id' }),
+      input.name === undefined ? null : sql`vm.live_name = ${input.name}`,
+      input.state === undefined ? null : sql`vm.state = ${input.state}`,
+      input.hostId === undefined ? null : sql`vm.host_id = ${input.hostId}`,
+      input.clusterId === undefined ? null : sql`vm.cluster_id = ${input.clusterId}`,
+      byAddress('ip', input.ip), byAddress('mac', input.mac),
+    ],
+  });
+  return page.ok ? ok({ items: page.value.rows.map((row) => recordOf(row).vm), next: page.value.next }) : page;
+}
+
+export interface NewVm { id: string; name: string; description: string; labels: Readonly<Record<string, string>>; clusterId: string; templateId: string | null; ownerId: string | null; folderId: string | null; uid: number; spec: VmSpec; taskId: string }
+
+const nameTaken = (name: string): FaultError => new FaultError(NameTaken.fault(`There is a VM called "${name}" already.`, { noun: 'vm', name }));
+
+export async function insertVm(tx: EntityManager, vm: NewVm): Promise<Vm> {
+  try {
+    await insertRow(tx, 'vm', {
+      id: vm.id, name: vm.name, live_name: vm.name, description: vm.description, labels: toJson(vm.labels), cluster_id: vm.clusterId, template_id: vm.templateId,
+      owner_id: vm.ownerId, folder_id: vm.folderId, uid: vm.uid, spec: toJson(vm.spec), state: 'creating', addresses: '[]', task_id: vm.taskId, ...(await stamp(tx, 'vm')),
+    });
+  } catch (error) {
+    throw isDuplicate(error) ? nameTaken(vm.name) : error;
+  }
+  return (await findVm(tx, vm.id))!.vm;
+}
+
+/** What may be set on a VM; `undefined` = leave it. */
+export interface VmChange {
+  name?: string | undefined; description?: string | undefined; labels?: Readonly<Record<string, string>> | undefined; spec?: VmSpec; state?: VmState; reason?: string | null;
+  taskId?: string | null; hostId?: string | null; epoch?: number; claimHeld?: boolean; pid?: number | null; startedAt?: string | null;
+}
+
+const columnOf: Readonly<Record<keyof VmChange, (value: NonNullable<unknown> | null) => Record<string, string | number | boolean | Date | null>>> = {
+  name: (value) => ({ name: value as string, live_name: value as string }),
+  description: (value) => ({ description: value as string }),
+  labels: (value) => ({ labels: toJson(value) }),
+  spec: (value) => ({ spec: toJson(value) }),
+  state: (value) => ({ state: value as string }),
+  reason: (value) => ({ reason: value === null ? null : (value as string).slice(0, 1000) }),
+  taskId: (value) => ({ task_id: value as string | null }),
+  hostId: (value) => ({ host_id: value as string | null }),
+  epoch: (value) => ({ epoch: value as number }),
+  claimHeld: (value) => ({ claim_held: value as boolean }),
+  pid: (value) => ({ pid: value as number | null }),
+  startedAt: (value) => ({ started_at: value === null ? null : new Date(value as string) }),
+};
+
+/** Changes a locked VM and answers it as it is now. */
+export async function changeVm(tx: EntityManager, id: string, change: VmChange): Promise<Vm> {
+  const set = Object.assign({}, ...Object.entries(change).filter(([, value]) => value !== undefined).map(([key, value]) => columnOf[key as keyof VmChange](value as NonNullable<unknown> | null))) as Record<string, string | number | boolean | Date | null>;
+  const columns = Object.keys(set);
+  try {
+    await execute(tx, `UPDATE vm SET ${[...columns.map((column) => `${column} = ?`), 'version = version + 1', 'updated_at = UTC_TIMESTAMP(3)'].join(', ')} WHERE id = ?`, [...columns.map((column) => set[column] ?? null), id]);
+  } catch (error) {
+    throw isDuplicate(error) ? nameTaken(change.name ?? '') : error;
+  }
+  if (change.spec) await indexAddresses(tx, id, change.spec);
+  const record = await findVm(tx, id);
+  if (!record) throw new Error(`VM ${id} vanished under its lock`);
+  return record.vm;
+}
+
+export const checkVersion = (vm: Vm, version: number | undefined): void => {
+  if (version !== undefined && version !== vm.version) throw new FaultError(conflict(version, vm.version));
+};
+
+async function indexAddresses(tx: EntityManager, vmId: string, spec: VmSpec): Promise<void> {
+  await execute(tx, 'DELETE FROM vm_address WHERE vm_id = ?', [vmId]);
+  await insertRows(tx, 'vm_address', spec.nics.map((nic) => ({ vm_id: vmId, mac: nic.mac, ip: nic.ip })));
+}
+
+/** The row stays as a tombstone; the name is free and the uid goes into quarantine. */
+export async function buryVm(tx: EntityManager, id: string): Promise<void> {
+  await execute(tx, `UPDATE vm SET deleted_at = UTC_TIMESTAMP(3), live_name = NULL, task_id = NULL, claim_held = 0, state = 'deleting', version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?`, [id]);
+  await execute(tx, 'DELETE FROM vm_address WHERE vm_id = ?', [id]);
+  await execute(tx, 'UPDATE vm_uid SET vm_id = NULL, freed_at = UTC_TIMESTAMP(3) WHERE vm_id = ?', [id]);
+}
+
+const UID_QUARANTINE_HOURS = 24;
+
+/** A uid for the VM's life: the longest free one past its quarantine, else the next never used. Null = the range is used up. */
+export async function takeUid(tx: EntityManager, vmId: string, range: { first: number; last: number }): Promise<number | null> {
+  const free = await selectRow<{ uid: number }>(tx, `SELECT uid FROM vm_uid WHERE vm_id IS NULL AND freed_at < UTC_TIMESTAMP(3) - INTERVAL ? HOUR AND uid BETWEEN ? AND ? ORDER BY freed_at LIMIT 1 FOR UPDATE SKIP LOCKED`, [UID_QUARANTINE_HOURS, range.first, range.last]);
+  if (free) {
+    await execute(tx, 'UPDATE vm_uid SET vm_id = ?, freed_at = NULL WHERE uid = ?', [vmId, free.uid]);
+    return free.uid;
+  }
+  for (let tries = 0; tries < 100; tries++) {
+    const top = await selectRow<{ uid: number | null }>(tx, 'SELECT MAX(uid) AS uid FROM vm_uid WHERE uid BETWEEN ? AND ?', [range.first, range.last]);
+    const uid = Math.max(range.first, (top?.uid ?? range.first - 1) + 1);
+    if (uid > range.last) return null;
+    if ((await execute(tx, 'INSERT IGNORE INTO vm_uid (uid, vm_id) VALUES (?, ?)', [uid, vmId])) === 1) return uid;
+  }
+  throw new Error('no uid could be taken in a hundred tries');
+}
+
+/**
+ * Takes over what a host said of a VM, if it is news, and answers the VM as it is now; undefined = nothing changed.
+ * While a task works on the VM the state stays the task's; what was seen is kept for its end.
+ */
+export async function observe(tx: EntityManager, record: VmRecord, status: HostVmStatus, order: ReportOrder | null): Promise<Vm | undefined> {
+  const { vm, seen } = record;
+  if (status.epoch < vm.status.epoch) return undefined;
+  if (order && seen.boot === order.bootId && !isNews(seen, order)) return undefined;
+  const state = vm.taskId === null ? stateFromHost(status.state) : vm.status.state;
+  const reason = vm.taskId === null ? (state === 'running' ? null : (reasonOf(status) ?? (state === vm.status.state ? vm.status.reason : null))) : vm.status.reason;
+  const addresses = status.guestAddresses.flatMap((nic) => nic.addresses);
+  const same = state === vm.status.state && status.pid === vm.status.pid && status.guestAgent === vm.status.guestAgent && record.hostState === status.state && JSON.stringify(addresses) === JSON.stringify(vm.status.addresses) && reason === vm.status.reason;
+  await execute(tx, `UPDATE vm SET state = ?, reason = ?, host_state = ?, pid = ?, started_at = ?, guest_agent = ?, addresses = ?, observed_at = UTC_TIMESTAMP(3)${order ? ', seen_boot = ?, seen_epoch = ?, seen_seq = ?' : ''}${same ? '' : ', version = version + 1, updated_at = UTC_TIMESTAMP(3)'} WHERE id = ?`,
+    [state, reason, status.state, status.pid, status.startedAt === null ? null : new Date(status.startedAt), status.guestAgent, toJson(addresses), ...(order ? [order.bootId, order.epoch, order.seq] : []), vm.id]);
+  return same ? undefined : (await findVm(tx, vm.id))?.vm;
+}

@@ -1,0 +1,82 @@
+// The VM's life as decisions without effects: which operation is allowed in which state, and what a host's report
+// means. Nothing here waits, reads or writes.
+//
+//   creating ──► stopped ──► starting ──► running ──► stopping ──► stopped ──► deleting ──► (tombstone)
+//                   ▲                        │  ▲                     ▲
+//                   └── guest shut down ─────┘  └─ host responds ──► unknown ◄── host does not respond
+import {
+  HostUnreachable, VmBusy, WrongState,
+  type CreateVm, type HostVmStatus, type VmSpec, type VmState,
+} from '#contracts';
+import { ok, type Result } from '#kernel';
+import type { z } from 'zod';
+
+/** What the decisions look at. */
+export interface VmView {
+  readonly id: string;
+  readonly state: VmState;
+  readonly taskId: string | null;
+  readonly hostId: string | null;
+}
+
+export type VmOperation = 'start' | 'stop' | 'power-off' | 'reboot' | 'delete' | 'delete-forced';
+
+/** Where each operation may begin, and the state it leads through. */
+export const allowedFrom: Readonly<Record<VmOperation, { from: readonly VmState[]; via: VmState }>> = {
+  start: { from: ['stopped'], via: 'starting' },
+  stop: { from: ['running', 'paused'], via: 'stopping' },
+  'power-off': { from: ['running', 'paused', 'failed'], via: 'stopping' },
+  reboot: { from: ['running', 'paused'], via: 'stopping' },
+  delete: { from: ['stopped', 'failed'], via: 'deleting' },
+  'delete-forced': { from: ['stopped', 'failed', 'running', 'paused'], via: 'deleting' },
+};
+
+/** States in which QEMU may hold the VM's disks on its host. */
+export const holdsHost: readonly VmState[] = ['starting', 'running', 'pausing', 'paused', 'stopping', 'migrating', 'unknown', 'failed'];
+
+/** Whether the operation may begin now; answers the state that the VM goes through. */
+export function begin(vm: VmView, operation: VmOperation, hostResponds: boolean): Result<VmState> {
+  const { from, via } = allowedFrom[operation];
+  if (vm.taskId !== null) return VmBusy.fail('A task works on the VM.', { noun: 'vm', id: vm.id, taskId: vm.taskId, state: vm.state });
+  const mayRunOnHost = vm.hostId !== null && holdsHost.includes(vm.state);
+  if (vm.state === 'unknown' || (mayRunOnHost && !hostResponds)) {
+    return HostUnreachable.fail('The host of the VM does not respond, so nobody knows whether it still runs; wait until the host is back.', { hostId: vm.hostId ?? '' });
+  }
+  if (!from.includes(vm.state)) return WrongState.fail(`The VM is ${vm.state}; this needs ${from.join(' or ')}.`, { state: vm.state, allowed: [...from] });
+  return ok(via);
+}
+
+const observed: Readonly<Record<HostVmStatus['state'], VmState>> = {
+  defined: 'stopped', stopped: 'stopped', absent: 'stopped', starting: 'starting', running: 'running',
+  paused: 'paused', stopping: 'stopping', failed: 'failed', unknown: 'unknown',
+};
+
+/** The state a VM is in when no task works on it and its host has said this. */
+export const stateFromHost = (state: HostVmStatus['state']): VmState => observed[state];
+
+export interface Seen { readonly epoch: number; readonly seq: number }
+/** A report is news if it is of the VM's present epoch or a later one, and within one epoch has a higher number. */
+export const isNews = (known: Seen, report: Seen): boolean => report.epoch > known.epoch || (report.epoch === known.epoch && report.seq > known.seq);
+
+/** Why a VM that nobody asked to stop is stopped. */
+export function reasonOf(status: Pick<HostVmStatus, 'exitReason' | 'detail'>): string | null {
+  if (status.exitReason === null || status.exitReason === 'requested') return null;
+  return status.detail === null ? status.exitReason : `${status.exitReason}: ${status.detail}`;
+}
+
+/** The parts of a spec that the request decides; disks and NICs are filled in by the task that makes them. */
+export function firstSpec(input: z.output<typeof CreateVm>, template: { hardware: Pick<VmSpec, 'cpu' | 'memoryBytes' | 'firmware' | 'bootOrder'> } | null): VmSpec {
+  return {
+    cpu: input.cpu ?? template?.hardware.cpu ?? { sockets: 1, cores: 1, threads: 1 },
+    cpuService: input.cpuService,
+    memoryBytes: input.memoryBytes ?? template?.hardware.memoryBytes ?? 512 * 1024 * 1024,
+    memoryService: input.memoryService,
+    firmware: input.firmware ?? template?.hardware.firmware ?? 'bios',
+    bootOrder: input.bootOrder ?? template?.hardware.bootOrder ?? ['disk'],
+    disks: [],
+    nics: [],
+    ha: input.ha,
+  };
+}
+
+export const vcpusOf = (cpu: VmSpec['cpu']): number => cpu.sockets * cpu.cores * cpu.threads;

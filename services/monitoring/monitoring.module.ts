@@ -1,0 +1,18 @@
+// What monitoring consists of.
+import { Module } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+import type { BusClient } from '#bus';
+import { Bus, Db } from '#service';
+import { EventHandlers } from './src/event/event.handlers.ts';
+import { TaskHandlers } from './src/task/task.handlers.ts';
+import { TaskReader } from './src/task/task.reader.ts';
+import { TaskWaiters } from './src/task/task.waiters.ts';
+
+@Module({
+  controllers: [EventHandlers, TaskHandlers],
+  providers: [
+    { provide: TaskWaiters, useFactory: () => new TaskWaiters() },
+    { provide: TaskReader, inject: [Db, Bus, TaskWaiters], useFactory: (db: DataSource, bus: BusClient, waiters: TaskWaiters) => new TaskReader(db, bus, waiters) },
+  ],
+})
+export class MonitoringModule {}

@@ -1,0 +1,54 @@
+// The event log: every event of every service once, under a number of one sequence.
+import type { EntityManager } from 'typeorm';
+import type { EventEnvelope, InputOf, LoggedEvent, ReplyOf, listEvents } from '#contracts';
+import { accessFilter, allOf, anyOf, execute, fromJson, insertRow, selectRow, selectRows, sql, toJson, type Queryable, type Sql, type Who } from '#database';
+import type { z } from 'zod';
+
+type Logged = z.output<typeof LoggedEvent>;
+interface Row { global_seq: number | string; event: unknown }
+const loggedOf = (row: Row): Logged => ({ ...fromJson<EventEnvelope>(row.event), globalSeq: Number(row.global_seq) });
+
+const idIn = (value: unknown): string | null => {
+  if (typeof value !== 'object' || value === null || !('ownerId' in value)) return null;
+  return typeof value.ownerId === 'string' ? value.ownerId : null;
+};
+/** Whose object the event is about, as far as it says so. */
+export const ownerOf = (event: EventEnvelope): string | null => idIn(event.data) ?? Object.values(event.data).map(idIn).find((owner) => owner !== null) ?? null;
+
+export async function logEvent(tx: EntityManager, event: EventEnvelope): Promise<void> {
+  if (await selectRow(tx, 'SELECT 1 FROM event_log WHERE event_id = ?', [event.id])) return;
+  await execute(tx, 'UPDATE event_sequence SET last_seq = last_seq + 1 WHERE singleton = 1');
+  const next = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM event_sequence WHERE singleton = 1');
+  await insertRow(tx, 'event_log', {
+    global_seq: Number(next!.last_seq), event_id: event.id, source: event.source, name: event.name, object_id: event.objectId,
+    actor_id: event.actor?.userId ?? null, owner_id: ownerOf(event), at: new Date(event.at), event: toJson(event),
+  });
+}
+
+/** Own deeds, own objects, and what rights cover; what happens to users is for those who may read users. */
+function visible(who: Who): Sql {
+  if (who === 'system') return sql`1 = 1`;
+  const rights = anyOf([accessFilter(who, 'event.read', { id: 'event_log.object_id', ownerId: 'event_log.owner_id' }), sql`event_log.actor_id = ${who.userId}`]);
+  const readsUsers = who.rights.some((right) => right.scope === 'site' && right.permissions.includes('user.read'));
+  return readsUsers ? rights : allOf([rights, sql`(event_log.source <> 'auth' OR event_log.actor_id = ${who.userId})`]);
+}
+
+export async function readLog(tx: Queryable, who: Who, input: InputOf<typeof listEvents>): Promise<ReplyOf<typeof listEvents>> {
+  const where = allOf([
+    visible(who),
+    input.latest ? null : sql`event_log.global_seq > ${input.after}`,
+    input.name === undefined ? null : sql`event_log.name = ${input.name}`,
+    input.objectId === undefined ? null : sql`event_log.object_id = ${input.objectId}`,
+  ]);
+  const last = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM event_sequence WHERE singleton = 1');
+  const rows = await selectRows<Row>(tx, `SELECT global_seq, event FROM event_log WHERE ${where.sql} ORDER BY global_seq ${input.latest ? 'DESC' : 'ASC'} LIMIT ?`, [...where.params, input.limit]);
+  return { items: rows.map(loggedOf), lastSeq: Number(last?.last_seq ?? 0) };
+}
+
+const KEEP_EVENTS_DAYS = 90;
+const KEEP_EVENTS = 5_000_000;
+/** Removes what is too old or too much, oldest first; at most `limit` rows, so that nobody waits. */
+export async function purgeEvents(tx: Queryable, limit: number): Promise<number> {
+  const last = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM event_sequence WHERE singleton = 1');
+  return execute(tx, `DELETE FROM event_log WHERE at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_EVENTS_DAYS} DAY OR global_seq <= ? ORDER BY global_seq LIMIT ?`, [Number(last?.last_seq ?? 0) - KEEP_EVENTS, limit]);
+}

@@ -1,0 +1,72 @@
+// The operations of placement, claims and capacity on the bus.
+import { Controller, Inject } from '@nestjs/common';
+import type { DataSource, EntityManager } from 'typeorm';
+import { Handles, type BusContext } from '#bus';
+import { NoCapacity, claimChanged, claimPlacement, explainPlacement, listCapacity, listClaims, releaseClaim, type InputOf, type ReplyOf } from '#contracts';
+import { whoOf, mayAccess } from '#database';
+import type { Result } from '#kernel';
+import { Db } from '#service';
+import { emit, runCommand } from '#tasks';
+import { hostViews, pageOfCapacity } from '../capacity/capacity.store.ts';
+import { claimOfVm, dropClaim, pageOfClaims, takeClaim, type ClaimValue } from '../claim/claim.store.ts';
+import { decide, type Decision } from './placement.ts';
+
+@Controller()
+export class PlacementHandlers {
+  constructor(@Inject(Db) private readonly db: DataSource) {}
+
+  @Handles(claimPlacement) claim(input: InputOf<typeof claimPlacement>, ctx: BusContext) {
+    return runCommand(this.db, { ctx, operation: claimPlacement, input }, (tx) => place(tx, input, ctx));
+  }
+
+  @Handles(releaseClaim) release(input: InputOf<typeof releaseClaim>, ctx: BusContext) {
+    return runCommand(this.db, { ctx, operation: releaseClaim, input }, async (tx) => {
+      const claim = await dropClaim(tx, input.vmId);
+      if (claim) await tell(tx, claim, true, ctx);
+      return {};
+    });
+  }
+
+  @Handles(explainPlacement) async explain(input: InputOf<typeof explainPlacement>, ctx: BusContext): Promise<ReplyOf<typeof explainPlacement>> {
+    const who = whoOf(ctx);
+    const visible = (await hostViews(this.db)).filter((host) => mayAccess(who, 'placement.read', { id: host.hostId, clusterId: host.clusterId }));
+    return decide(visible, input) as ReplyOf<typeof explainPlacement>;
+  }
+
+  @Handles(listClaims) claims(input: InputOf<typeof listClaims>, ctx: BusContext) { return pageOfClaims(this.db, whoOf(ctx), input); }
+  @Handles(listCapacity) capacity(input: InputOf<typeof listCapacity>, ctx: BusContext) { return pageOfCapacity(this.db, whoOf(ctx), input); }
+}
+
+type Placed = ReplyOf<typeof claimPlacement>;
+
+/** A claim that still fits is kept; else the best host with room is taken, in the order of the decision. */
+async function place(tx: EntityManager, input: InputOf<typeof claimPlacement>, ctx: BusContext): Promise<Result<Placed> | Placed> {
+  const held = await claimOfVm(tx, input.vmId);
+  if (held && fits(held, input, await decideNow(tx, input, held))) return { claim: held, refusals: [] };
+  if (held) {
+    await dropClaim(tx, input.vmId);
+    await tell(tx, held, true, ctx);
+  }
+  const { candidates, refusals } = await decideNow(tx, input);
+  for (const { hostId, hostName } of candidates) {
+    const claim = await takeClaim(tx, hostId, input.vmId, input.demand);
+    if (claim) {
+      await tell(tx, claim, false, ctx);
+      return { claim, refusals };
+    }
+    refusals.push({ hostId: hostId as ClaimValue['hostId'], hostName, reason: 'memory', text: 'was filled by others a moment ago' });
+  }
+  const words = refusals.map((refusal) => `${refusal.hostName} ${refusal.text}`).join('; ');
+  return NoCapacity.fail(refusals.length === 0 ? 'No host is registered in the cluster.' : `No host can take the VM: ${words}.`, { refusals });
+}
+
+const decideNow = async (tx: EntityManager, input: InputOf<typeof claimPlacement>, without?: ClaimValue): Promise<Decision> => {
+  const hosts = await hostViews(tx);
+  const adjusted = hosts.map((host) => (without?.hostId === host.hostId ? { ...host, vcpusClaimed: host.vcpusClaimed - without.vcpus, memoryClaimed: host.memoryClaimed - without.memoryBytes } : host));
+  return decide(adjusted, input);
+};
+
+const fits = (held: ClaimValue, input: InputOf<typeof claimPlacement>, { candidates }: Decision): boolean =>
+  held.vcpus === input.demand.vcpus && held.memoryBytes === input.demand.memoryBytes && candidates.some((candidate) => candidate.hostId === held.hostId);
+
+const tell = (tx: EntityManager, claim: ClaimValue, gone: boolean, ctx: BusContext): Promise<void> => emit(tx, claimChanged, { objectId: claim.id, data: { claim, gone }, ctx });
