@@ -103,6 +103,8 @@ export function restClient(url, token) {
   return {
     get: (path, query) => call('GET', path, { query }),
     post: (path, body) => call('POST', path, { body }),
+    delete: (path) => call('DELETE', path),
+    token,
     named, finished, upload,
     as: (newToken) => restClient(url, newToken),
   };

@@ -1,0 +1,44 @@
+// `npm run bench`: brings up a lab of its own, measures, writes docs/benchmarks.md, takes the lab down.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { openLab } from '../../tools/lab.d/lab.mjs';
+import { SERVICES } from '../../tools/lab.d/layout.mjs';
+import { signIn } from '../../tools/lab.d/demo.mjs';
+import { readRecord } from '../../tools/lab.d/record.mjs';
+import { reset } from '../../tools/lab.d/down.mjs';
+import { benchBus } from './bus.mjs';
+import { benchColdUp, benchServices } from './lab.mjs';
+import { benchRest } from './rest.mjs';
+import { judge, report } from './report.mjs';
+import { benchVm } from './vm.mjs';
+
+const repo = join(import.meta.dirname, '../..');
+const say = (text) => process.stdout.write(`${text}\n`);
+const lab = await openLab(join(repo, '.lab-bench'), { say });
+const rows = [];
+const take = (found) => {
+  for (const row of found) {
+    rows.push(row);
+    say(`${row.what}: ${row.measured.toFixed(2)} ${row.unit}${row.ratio === null ? '' : `, ratio ${row.ratio.toFixed(2)}`}, target ${judge(row).text}: ${judge(row).met === false ? 'missed' : 'met'}`);
+  }
+};
+try {
+  take(await benchColdUp(lab));
+  take(await benchServices(lab, SERVICES));
+  const record = readRecord(lab);
+  const rest = await signIn(lab);
+  const hosts = (await rest.get('/v1/hosts')).items;
+  take(await benchBus(lab, record, join(repo, 'dist')));
+  take(await benchRest(lab, rest, `/v1/vms/${record.demo.vmId}`));
+  take(await benchVm(lab, record, rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
+  const { accelerator, acceleratorReason } = hosts[0].inventory;
+  const missed = rows.filter((row) => judge(row).met === false);
+  writeFileSync(join(repo, 'docs/benchmarks.md'), report(rows, {
+    accelerator: `${accelerator} (${acceleratorReason})`,
+    date: new Date().toISOString().slice(0, 10),
+    text: missed.length === 0 ? '' : `\nMissed: ${missed.map((row) => row.what).join('; ')}. See the notes in docs/performance.md.\n`,
+  }));
+  say('written to docs/benchmarks.md');
+} finally {
+  await reset(lab, { all: false });
+}
