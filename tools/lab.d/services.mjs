@@ -36,8 +36,7 @@ function commonEnv(lab, backends, { service, credsOf, health }) {
 /** What one service gets beyond the rest. */
 const OWN_ENV = {
   auth: ({ paths }) => ({ TOK_ADMIN_PASSWORD_FILE: paths.adminFile, TOK_DATA_DIR: join(paths.data, 'auth') }),
-  templates: ({ paths }) => ({ TOK_STAGING_DIR: paths.staging }),
-  gateway: ({ paths, ports }) => ({ TOK_HTTP_HOST: '127.0.0.1', TOK_HTTP_PORT: String(ports.http), TOK_STAGING_DIR: paths.staging }),
+  gateway: ({ ports }) => ({ TOK_HTTP_HOST: '127.0.0.1', TOK_HTTP_PORT: String(ports.http) }),
 };
 
 export function serviceEnv(lab, backends, service) {
@@ -82,7 +81,7 @@ export function startAgent(lab, backends, host) {
 
 /** Starts all services and agents that do not run, side by side, and waits until every one is ready. */
 export async function startServices(lab, backends) {
-  for (const dir of [join(lab.paths.data, 'auth'), lab.paths.v8Cache, lab.paths.staging]) mkdirSync(dir, { recursive: true });
+  for (const dir of [join(lab.paths.data, 'auth'), lab.paths.v8Cache]) mkdirSync(dir, { recursive: true });
   for (const service of SERVICES) startService(lab, backends, service);
   for (const host of hostIdentities(lab)) startAgent(lab, backends, host);
   await waitReady(lab);

@@ -69,7 +69,7 @@ describe('settings', () => {
   });
 
   it('of a gateway need no database', () => {
-    expect(readConfig(gatewayConfig, { TOK_NATS_URL: service.TOK_NATS_URL, TOK_STAGING_DIR: '/var/lib/tokamak/staging' }).TOK_HTTP_PORT).toBe(8080);
+    expect(readConfig(gatewayConfig, { TOK_NATS_URL: service.TOK_NATS_URL }).TOK_HTTP_PORT).toBe(8080);
   });
 
   it('name a misspelt variable', () => {

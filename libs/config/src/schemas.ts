@@ -33,8 +33,6 @@ export const databaseServiceConfig = processConfig.extend(databaseConfig.shape);
 /** A service with a database and tasks. */
 export const serviceConfig = databaseServiceConfig.extend(redisConfig.shape);
 
-const staging = AbsolutePath.describe('directory for uploads on their way to a datastore');
-
 export const authConfig = databaseServiceConfig.extend({
   TOK_DATA_DIR: AbsolutePath.describe('directory for the signing keys of tokens'),
   TOK_ADMIN_PASSWORD_FILE: AbsolutePath.optional().describe('file that the generated password of the first administrator is written to'),
@@ -44,14 +42,11 @@ const vmUids = IdRange.default({ first: 200_000, last: 265_535 }).describe('user
 
 export const computeConfig = serviceConfig.extend({ TOK_VM_UID_RANGE: vmUids });
 
-export const templatesConfig = serviceConfig.extend({ TOK_STAGING_DIR: staging });
-
 export const gatewayConfig = processConfig.extend({
   TOK_HTTP_HOST: z.string().min(1).default('127.0.0.1').describe('address that the REST door listens on'),
   TOK_HTTP_PORT: Port.default(8080).describe('port of the REST door; 0 = a free one, named in the log'),
   TOK_HTTP_REQUESTS_PER_SECOND: z.coerce.number().int().min(1).max(1_000_000).default(1_000).describe('requests that one user, and one address, may send per second for long; five times as many at once'),
   TOK_HTTP_SIGN_INS_PER_SECOND: z.coerce.number().int().min(1).max(100_000).default(20).describe('requests without known credentials that one address may send per second for long; ten times as many at once'),
-  TOK_STAGING_DIR: staging,
 });
 
 export const hostAgentConfig = processConfig.extend({
@@ -71,7 +66,7 @@ export const processConfigs = [
   { process: 'compute', schema: computeConfig },
   { process: 'network', schema: serviceConfig },
   { process: 'storage', schema: serviceConfig },
-  { process: 'templates', schema: templatesConfig },
+  { process: 'templates', schema: serviceConfig },
   { process: 'scheduler', schema: databaseServiceConfig },
   { process: 'ha', schema: databaseServiceConfig },
   { process: 'monitoring', schema: databaseServiceConfig },
@@ -86,6 +81,5 @@ export type DatabaseServiceConfig = z.output<typeof databaseServiceConfig>;
 export type ServiceConfig = z.output<typeof serviceConfig>;
 export type AuthConfig = z.output<typeof authConfig>;
 export type ComputeConfig = z.output<typeof computeConfig>;
-export type TemplatesConfig = z.output<typeof templatesConfig>;
 export type GatewayConfig = z.output<typeof gatewayConfig>;
 export type HostAgentConfig = z.output<typeof hostAgentConfig>;

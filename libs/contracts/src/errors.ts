@@ -9,11 +9,16 @@ export const errorKinds = {
   unauthenticated: 401,
   permission_denied: 403,
   not_found: 404,
+  method_not_allowed: 405,
+  request_timeout: 408,
   already_exists: 409,
   failed_precondition: 409,
   aborted: 412,
+  content_too_large: 413,
+  unsupported_media_type: 415,
   unprocessable: 422,
   resource_exhausted: 429,
+  headers_too_large: 431,
   internal: 500,
   unavailable: 503,
   deadline_exceeded: 504,
@@ -59,16 +64,21 @@ export const FieldIssue = z.strictObject({ path: z.string(), message: z.string()
 // What the caller wrote
 export const InvalidArgument = defineError('INVALID_ARGUMENT', 'invalid_argument', 'The request does not fit its schema', 'changed', z.strictObject({ issues: z.array(FieldIssue) }));
 export const BadJson = defineError('BAD_JSON', 'invalid_argument', 'The body is not JSON', 'changed', none);
-export const PayloadTooLarge = defineError('PAYLOAD_TOO_LARGE', 'invalid_argument', 'The body is larger than allowed', 'changed', z.strictObject({ limitBytes: z.number() }));
+export const PayloadTooLarge = defineError('PAYLOAD_TOO_LARGE', 'content_too_large', 'The body is larger than allowed', 'changed', z.strictObject({ limitBytes: z.number() }));
 export const IdempotencyKeyReused = defineError('IDEMPOTENCY_KEY_REUSED', 'already_exists', 'This idempotency key was used for another request', 'changed', none);
 export const UnknownOperation = defineError('UNKNOWN_OPERATION', 'not_found', 'There is no such operation', 'no', none);
 export const BadReplySubject = defineError('BAD_REPLY_SUBJECT', 'invalid_argument', 'The reply subject is not an inbox', 'no', none);
 export const ImageRefused = defineError('IMAGE_REFUSED', 'unprocessable', 'The image is not acceptable', 'changed', z.strictObject({ reason: z.string() }));
+export const MethodNotAllowed = defineError('METHOD_NOT_ALLOWED', 'method_not_allowed', 'The path does not take this method', 'no', z.strictObject({ allowed: z.array(z.string()) }));
+export const UnsupportedMediaType = defineError('UNSUPPORTED_MEDIA_TYPE', 'unsupported_media_type', 'The body is of a type that is not taken here', 'changed', z.strictObject({ accepted: z.array(z.string()) }));
+export const HeadersTooLarge = defineError('HEADERS_TOO_LARGE', 'headers_too_large', 'The headers are larger than allowed', 'changed', none);
+export const RequestTooSlow = defineError('REQUEST_TOO_SLOW', 'request_timeout', 'The request did not arrive in time', 'same', none);
 
 // Who the caller is
 export const Unauthenticated = defineError('UNAUTHENTICATED', 'unauthenticated', 'Sign in first', 'changed', none);
 export const BadCredentials = defineError('BAD_CREDENTIALS', 'unauthenticated', 'User or password is wrong', 'changed', none);
 export const TokenExpired = defineError('TOKEN_EXPIRED', 'unauthenticated', 'The token has ended', 'changed', none);
+export const PasswordChangeRequired = defineError('PASSWORD_CHANGE_REQUIRED', 'permission_denied', 'Set a new password first', 'changed', none);
 export const LockedOut = defineError('LOCKED_OUT', 'resource_exhausted', 'Too many failed sign-ins', 'same', z.strictObject({ retryAfterMs: z.number() }));
 export const PermissionDenied = defineError('PERMISSION_DENIED', 'permission_denied', 'You lack the right', 'no', z.strictObject({ permission: z.string() }));
 export const RateLimited = defineError('RATE_LIMITED', 'resource_exhausted', 'Too many requests', 'same', z.strictObject({ retryAfterMs: z.number() }));

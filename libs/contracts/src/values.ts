@@ -53,6 +53,7 @@ export const Right = z.strictObject({
   scope: z.enum(['site', 'cluster', 'folder', 'object']),
   scopeId: z.string().nullable(),
 });
+export type Right = z.infer<typeof Right>;
 /** The acting user, as auth signed it; travels as header `Tok-Actor` and into tasks. */
 export const Actor = z.strictObject({ userId: UserId, handle: Handle, rights: z.array(Right) }).meta({ id: 'Actor' });
 export type Actor = z.infer<typeof Actor>;

@@ -1,7 +1,7 @@
 // Users, roles and grants: who may do what within which scope.
 import { z } from 'zod';
 import { defineCommand, defineEvent, defineQuery } from '../define.ts';
-import { BadCredentials, InUse, NameTaken, NotFound, PermissionDenied, VersionConflict } from '../errors.ts';
+import { BadCredentials, InUse, LockedOut, NameTaken, NotFound, PermissionDenied, VersionConflict } from '../errors.ts';
 import { GrantId, RoleId, UserId } from '../ids.ts';
 import { permissions } from '../permissions.ts';
 import { At, Done, Handle, Name, objectFields, pageInput, pageOf } from '../values.ts';
@@ -21,7 +21,7 @@ export const updateUser = defineCommand('auth.user.update', {
 export const deleteUser = defineCommand('auth.user.delete', { summary: 'Delete a user; the handle is never used again', http: 'DELETE /v1/users/:userId', permission: 'user.write', input: z.strictObject({ userId: UserId }), reply: Done, errors: [NotFound, InUse] });
 export const setPassword = defineCommand('auth.user.set-password', {
   summary: 'Set a password: your own with the current one, another user’s with the right', http: 'POST /v1/users/:userId/set-password', permission: 'authenticated',
-  input: z.strictObject({ userId: UserId, currentPassword: z.string().max(256).optional(), newPassword: Password }), reply: Done, errors: [NotFound, BadCredentials, PermissionDenied],
+  input: z.strictObject({ userId: UserId, currentPassword: z.string().max(256).optional(), newPassword: Password }), reply: Done, errors: [NotFound, BadCredentials, PermissionDenied, LockedOut],
 });
 
 export const Role = z.strictObject({ id: RoleId, name: Name, builtin: z.boolean(), permissions: z.array(z.enum(permissions)), ...objectFields }).meta({ id: 'Role' });

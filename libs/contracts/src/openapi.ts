@@ -1,0 +1,156 @@
+// The OpenAPI 3.1 text of the REST door, made from the contracts alone: same contracts, same text. The door serves what
+// is committed as reference.
+import { z } from 'zod';
+import { allOperations } from './catalogue.ts';
+import type { Operation } from './define.ts';
+import { allErrors, commonErrors, errorKinds, FieldIssue, ImageRefused, NotFound, WrongState } from './errors.ts';
+import type { ErrorDef } from './errors.ts';
+import { imageContentRoute, routesOf } from './routes.ts';
+import type { Route } from './routes.ts';
+
+type Json = { [member: string]: unknown };
+
+const title = 'Tokamak';
+const refTo = (id: string): Json => ({ $ref: `#/components/schemas/${id}` });
+
+/** Collects the named schemas while schemas are turned into JSON Schema 2020-12, so that each is written once. */
+class Schemas {
+  readonly named: Json = {};
+
+  of(schema: z.ZodType, io: 'input' | 'output'): Json {
+    const { $schema: _, $defs = {}, ...own } = z.toJSONSchema(schema, { io, unrepresentable: 'any', override: plainText }) as Json & { $defs?: Json };
+    for (const [id, definition] of Object.entries($defs)) this.named[id] ??= hoisted(definition);
+    const id = schema.meta()?.id;
+    if (id === undefined) return hoisted(own) as Json;
+    const { id: _id, ...named } = own as Json & { id?: unknown };
+    this.named[id] ??= hoisted(named);
+    return refTo(id);
+  }
+}
+
+/** What a preprocess takes is whatever its schema takes, also as text. */
+function plainText({ zodSchema, jsonSchema }: { zodSchema: z.core.$ZodTypes; jsonSchema: z.core.JSONSchema.BaseSchema }): void {
+  const { def } = zodSchema._zod;
+  if (def.type !== 'pipe' || def.in._zod.def.type !== 'transform') return;
+  const { $schema: _, ...inner } = z.toJSONSchema(def.out, { io: 'input', unrepresentable: 'any' });
+  for (const [name, value] of Object.entries(inner)) jsonSchema[name] ??= value;
+}
+
+/** References into `$defs` become references into the components; ids are theirs alone. */
+function hoisted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(hoisted);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).flatMap(([name, member]) => {
+    if (name === '$ref' && typeof member === 'string') return [[name, member.replace('#/$defs/', '#/components/schemas/')]];
+    if (name === 'id' && typeof member === 'string' && 'type' in value) return [];
+    return [[name, hoisted(member)]];
+  }));
+}
+
+/** The document as a value; `JSON.stringify(openApi(), null, 2)` is the reference. */
+export function openApi(operations: readonly Operation[] = allOperations, version = '1'): Json {
+  const schemas = new Schemas();
+  const paths: Record<string, Json> = {};
+  for (const route of routesOf(operations)) {
+    const path = (paths[route.path.replace(/:([A-Za-z0-9]+)/g, '{$1}')] ??= {});
+    path[route.method.toLowerCase()] = operationObject(route, schemas);
+  }
+  paths['/v1/images/{imageId}/content'] = { [imageContentRoute.method.toLowerCase()]: imageContent(schemas) };
+  return {
+    openapi: '3.1.1',
+    info: {
+      title, version, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      description: 'Long work answers `202` with `Location: /v1/tasks/{id}`. Every refusal is `application/problem+json` with a stable `code`. Commands take `Idempotency-Key`; changes take `If-Match` with the version that `ETag` gave.',
+    },
+    security: [{ bearer: [] }],
+    tags: [...new Set(routesOf(operations).map(tagOf))].sort().map((name) => ({ name })),
+    paths: Object.fromEntries(Object.entries(paths).sort(([a], [b]) => (a < b ? -1 : 1))),
+    components: {
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: 'an access token of a session, or an API token' } },
+      schemas: { ...Object.fromEntries(Object.entries(schemas.named).sort(([a], [b]) => (a < b ? -1 : 1))), Problem: problem() },
+      responses: { Problem: { description: 'Refused', content: { 'application/problem+json': { schema: refTo('Problem') } } } },
+    },
+  };
+}
+
+const tagOf = ({ operation }: Route): string => `${operation.service}: ${operation.noun}`;
+
+function operationObject(route: Route, schemas: Schemas): Json {
+  const { operation, pathParams, members, rest } = route;
+  const input = schemas.of(operation.input, 'input') as { properties?: Record<string, Json>; required?: string[] };
+  const properties = input.properties ?? {};
+  const required = input.required ?? [];
+  const parameter = (place: 'path' | 'query') => (name: string): Json => {
+    const { description, ...schema } = properties[name] ?? {};
+    return { name, in: place, required: place === 'path' || required.includes(name), ...(description === undefined ? {} : { description }), schema };
+  };
+  const others = members.filter((name) => !pathParams.includes(name));
+  const parameters = [...pathParams.map(parameter('path')), ...(rest === 'query' ? others.map(parameter('query')) : []), ...headerParameters(operation, members)];
+  const body = rest === 'body' && others.length > 0 ? { requestBody: bodyOf(properties, required, others) } : {};
+  return {
+    operationId: operation.name,
+    tags: [tagOf(route)],
+    summary: operation.summary,
+    description: [operation.description, accessText(operation)].filter(Boolean).join('\n\n'),
+    ...(operation.permission === 'public' ? { security: [] } : {}),
+    ...(parameters.length > 0 ? { parameters } : {}),
+    ...body,
+    responses: { [String(route.successStatus)]: success(route, schemas), ...refusals([...operation.errors, ...commonErrors]) },
+  };
+}
+
+function bodyOf(properties: Record<string, Json>, required: readonly string[], names: readonly string[]): Json {
+  const needed = names.filter((name) => required.includes(name));
+  const schema = { type: 'object', properties: Object.fromEntries(names.map((name) => [name, properties[name] ?? {}])), ...(needed.length > 0 ? { required: needed } : {}), additionalProperties: false };
+  return { required: needed.length > 0, content: { 'application/json': { schema } } };
+}
+
+function headerParameters(operation: Operation, members: readonly string[]): Json[] {
+  const key = { name: 'Idempotency-Key', in: 'header', description: 'the same key and the same request have one effect; echoed, made up when absent', schema: { type: 'string', maxLength: 128 } };
+  const match = { name: 'If-Match', in: 'header', description: 'the `ETag` of the object; refused with 412 when somebody changed it', schema: { type: 'string' } };
+  return [...(operation.kind === 'command' ? [key] : []), ...(members.includes('version') ? [match] : [])];
+}
+
+const accessTexts: Readonly<Record<string, string>> = { public: 'Needs no credentials.', authenticated: 'For every signed-in user, about himself.' };
+const accessText = ({ permission }: Operation): string => accessTexts[permission] ?? `Needs the right \`${permission}\`.`;
+
+function success({ operation, successStatus }: Route, schemas: Schemas): Json {
+  const headers = successStatus === 200 ? {} : { headers: { Location: { description: successStatus === 202 ? 'the task' : 'the new object', schema: { type: 'string' } } } };
+  return { description: successStatus === 202 ? 'Accepted; a task does it' : 'Done', ...headers, content: { 'application/json': { schema: schemas.of(operation.reply, 'output') } } };
+}
+
+function refusals(errors: readonly ErrorDef[]): Json {
+  const byStatus = Map.groupBy(new Set(errors), ({ kind }) => errorKinds[kind]);
+  return Object.fromEntries([...byStatus].sort(([a], [b]) => a - b).map(([status, defs]) => [
+    String(status),
+    { description: defs.map(({ code, title: text }) => `\`${code}\`: ${text}`).join('; '), content: { 'application/problem+json': { schema: refTo('Problem') } } },
+  ]));
+}
+
+function imageContent(schemas: Schemas): Json {
+  const taskRef = operationReply('templates.image.import', schemas);
+  return {
+    operationId: 'templates.image.upload', tags: ['templates: image'], summary: 'Send the bytes of an announced image; it is imported when they are complete',
+    description: 'An upload that broke off can be sent again from the start.\n\nNeeds the right `image.write`.',
+    parameters: [{ name: 'imageId', in: 'path', required: true, schema: { type: 'string', format: 'uuid' } }],
+    requestBody: { required: true, content: { 'application/octet-stream': { schema: {} } } },
+    responses: { 202: { description: 'Accepted; a task imports it', headers: { Location: { description: 'the task', schema: { type: 'string' } } }, content: { 'application/json': { schema: taskRef } } }, ...refusals([NotFound, WrongState, ImageRefused, ...commonErrors]) },
+  };
+}
+
+const operationReply = (name: string, schemas: Schemas): Json => {
+  const found = allOperations.find((operation) => operation.name === name);
+  return found ? schemas.of(found.reply, 'output') : {};
+};
+
+function problem(): Json {
+  return {
+    type: 'object', description: 'RFC 9457; `code` is stable, `detail` is for people',
+    required: ['type', 'title', 'status', 'detail', 'code'],
+    properties: {
+      type: { type: 'string' }, title: { type: 'string' }, status: { type: 'integer' }, detail: { type: 'string' }, instance: { type: 'string' }, traceId: { type: 'string' },
+      code: { type: 'string', enum: [...allErrors.keys()].sort() },
+      details: { type: 'object', description: 'depends on the code', properties: { issues: { type: 'array', items: z.toJSONSchema(FieldIssue, { override: ({ jsonSchema }) => { delete jsonSchema.$schema; } }) } } },
+    },
+  };
+}

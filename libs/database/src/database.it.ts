@@ -1,0 +1,144 @@
+// The database library against a real server.
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { afterCommit, dbNow, defineMigration, execute, fromJson, insertRow, insertRows, nextNumber, openDatabase, pageQuery, selectRow, selectRows, sql, tasksMigrations, toJson, transaction } from './index.ts';
+import { makeTestSchema } from './testing/test-schema.store.ts';
+import type { TestSchema } from './testing/test-schema.store.ts';
+
+const things = defineMigration('test.0001-things', [
+  'CREATE TABLE thing (id char(36) CHARACTER SET ascii NOT NULL PRIMARY KEY, name varchar(63) NOT NULL, size bigint NOT NULL, at datetime(3) NOT NULL, note json NULL)',
+]);
+let schema: TestSchema;
+let db: DataSource;
+const open = (migrations = [...tasksMigrations, things], url = schema.url): Promise<DataSource> => openDatabase({ url, migrations, name: 'test', waitMs: 5_000 });
+
+beforeAll(async () => {
+  schema = await makeTestSchema('db');
+  const opened = await Promise.all([open(), open(), open()]);
+  db = opened[0];
+  await Promise.all(opened.slice(1).map((other) => other.destroy()));
+});
+afterAll(async () => {
+  await db.destroy();
+  await schema.drop();
+});
+
+describe('openDatabase', () => {
+  it('knows the server’s kind and gives every connection UTC, READ COMMITTED and utf8mb4', async () => {
+    const server = await selectRow<{ version: string }>(db, 'SELECT VERSION() AS version');
+    expect(db.options.type).toBe(/mariadb/i.test(server?.version ?? '') ? 'mariadb' : 'mysql');
+    const isolation = db.options.type === 'mariadb' ? '@@tx_isolation' : '@@transaction_isolation';
+    const seen = await Promise.all(Array.from({ length: 5 }, () => selectRow(db, `SELECT @@time_zone AS tz, ${isolation} AS iso, @@character_set_connection AS cs, SLEEP(0.02) AS nap`)));
+    for (const row of seen) expect(row).toEqual({ tz: '+00:00', iso: 'READ-COMMITTED', cs: 'utf8mb4', nap: 0 });
+  });
+  it('runs each migration once, however many replicas start together', async () => {
+    const rows = await selectRows<{ name: string; statements_done: number }>(db, 'SELECT name, statements_done FROM schema_migration ORDER BY name');
+    expect(rows).toEqual([{ name: 'tasks.0001-tables', statements_done: tasksMigrations[0]?.statements.length }, { name: 'test.0001-things', statements_done: 1 }]);
+  });
+  it('goes on behind a statement that took effect without being recorded', async () => {
+    const columns = defineMigration('test.0002-columns', ['ALTER TABLE thing ADD COLUMN a int NULL', 'ALTER TABLE thing ADD COLUMN b int NULL']);
+    const all = [...tasksMigrations, things, columns];
+    await (await open(all)).destroy();
+    // As if the process had died between the second statement and its record.
+    await execute(db, "UPDATE schema_migration SET statements_done = 1 WHERE name = 'test.0002-columns'");
+    await (await open(all)).destroy();
+    expect(await selectRow(db, "SELECT statements_done AS done FROM schema_migration WHERE name = 'test.0002-columns'")).toEqual({ done: 2 });
+  });
+  it('refuses a migration that was changed, and one that fails by itself', async () => {
+    await expect(open([...tasksMigrations, defineMigration('test.0001-things', ['SELECT 1'])])).rejects.toThrow('was changed');
+    await expect(open([...tasksMigrations, things, defineMigration('test.0003-bad', ['ALTER TABLE thing ADD COLUMN name int'])])).rejects.toThrow('test.0003-bad, statement 1');
+  });
+  it('gives up with a clear error when nobody listens or the password is wrong', async () => {
+    const nobody = new URL(schema.url);
+    nobody.port = '1';
+    await expect(openDatabase({ url: nobody.toString(), migrations: [], name: 'test', waitMs: 300 })).rejects.toThrow('test: the database does not let us in');
+    const wrong = new URL(schema.url);
+    wrong.password = 'wrong';
+    await expect(open([], wrong.toString())).rejects.toThrow(/does not let us in.*denied/i);
+  });
+});
+
+describe('rows', () => {
+  it('carries JSON, milliseconds and large numbers there and back', async () => {
+    const at = new Date('2026-11-22T10:11:12.345Z');
+    await insertRow(db, 'thing', { id: 'a', name: 'größe', size: 2 ** 46, at, note: toJson({ deep: ['"', 1.5, null] }) });
+    await insertRow(db, 'thing', { id: 'b', name: 'b', size: 1, at, note: toJson('just text') });
+    const row = await selectRow<{ size: number | string; at: Date; note: unknown }>(db, "SELECT size, at, note FROM thing WHERE id = 'a'");
+    expect(Number(row?.size)).toBe(2 ** 46);
+    expect(row?.at).toEqual(at);
+    expect(fromJson(row?.note)).toEqual({ deep: ['"', 1.5, null] });
+    expect(fromJson((await selectRow<{ note: unknown }>(db, "SELECT note FROM thing WHERE id = 'b'"))?.note)).toBe('just text');
+    expect(await execute(db, "UPDATE thing SET name = name WHERE id IN ('a', 'b')")).toBe(2);
+    await execute(db, 'DELETE FROM thing');
+  });
+  it('refuses names of columns that are not names', async () => {
+    await expect(insertRow(db, 'thing', { 'id) VALUES (1); --': 'x' })).rejects.toThrow('is not a name');
+  });
+  it('tells the database’s time', async () => {
+    expect(Math.abs((await dbNow(db)).getTime() - Date.now())).toBeLessThan(60_000);
+  });
+  it('hands out each number once, also to many at the same time', async () => {
+    const numbers = await Promise.all(Array.from({ length: 20 }, () => transaction(db, (tx) => nextNumber(tx, 'thing'))));
+    expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
+  });
+});
+
+describe('transaction', () => {
+  it('runs again after a deadlock and commits both', async () => {
+    await insertRows(db, 'thing', ['x', 'y'].map((id) => ({ id, name: id, size: 0, at: new Date() })));
+    let arrived = 0;
+    let runs = 0;
+    const { promise: both, resolve } = Promise.withResolvers<undefined>();
+    const swap = (first: string, second: string): Promise<void> => transaction(db, async (tx) => {
+      runs += 1;
+      await execute(tx, 'UPDATE thing SET size = size + 1 WHERE id = ?', [first]);
+      if (++arrived === 2) resolve(undefined);
+      await both;
+      await execute(tx, 'UPDATE thing SET size = size + 1 WHERE id = ?', [second]);
+    });
+    await Promise.all([swap('x', 'y'), swap('y', 'x')]);
+    expect(runs).toBeGreaterThan(2);
+    expect((await selectRows<{ size: number | string }>(db, "SELECT size FROM thing WHERE id IN ('x', 'y')")).map((row) => Number(row.size))).toEqual([2, 2]);
+    await execute(db, 'DELETE FROM thing');
+  });
+  it('does what waits for the commit only after one', async () => {
+    const done: string[] = [];
+    await transaction(db, (tx) => {
+      afterCommit(tx, () => done.push('committed'));
+      expect(done).toEqual([]);
+      return Promise.resolve();
+    });
+    await expect(transaction(db, (tx) => {
+      afterCommit(tx, () => done.push('rolled back'));
+      return Promise.reject(new Error('no'));
+    })).rejects.toThrow('no');
+    expect(done).toEqual(['committed']);
+  });
+});
+
+describe('pageQuery', () => {
+  const page = (input: { sort?: string; cursor?: string | undefined; limit?: number }) => pageQuery<{ id: string }>(db, {
+    select: 't.id', from: 'thing t', id: 't.id', orderBy: { name: 't.name', at: 't.at', size: 't.size' }, limit: input.limit ?? 3, sort: input.sort, cursor: input.cursor,
+    where: [sql`t.size < ${100}`],
+  });
+  beforeAll(async () => {
+    await insertRows(db, 'thing', Array.from({ length: 10 }, (_, index) => ({ id: `t${index}`, name: `n${index % 3}`, size: index, at: new Date(1_700_000_000_000 + (index % 4)) })));
+  });
+  it.each(['name', '-name', 'at', '-at', 'size', '-size'])('walks the list by %s without repeating or skipping', async (sort) => {
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const answer = await page({ sort, cursor });
+      if (!answer.ok) throw new Error(answer.fault.detail);
+      seen.push(...answer.value.rows.map((row) => row.id));
+      cursor = answer.value.next ?? undefined;
+    } while (cursor !== undefined);
+    const whole = await page({ sort, limit: 100 });
+    expect(seen).toEqual(whole.ok ? whole.value.rows.map((row) => row.id) : []);
+    expect(new Set(seen).size).toBe(10);
+  });
+  it.each(['id; DROP TABLE thing', 'constructor', '__proto__', '--name', 'name,id'])('refuses to sort by %p', async (sort) => {
+    const answer = await page({ sort });
+    expect(answer.ok ? 'ok' : answer.fault.code).toBe('INVALID_ARGUMENT');
+  });
+});

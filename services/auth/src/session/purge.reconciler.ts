@@ -1,0 +1,16 @@
+// Removes what nobody needs any more: ended sessions, API tokens and failures. Losing a run only leaves rows longer.
+import type { DataSource } from 'typeorm';
+import type { Reconciler } from '#service';
+import { purgeApiTokens } from '../token/token.store.ts';
+import { purgeTries } from './lock-out.store.ts';
+import { purgeSessions } from './session.store.ts';
+
+export const purge = (db: DataSource): Reconciler => ({
+  name: 'purge',
+  everyMs: 600_000,
+  async run() {
+    await purgeSessions(db);
+    await purgeApiTokens(db);
+    await purgeTries(db);
+  },
+});

@@ -1,0 +1,6 @@
+// What the providers of auth ask Nest for, beside the platform's own.
+
+/** MasterKey: the secret that private keys are sealed under. */
+export const Master = Symbol('Master');
+/** True when the built-in roles and the first administrator are there. */
+export const Seeded = Symbol('Seeded');

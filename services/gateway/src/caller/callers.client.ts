@@ -1,0 +1,97 @@
+// Who stands behind a bearer token: asked from auth, kept for as long as auth allows, and forgotten at once when auth
+// says that something about the user has changed. What is kept can be lost at any time.
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { BusClient, BusLog } from '#bus';
+import { resolveBearer, userChanged, userDeleted } from '#contracts';
+import type { Actor } from '#contracts';
+import { ok } from '#kernel';
+import type { Clock, Result } from '#kernel';
+
+export interface Caller {
+  readonly actor: Actor;
+  /** Signed by auth; goes along as `Tok-Actor`. */
+  readonly actorToken: string;
+  readonly mustChangePassword: boolean;
+}
+
+interface Kept {
+  readonly caller: Caller;
+  readonly until: number;
+}
+
+const mostKept = 5_000;
+
+export class Callers {
+  private readonly kept = new Map<string, Kept>();
+  private readonly asking = new Map<string, Promise<Result<Caller>>>();
+  /** Rises with everything forgotten: an answer that was asked for before is used but not kept. */
+  private changes = 0;
+
+  constructor(private readonly bus: BusClient, private readonly clock: Clock) {}
+
+  /** Without a question, when the answer is here. */
+  known(bearer: string): Caller | undefined {
+    const kept = this.kept.get(bearer);
+    if (kept === undefined) return undefined;
+    if (this.clock.monotonic() < kept.until) return kept.caller;
+    this.kept.delete(bearer);
+    return undefined;
+  }
+
+  /** The caller, or UNAUTHENTICATED, TOKEN_EXPIRED, UNAVAILABLE. Many who ask at once cost one question. */
+  resolve(bearer: string): Promise<Result<Caller>> {
+    const asked = this.asking.get(bearer);
+    if (asked !== undefined) return asked;
+    const asking = this.ask(bearer).finally(() => {
+      if (this.asking.get(bearer) === asking) this.asking.delete(bearer);
+    });
+    this.asking.set(bearer, asking);
+    return asking;
+  }
+
+  private async ask(bearer: string): Promise<Result<Caller>> {
+    const askedAt = this.clock.monotonic();
+    const before = this.changes;
+    const answer = await this.bus.request(resolveBearer, { bearer }, { as: 'system' });
+    if (!answer.ok) return answer;
+    const { validForMs, ...caller } = answer.value;
+    if (before === this.changes && validForMs > 0) this.keep(bearer, { caller, until: askedAt + validForMs });
+    return ok(caller);
+  }
+
+  private keep(bearer: string, kept: Kept): void {
+    const oldest = this.kept.keys().next();
+    if (this.kept.size >= mostKept && !oldest.done) this.kept.delete(oldest.value);
+    this.kept.set(bearer, kept);
+  }
+
+  forget(userId: string): void {
+    this.changes += 1;
+    this.asking.clear();
+    for (const [bearer, { caller }] of this.kept) if (caller.actor.userId === userId) this.kept.delete(bearer);
+  }
+
+  forgetAll(): void {
+    this.changes += 1;
+    this.asking.clear();
+    this.kept.clear();
+  }
+
+  /** Listens for changes of users. Who was away from the bus may have missed some, so everything is forgotten then. */
+  async watch(connection: NatsConnection, log: BusLog): Promise<() => Promise<void>> {
+    const onEvent = (error: Error | null, { subject }: { subject: string }): void => {
+      if (error) log.error({ err: error }, 'changes of users are not heard; what is known of them is kept until it ends');
+      else this.forget(subject.split('.').at(-1) ?? '');
+    };
+    const subscriptions = [userChanged, userDeleted].map(({ name }) => connection.subscribe(`tok.v1.evt.${name}.*`, { callback: onEvent }));
+    void this.watchConnection(connection);
+    await connection.flush();
+    return async () => { await Promise.all(subscriptions.map((subscription) => subscription.drain())); };
+  }
+
+  private async watchConnection(connection: NatsConnection): Promise<void> {
+    for await (const { type } of connection.status()) {
+      if (type === 'disconnect' || type === 'reconnect') this.forgetAll();
+    }
+  }
+}

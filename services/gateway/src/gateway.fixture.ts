@@ -1,0 +1,132 @@
+// The gateway in front of services that a test plays: what they are asked is recorded, what they answer is a table.
+import { startNatsServer, testDir } from '../../../libs/bus/src/nats.fixture.ts';
+import type { TestNats } from '../../../libs/bus/src/nats.fixture.ts';
+import { connect, headers } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import { gatewayConfig } from '#config';
+import { eventSubject, httpStatusOf, permissions, userChanged } from '#contracts';
+import type { Actor, Permission, UserId } from '#contracts';
+import type { Fault, Result } from '#kernel';
+import { newUuid, ok } from '#kernel';
+import { startService } from '#service';
+import type { RunningService } from '#service';
+import { GatewayModule } from '../gateway.module.ts';
+import { doorLimits, restDoor } from './rest/open.door.ts';
+import type { DoorLimits, RestDoorHandle } from './rest/open.door.ts';
+
+export interface Asked {
+  readonly operation: string;
+  readonly input: Record<string, unknown>;
+  readonly actor: string;
+  readonly key: string;
+  readonly traceparent: string;
+}
+export type Play = (asked: Asked) => Promise<Result<unknown>> | Result<unknown>;
+
+const user = (handle: string, rights: readonly Permission[]): Actor => ({ userId: newUuid() as UserId, handle, rights: [{ permissions: [...rights], scope: 'site', scopeId: null }] });
+
+/** Bearers that the played auth knows. */
+export const people = { ann: user('ann', permissions), eve: user('eve', ['cluster.read']), may: user('may', permissions) } as const;
+type Person = keyof typeof people;
+
+const everything = { ...doorLimits, body: { bytes: 1024 * 1024, timeMs: 400 }, headersTimeoutMs: 800, drainMs: 1_000, upload: { parallel: 3, idleMs: 500, tries: 3 } };
+
+export class GatewayUnderTest {
+  readonly asked: Asked[] = [];
+  readonly plays = new Map<string, Play>();
+  /** Bearers that auth no longer believes. */
+  readonly withdrawn = new Set<string>();
+  door: RestDoorHandle | undefined;
+  private service: RunningService | undefined;
+
+  private constructor(private readonly server: TestNats, readonly nats: NatsConnection) {}
+
+  static async start(options: { limits?: Partial<DoorLimits>; env?: Record<string, string> } = {}): Promise<GatewayUnderTest> {
+    // A server of its own: the services that are played here may run for real in another test.
+    const server = await startNatsServer(testDir());
+    const { url } = server;
+    const under = new GatewayUnderTest(server, await connect({ servers: url }));
+    for (const service of ['auth', 'compute', 'storage', 'templates', 'monitoring']) under.nats.subscribe(`tok.v1.${service}.>`, { callback: (_error, message) => { void under.answer(message); } });
+    under.plays.set('auth.session.resolve', (asked) => under.resolve(String(asked.input['bearer'])));
+    await under.nats.flush();
+    const env = { TOK_NATS_URL: url, TOK_LOG_LEVEL: 'fatal', TOK_HTTP_PORT: '0', TOK_HTTP_REQUESTS_PER_SECOND: '100000', TOK_HTTP_SIGN_INS_PER_SECOND: '10000', ...options.env };
+    under.service = await startService({
+      name: 'gateway', config: gatewayConfig, module: GatewayModule,
+      doors: (parts) => {
+        under.door = restDoor(parts, undefined, { ...everything, ...options.limits });
+        return [under.door];
+      },
+    }, { env, ownsProcess: false });
+    return under;
+  }
+
+  get url(): string {
+    return this.door?.url() ?? '';
+  }
+
+  get healthPort(): number {
+    return this.service?.healthPort ?? 0;
+  }
+
+  play(operation: string, play: Play): void {
+    this.plays.set(operation, play);
+  }
+
+  questions(operation: string): Asked[] {
+    return this.asked.filter((asked) => asked.operation === operation);
+  }
+
+  fetch(path: string, init: RequestInit & { as?: Person | null } = {}): Promise<Response> {
+    const { as = 'ann', ...rest } = init;
+    const sent = new Headers(rest.headers);
+    if (as !== null) sent.set('authorization', `Bearer ${as}`);
+    return fetch(`${this.url}${path}`, { ...rest, headers: sent });
+  }
+
+  /** Tells the doors that something about this person has changed. */
+  async announceChange(person: Person): Promise<void> {
+    this.nats.publish(eventSubject(userChanged, people[person].userId), '{}');
+    await this.nats.flush();
+  }
+
+  async stop(): Promise<void> {
+    await this.service?.stop();
+  }
+
+  async end(): Promise<void> {
+    await this.stop();
+    await this.nats.close();
+    await this.server.stop();
+  }
+
+  private resolve(bearer: string): Result<unknown> {
+    const known = Object.hasOwn(people, bearer) && !this.withdrawn.has(bearer);
+    if (!known) return { ok: false, fault: { code: 'UNAUTHENTICATED', detail: 'The token is not valid.' } };
+    return ok({ actor: people[bearer as Person], actorToken: `actor-of-${bearer}`, validForMs: 30_000, mustChangePassword: bearer === 'may' });
+  }
+
+  private async answer(message: Msg): Promise<void> {
+    const operation = message.subject.slice('tok.v1.'.length);
+    const read = (name: string): string => message.headers?.get(name) ?? '';
+    const asked = { operation, input: message.json<Record<string, unknown>>(), actor: read('Tok-Actor'), key: read('Idempotency-Key'), traceparent: read('traceparent') };
+    this.asked.push(asked);
+    const outcome = await (this.plays.get(operation) ?? (() => ok({})))(asked);
+    if (outcome.ok) message.respond(JSON.stringify(outcome.value));
+    else message.respond(JSON.stringify(outcome.fault), { headers: errorHeaders(outcome.fault) });
+  }
+}
+
+function errorHeaders({ code }: Fault): ReturnType<typeof headers> {
+  const made = headers();
+  made.set('Nats-Service-Error-Code', String(httpStatusOf(code)));
+  made.set('Nats-Service-Error', code);
+  return made;
+}
+
+/** Polls until it is so. */
+export async function until(reached: () => boolean): Promise<void> {
+  for (let turn = 0; !reached(); turn++) {
+    if (turn > 500) throw new Error('it did not come to that');
+    await new Promise((resolve) => { setTimeout(resolve, 10); });
+  }
+}

@@ -1,0 +1,66 @@
+// Puts the REST door together from the parts of the process and opens it; `open` is over when it takes requests.
+import { allOperations, imageContentRoute } from '#contracts';
+import type { Operation } from '#contracts';
+import type { GatewayConfig } from '#config';
+import { systemClock } from '#kernel';
+import { version } from '#service';
+import type { Door, Parts } from '#service';
+import { Callers } from '../caller/callers.client.ts';
+import { addPages, pagePaths } from '../pages/pages.door.ts';
+import { addImageContent } from '../upload/image-content.door.ts';
+import type { UploadLimits } from '../upload/content.stream.ts';
+import type { BodyLimits } from './body.stream.ts';
+import { doorNumbers } from './door.metrics.ts';
+import { RateLimit } from './rate-limit.ts';
+import { RestDoor } from './rest.door.ts';
+
+export interface DoorLimits {
+  readonly body: BodyLimits;
+  readonly headersTimeoutMs: number;
+  readonly drainMs: number;
+  readonly upload: UploadLimits;
+}
+
+export const doorLimits: DoorLimits = {
+  body: { bytes: 1024 * 1024, timeMs: 15_000 },
+  headersTimeoutMs: 10_000,
+  drainMs: 8_000,
+  upload: { parallel: 4, idleMs: 30_000, tries: 5 },
+};
+
+/** A door that also tells where it listens. */
+export interface RestDoorHandle extends Door {
+  url(): string;
+}
+
+export function restDoor(parts: Parts<GatewayConfig>, operations: readonly Operation[] = allOperations, limits: DoorLimits = doorLimits): RestDoorHandle {
+  const { config, bus, log, nats } = parts;
+  const { TOK_HTTP_REQUESTS_PER_SECOND: perSecond, TOK_HTTP_SIGN_INS_PER_SECOND: signIns } = config;
+  const callers = parts.get(Callers);
+  let door: RestDoor | undefined;
+  let unwatch: (() => Promise<void>) | undefined;
+  let url = '';
+  return {
+    name: 'rest',
+    url: () => url,
+    async open() {
+      unwatch = await callers.watch(nats, log);
+      const limit = (rate: number, burst: number): RateLimit => new RateLimit(rate, burst, systemClock);
+      door = new RestDoor({
+        bus, log, operations, clock: systemClock,
+        gates: { callers, byAddress: limit(perSecond, perSecond * 5), byUser: limit(perSecond, perSecond * 5), strangers: limit(signIns, signIns * 10) },
+        numbers: await doorNumbers(parts.metrics.registry),
+        fixed: [...pagePaths, imageContentRoute],
+        ...limits,
+      });
+      addPages(door, operations, parts.health, version);
+      addImageContent(door, bus, limits.upload);
+      url = await door.listen(config.TOK_HTTP_PORT, config.TOK_HTTP_HOST);
+      log.info({ url }, 'the REST door is open');
+    },
+    async close() {
+      await door?.close();
+      await unwatch?.();
+    },
+  };
+}

@@ -1,0 +1,223 @@
+// The REST door: one pipeline in front of every operation that has a route. It keeps nothing; what it takes it hands to
+// the owner, and every request gets an answer with a code, also those that are no HTTP.
+import { fastify } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import type { BusClient } from '#bus';
+import { isIdempotencyKey } from '#bus';
+import { Internal, InvalidArgument, MethodNotAllowed, ShuttingDown, UnknownOperation } from '#contracts';
+import type { Access, Operation } from '#contracts';
+import type { Clock, Fault, Result } from '#kernel';
+import { newUuid, ok } from '#kernel';
+import type { Logger } from '#telemetry';
+import { admit, identifyCaller, refusalAtTheStep } from './admission.ts';
+import type { Gates } from './admission.ts';
+import { successOf } from './answer.ts';
+import { readJson } from './body.stream.ts';
+import type { BodyLimits } from './body.stream.ts';
+import type { Call } from './call.ts';
+import { openCall } from './calls.ts';
+import { answerNoHttp, faultOfError } from './faults.ts';
+import { headersOf, problemOf, problemType } from './problem.ts';
+import { inputOf, queryOf, refuseDoorMembers } from './request.ts';
+import { doorRoutes, methodsByPath } from './routes.ts';
+import type { DoorRoute } from './routes.ts';
+import type { DoorNumbers } from './door.metrics.ts';
+
+export interface RestOptions {
+  readonly bus: BusClient;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly operations: readonly Operation[];
+  /** Routes beside those of the operations, for the answers 404 and 405. */
+  readonly fixed: readonly { readonly method: string; readonly path: string }[];
+  readonly gates: Omit<Gates, 'closing'>;
+  readonly numbers: DoorNumbers;
+  readonly body: BodyLimits;
+  /** Time for the request line and the headers, ms. */
+  readonly headersTimeoutMs: number;
+  /** How long a closing door waits for what is inside, ms. */
+  readonly drainMs: number;
+}
+
+const apiHeaders = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};
+const json = 'application/json; charset=utf-8';
+const keyHeader = 'idempotency-key';
+const never = new AbortController().signal;
+
+const keyWrong = InvalidArgument.fault('The header Idempotency-Key must be 1 to 128 printable ASCII characters.', { issues: [{ path: 'Idempotency-Key', message: '1 to 128 printable ASCII characters' }] });
+
+export class RestDoor {
+  readonly app: FastifyInstance;
+  private readonly gates: Gates;
+  private readonly methodsOf: (path: string) => readonly string[];
+  private readonly leaving = new AbortController();
+
+  constructor(private readonly options: RestOptions) {
+    this.gates = { ...options.gates, closing: () => this.leaving.signal.aborted };
+    this.app = fastify({
+      logger: false,
+      bodyLimit: options.body.bytes,
+      return503OnClosing: false,
+      forceCloseConnections: 'idle',
+      http: { connectionsCheckingInterval: Math.min(2_000, options.headersTimeoutMs), headersTimeout: options.headersTimeoutMs, requestTimeout: 0 },
+      routerOptions: { maxParamLength: 200, querystringParser: () => ({}) },
+      frameworkErrors: (error, request, reply) => { this.refuseError(error, request, reply); },
+      clientErrorHandler: (error, socket) => { answerNoHttp(error.code, socket); },
+    });
+    this.app.decorateRequest('call', null);
+    this.app.removeAllContentTypeParsers();
+    this.app.addContentTypeParser('application/json', (_request: FastifyRequest, payload: IncomingMessage) => readJson(payload, options.body));
+    this.app.setErrorHandler((error: FastifyError, request, reply) => { this.refuseError(error, request, reply); });
+    this.app.setNotFoundHandler((request, reply) => { this.refuse(this.noSuchRoute(request), request, reply); });
+    this.app.addHook('onResponse', (request, reply, done) => {
+      this.finish(request, reply.statusCode);
+      done();
+    });
+    const routes = doorRoutes(options.operations);
+    for (const route of routes) this.addOperation(route);
+    this.methodsOf = methodsByPath([...routes.map(({ route }) => route), ...options.fixed]);
+  }
+
+  async listen(port: number, host: string): Promise<string> {
+    return this.app.listen({ port, host });
+  }
+
+  /** Refuses what comes new, ends waiting calls with SHUTTING_DOWN, finishes the others within `drainMs`. */
+  async close(): Promise<void> {
+    this.leaving.abort();
+    const timer = setTimeout(() => { this.app.server.closeAllConnections(); }, this.options.drainMs);
+    await this.app.close();
+    clearTimeout(timer);
+  }
+
+  private addOperation(entry: DoorRoute): void {
+    const { route } = entry;
+    this.app.route({
+      method: route.method,
+      url: route.path,
+      onRequest: this.enter(route.operation),
+      handler: (request, reply) => this.serve(entry, request, reply),
+    });
+  }
+
+  /** The first half of the pipeline, for any route: throttle, authenticate, authorise. */
+  enter(operation: { readonly name: string; readonly permission: Access }) {
+    return (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
+      const call = openCall(operation.name, request, this.options.clock);
+      request.call = call;
+      const fault = refusalAtTheStep(this.gates, call.address, operation.permission);
+      if (fault !== undefined) return this.refuse(fault, request, reply);
+      if (operation.permission === 'public') return done();
+      const found = identifyCaller(this.gates, request.headers.authorization, call.address);
+      const go = (caller: Result<typeof call.caller & object>): void => {
+        const admitted = caller.ok ? admit(this.gates, caller.value, operation) : caller;
+        if (caller.ok) call.caller = caller.value;
+        if (!admitted.ok) return this.refuse(admitted.fault, request, reply);
+        done();
+      };
+      if (found instanceof Promise) found.then(go, (error: unknown) => { this.refuseError(error, request, reply); });
+      else go(ok(found));
+    };
+  }
+
+  private async serve(entry: DoorRoute, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const call = callOf(request);
+    const { operation } = entry.route;
+    const input = this.inputFor(entry, request, call);
+    if (!input.ok) return this.refuse(input.fault, request, reply);
+    const key = this.keyFor(operation, request, reply);
+    if (!key.ok) return this.refuse(key.fault, request, reply);
+    const signal = entry.long ? this.signalOf(reply) : never;
+    const ctx = call.context(operation.timeoutMs, signal, key.value);
+    const answer = await this.options.bus.request(operation, input.value, { ctx, ...(key.value === null ? {} : { idempotencyKey: key.value }) });
+    if (!answer.ok) return this.refuse(this.leaving.signal.aborted && entry.long ? ShuttingDown.fault('This door is closing; ask again.') : answer.fault, request, reply);
+    const { status, headers } = successOf(entry, answer.value);
+    this.answer(reply, status, headers, json, JSON.stringify(answer.value), call);
+  }
+
+  private inputFor({ route, doorMembers }: DoorRoute, request: FastifyRequest, call: Call): Result<object> {
+    const ifMatch = request.headers['if-match'];
+    const input = inputOf(route, { params: request.params as Record<string, string>, query: queryOf(request.raw.url ?? ''), body: request.body, ifMatch });
+    if (!input.ok || doorMembers.length === 0) return input;
+    const clean = refuseDoorMembers(input.value, doorMembers);
+    return clean.ok ? ok({ ...clean.value, ...(doorMembers.includes('address') ? { address: call.address.slice(0, 64) } : {}) }) : clean;
+  }
+
+  /** The key that goes to the owner and back to the client; null where none is needed. */
+  private keyFor(operation: Operation, request: FastifyRequest, reply: FastifyReply): Result<string | null> {
+    if (operation.kind !== 'command') return ok(null);
+    const given = request.headers[keyHeader];
+    if (given === undefined && operation.permission === 'public') return ok(null);
+    if (given !== undefined && (typeof given !== 'string' || !isIdempotencyKey(given))) return { ok: false, fault: keyWrong };
+    const key = given ?? newUuid();
+    reply.header('Idempotency-Key', key);
+    return ok(key);
+  }
+
+  /** Aborts when the client goes away or the door closes: nobody would read the answer. */
+  private signalOf(reply: FastifyReply): AbortSignal {
+    const gone = new AbortController();
+    reply.raw.once('close', () => { gone.abort(); });
+    return AbortSignal.any([gone.signal, this.leaving.signal]);
+  }
+
+  /** Sends a success. */
+  answer(reply: FastifyReply, status: number, headers: Readonly<Record<string, string>>, type: string, body: string, call: Call): void {
+    reply.code(status).headers(apiHeaders).headers(headers).header('content-type', type).header('x-request-id', call.traceId);
+    if (this.leaving.signal.aborted) reply.header('connection', 'close');
+    reply.send(body);
+  }
+
+  /** Sends a refusal and notes it. */
+  refuse(fault: Fault, request: FastifyRequest, reply: FastifyReply): void {
+    const call = (request.call ??= openCall('unknown', request, this.options.clock));
+    const problem = problemOf(fault, { traceId: call.traceId, url: request.raw.url ?? '' });
+    call.refused = problem.code;
+    this.note(fault, problem.status, call, request);
+    reply.code(problem.status).headers(apiHeaders).headers(headersOf(fault)).header('content-type', problemType).header('x-request-id', call.traceId);
+    // Bytes of the body that nobody will read must not be taken for the next request.
+    if (!request.raw.complete || this.leaving.signal.aborted) reply.header('connection', 'close');
+    reply.send(JSON.stringify(problem));
+  }
+
+  refuseError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    this.refuse(faultOfError(error, this.options.body.bytes), request, reply);
+  }
+
+  private note(fault: Fault, status: number, call: Call, request: FastifyRequest): void {
+    const { log, numbers } = this.options;
+    const fields = { operation: call.name, code: fault.code, address: call.address, user: call.caller?.actor.handle ?? null, trace: call.traceId };
+    if (status === 401 || status === 403 || status === 429) {
+      numbers.denied(call.name, fault.code);
+      log.warn(fields, 'denied');
+    } else if (fault.code === Internal.code) log.error({ ...fields, method: request.method, err: fault.cause }, 'failed');
+    else log.debug(fields, 'refused');
+  }
+
+  private noSuchRoute(request: FastifyRequest): Fault {
+    const path = (request.raw.url ?? '').split('?', 1)[0]!;
+    const allowed = this.methodsOf(path);
+    return allowed.length > 0
+      ? MethodNotAllowed.fault(`This path takes ${allowed.join(', ')}.`, { allowed: [...allowed] })
+      : UnknownOperation.fault('There is nothing at this path; /v1/openapi.json lists all paths.');
+  }
+
+  private finish(request: FastifyRequest, status: number): void {
+    const { call } = request;
+    if (call === null) return;
+    call.end();
+    this.options.numbers.served(call.name, status, this.options.clock.monotonic() - call.startedAt);
+  }
+}
+
+export function callOf(request: FastifyRequest): Call {
+  if (request.call === null) throw new Error('a request passed the door without being let in');
+  return request.call;
+}
