@@ -15,8 +15,16 @@ import { VmHandlers } from './src/vm/vm.handlers.ts';
 @Module({
   controllers: [ClusterHandlers, HostHandlers, VmHandlers],
   providers: [
-    { provide: VmCommands, inject: [Db, Bus, Tasks, Config], useFactory: (db: DataSource, bus: BusClient, tasks: TaskEngine, config: ComputeConfig) => new VmCommands(db, bus, tasks, config.TOK_VM_UID_RANGE) },
-    { provide: HostReports, inject: [Db, Bus, Config, Log], useFactory: (db: DataSource, bus: BusClient, config: ComputeConfig, log: Logger) => new HostReports(db, bus, config.TOK_VM_UID_RANGE, log) },
+    {
+      provide: VmCommands,
+      inject: [Db, Bus, Tasks, Config],
+      useFactory: (db: DataSource, bus: BusClient, tasks: TaskEngine, config: ComputeConfig) => new VmCommands(db, bus, tasks, config.TOK_VM_UID_RANGE),
+    },
+    {
+      provide: HostReports,
+      inject: [Db, Bus, Config, Log],
+      useFactory: (db: DataSource, bus: BusClient, config: ComputeConfig, log: Logger) => new HostReports(db, bus, config.TOK_VM_UID_RANGE, log),
+    },
   ],
 })
 export class ComputeModule {}

@@ -1,36 +1,5 @@
 // The compute service: sites, clusters, hosts, VMs and what is done with them.
-import { livenessChanged } from '#contracts';
-import { computeConfig } from '#config';
 import { startService } from '#service';
-import { ComputeModule } from './compute.module.ts';
-import { computeMigrations } from './migrations/0001-tables.ts';
-import { ensureSite } from './src/cluster/cluster.store.ts';
-import { hostReconciler } from './src/host/host.reconciler.ts';
-import { HostReports } from './src/host/host.reports.ts';
-import { createVmTask } from './src/vm/create-vm.task.ts';
-import { deleteVmTask } from './src/vm/delete-vm.task.ts';
-import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './src/vm/power-vm.task.ts';
-import { idleClaimReconciler } from './src/vm/vm.reconciler.ts';
+import { computeService } from './compute.definition.ts';
 
-await startService({
-  name: 'compute',
-  module: ComputeModule,
-  config: computeConfig,
-  migrations: computeMigrations,
-  tasks: () => [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, deleteVmTask],
-  consumers: ({ get }) => [
-    {
-      name: 'compute-liveness',
-      sources: ['ha'],
-      filters: [livenessChanged.name],
-      handle: async (tx, event) => {
-        const { liveness } = livenessChanged.data.parse(event.data);
-        const reports = get(HostReports);
-        if (liveness.state === 'connected') reports.lookSoon(liveness.hostId);
-        else await reports.lost(tx, liveness.hostId);
-      },
-    },
-  ],
-  doors: ({ db }) => [{ name: 'site', open: () => ensureSite(db), close: () => Promise.resolve() }],
-  reconcilers: ({ db, bus, get }) => [hostReconciler(db, get(HostReports)), idleClaimReconciler(db, bus)],
-});
+await startService(computeService);

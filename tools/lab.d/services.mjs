@@ -27,6 +27,7 @@ function commonEnv(lab, backends, { service, credsOf, health }) {
     TOK_NATS_URL: backends.natsUrl,
     TOK_NATS_CREDS: creds,
     TOK_LOG_LEVEL: process.env.TOK_LOG_LEVEL ?? 'info',
+    ...(process.env.TOK_TRACE_FILE ? { TOK_TRACE_FILE: process.env.TOK_TRACE_FILE } : {}),
     TOK_HEALTH_PORT: String(lab.ports[healthPortName(health)]),
     NODE_COMPILE_CACHE: lab.paths.v8Cache,
     NODE_ENV: 'production',

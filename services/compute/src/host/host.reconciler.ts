@@ -1,21 +1,30 @@
-// Asks hosts for what was missed: those that are not connected each time, the others now and then. Takes no input and
+// Asks hosts for what was missed: those of which something is not known each time, all others in turn. Takes no input and
 // may run at any moment, in every replica.
 import type { DataSource } from 'typeorm';
 import type { Reconciler } from '#service';
-import { hostIdsIn } from './host.store.ts';
+import { allHostIds, hostsToAskNow } from './host-order.store.ts';
 import type { HostReports } from './host.reports.ts';
 
-const LOOK_AT_CONNECTED_EVERY = 6;
+/** Every host is asked once in so many rounds, a part of them in each, so that a thousand do not answer at once. */
+const ROUNDS = 6;
+const ASKED_AT_ONCE = 16;
 
-export function hostReconciler(db: DataSource, reports: HostReports): Reconciler {
+export function hostReconciler(db: DataSource, reports: Pick<HostReports, 'doubt' | 'look'>): Reconciler {
   let round = 0;
   return {
     name: 'hosts',
     everyMs: 5_000,
-    run: async () => {
-      const missing = [...(await hostIdsIn(db, 'awaiting')), ...(await hostIdsIn(db, 'not-responding'))];
-      const connected = round++ % LOOK_AT_CONNECTED_EVERY === 0 ? await hostIdsIn(db, 'connected') : [];
-      await Promise.all([...missing, ...connected].map((hostId) => reports.look(hostId)));
+    run: async (signal) => {
+      await reports.doubt();
+      const turn = round++ % ROUNDS;
+      const due = new Set([...(await hostsToAskNow(db)), ...(await allHostIds(db)).filter((_id, index) => index % ROUNDS === turn)]);
+      const queue = [...due];
+      const ask = async (): Promise<void> => {
+        for (let hostId = queue.shift(); hostId !== undefined && !signal.aborted; hostId = queue.shift()) await reports.look(hostId);
+      };
+      const ended = await Promise.allSettled(Array.from({ length: ASKED_AT_ONCE }, ask));
+      const broken = ended.find((end) => end.status === 'rejected');
+      if (broken) throw new Error('a host could not be asked', { cause: broken.reason });
     },
   };
 }

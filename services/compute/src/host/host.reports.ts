@@ -2,100 +2,148 @@
 // unregistered host is ignored. What is missed while nobody listens is asked for again (host.reconciler).
 import type { DataSource, EntityManager } from 'typeorm';
 import type { BusClient, BusLog } from '#bus';
-import { hostChanged, hostStatus, hostVmDelete, vmChanged, type BodyOf, type HostVmStatus, type ReplyOf, type ReportOrder, type VmId, type hostJoined, type hostVmChanged } from '#contracts';
-import { transaction } from '#database';
+import {
+  hostChanged, hostStatus, hostVmDelete, vmChanged,
+  type BodyOf, type HostVmStatus, type ReplyOf, type ReportOrder, type VmId, type hostJoined, type hostVmChanged,
+} from '#contracts';
+import { afterCommit, transaction } from '#database';
 import { emit } from '#tasks';
 import type { UidRange } from '../vm/vm.commands.ts';
-import { changeVm, lockVm, observe, vmsById, vmsOnHost } from '../vm/vm.store.ts';
+import { agrees, doubtfulVms, observe, touchObserved } from '../vm/vm-status.store.ts';
+import { changeVm, lockVm, vmsById, vmsOnHost } from '../vm/vm.store.ts';
 import { holdsHost } from '../vm/vm.ts';
-import { findHost, setHostState, setInventory, takeOrder } from './host.store.ts';
+import { setHostState, stateOfHost, takeOrder, vmReportAge } from './host-order.store.ts';
+import { findHost, setInventory } from './host.store.ts';
 
 type Told = Pick<ReplyOf<typeof hostStatus>, 'inventory' | 'vms' | 'unmanaged'>;
 
 /** A host that says it does not have a VM which should be there. */
-const absent = (vmId: VmId, epoch: number): HostVmStatus => ({ vmId, state: 'absent', epoch, pid: null, startedAt: null, exitReason: null, detail: null, guestAgent: false, guestAddresses: [] });
+const absent = (vmId: VmId, epoch: number): HostVmStatus =>
+  ({ vmId, state: 'absent', epoch, pid: null, startedAt: null, exitReason: null, detail: null, guestAgent: false, guestAddresses: [] });
+
+const DOUBTED_AT_ONCE = 500;
 
 export class HostReports {
+  /** Looks that go on; true = somebody asked for another one meanwhile. */
+  private readonly looking = new Map<string, boolean>();
+
   constructor(
     private readonly db: DataSource,
-    private readonly bus: BusClient,
+    private readonly bus: Pick<BusClient, 'requestHost'>,
     private readonly uids: UidRange,
     private readonly log: BusLog,
   ) {}
 
   async joined(hostId: string, body: BodyOf<typeof hostJoined>): Promise<void> {
-    const stale = await transaction(this.db, async (tx) => {
-      if (!(await findHost(tx, hostId))) return this.stranger(hostId);
-      if (!(await takeOrder(tx, hostId, body.order))) return [];
-      return this.takeOver(tx, hostId, body, body.order);
+    const age = await transaction(this.db, async (tx) => {
+      const found = await takeOrder(tx, hostId, body.order);
+      if (found === 'news') await this.keepHost(tx, hostId, body);
+      return found;
     });
-    await this.cleanUp(hostId, stale);
+    if (age === undefined) return this.stranger(hostId);
+    if (age !== 'news') return;
+    for (const status of body.vms) await this.observeOne(hostId, status, body.order);
+    // What the report does not name may have been started since it was written: only an answer can say that it is gone.
+    this.lookSoon(hostId);
   }
 
   async vmChanged(hostId: string, body: BodyOf<typeof hostVmChanged>): Promise<void> {
-    await transaction(this.db, async (tx) => {
-      if (!(await findHost(tx, hostId))) return void this.stranger(hostId);
-      await this.observeOn(tx, hostId, body.vm, body.order);
-    });
+    const age = await vmReportAge(this.db, hostId, body.order);
+    if (age === undefined) return this.stranger(hostId);
+    if (age === 'unclear') this.lookSoon(hostId);
+    if (age === 'news') await this.observeOne(hostId, body.vm, body.order);
   }
 
-  /** Asks a host what it sees. False = it does not answer. */
+  /**
+   * Asks a host what it sees. False = it does not answer. The answer is older than the moment it arrives, so it counts
+   * only for VMs that nobody touched since the question: a start that overtook it would otherwise look like an absence.
+   */
   async look(hostId: string): Promise<boolean> {
+    const before = (await vmsOnHost(this.db, hostId)).filter(({ vm }) => vm.taskId === null);
     const told = await this.bus.requestHost(hostId, hostStatus, {}, { as: 'system', timeoutMs: 3_000 });
     if (!told.ok) return false;
-    const stale = await transaction(this.db, async (tx) => ((await findHost(tx, hostId)) ? this.takeOver(tx, hostId, told.value, null) : []));
-    await this.cleanUp(hostId, stale);
+    const known = await transaction(this.db, async (tx) => (await stateOfHost(tx, hostId)) !== undefined && this.keepHost(tx, hostId, told.value));
+    if (!known) return true;
+    const said = new Map(told.value.vms.map((status) => [status.vmId as string, status]));
+    const same: string[] = [];
+    for (const record of before) {
+      const { vm } = record;
+      const status = said.get(vm.id) ?? (holdsHost.includes(vm.status.state) ? absent(vm.id, vm.status.epoch) : undefined);
+      if (status && agrees(record, status)) same.push(vm.id);
+      else if (status) await this.observeOne(hostId, status, null, vm.version);
+    }
+    await touchObserved(this.db, same);
+    await this.cleanUp(hostId, told.value.vms);
     return true;
   }
 
+  /** Looks without making anybody wait; at most one look at a host goes on at a time. */
   lookSoon(hostId: string): void {
-    this.look(hostId).catch((error: unknown) => this.log.warn({ err: error, hostId }, 'could not take over what the host says'));
+    if (this.looking.has(hostId)) {
+      this.looking.set(hostId, true);
+      return;
+    }
+    this.looking.set(hostId, false);
+    this.look(hostId)
+      .catch((error: unknown) => { this.log.warn({ err: error, hostId }, 'could not take over what the host says'); })
+      .finally(() => {
+        const again = this.looking.get(hostId) === true;
+        this.looking.delete(hostId);
+        if (again) this.lookSoon(hostId);
+      });
   }
 
   /** Nobody knows what runs there. Nothing is started elsewhere. */
   async lost(tx: EntityManager, hostId: string): Promise<void> {
-    if ((await findHost(tx, hostId))?.state !== 'connected') return;
+    if ((await stateOfHost(tx, hostId)) !== 'connected') return;
     await setHostState(tx, hostId, 'not-responding', 'its heartbeat is missing');
     await this.tell(tx, hostId);
-    for (const { vm } of await vmsOnHost(tx, hostId)) {
-      const record = await lockVm(tx, vm.id);
-      if (!record || record.vm.taskId !== null || !holdsHost.includes(record.vm.status.state) || record.vm.status.state === 'unknown') continue;
-      const next = await changeVm(tx, vm.id, { state: 'unknown', reason: 'the host does not respond' });
-      await emit(tx, vmChanged, { objectId: vm.id, data: { vm: next, from: record.vm.status.state } });
+    // Apart from this transaction, which would grow with the host; the reconciler does it if this process dies now.
+    afterCommit(tx, () => {
+      this.doubt().catch((error: unknown) => { this.log.warn({ err: error, hostId }, 'VMs of a lost host are not marked yet'); });
+    });
+  }
+
+  /** Marks the VMs of hosts that do not respond: nobody knows what they are. */
+  async doubt(): Promise<void> {
+    for (;;) {
+      const ids = await doubtfulVms(this.db, DOUBTED_AT_ONCE);
+      for (const id of ids) await transaction(this.db, (tx) => this.doubtOne(tx, id));
+      if (ids.length < DOUBTED_AT_ONCE) return;
     }
   }
 
-  private stranger(hostId: string): [] {
-    this.log.info({ hostId }, 'a host that is not registered reports; ignored');
-    return [];
+  private async doubtOne(tx: EntityManager, vmId: string): Promise<void> {
+    const vm = (await lockVm(tx, vmId))?.vm;
+    if (!vm || vm.taskId !== null || vm.status.state === 'unknown' || !holdsHost.includes(vm.status.state)) return;
+    if (vm.status.hostId === null || (await stateOfHost(tx, vm.status.hostId)) === 'connected') return;
+    const next = await changeVm(tx, vmId, { state: 'unknown', reason: 'the host does not respond' });
+    await emit(tx, vmChanged, { objectId: vmId, data: { vm: next, from: vm.status.state } });
   }
 
-  /** Answers the VMs that the host keeps although they are gone or live elsewhere. */
-  private async takeOver(tx: EntityManager, hostId: string, told: Told, order: ReportOrder | null): Promise<HostVmStatus[]> {
+  private stranger(hostId: string): void {
+    this.log.info({ hostId }, 'a host that is not registered reports; ignored');
+  }
+
+  private async keepHost(tx: EntityManager, hostId: string, told: Told): Promise<true> {
     const { from, to } = told.inventory.vmUids;
     const usable = from <= this.uids.first && to >= this.uids.last;
-    const turned = await setHostState(tx, hostId, usable ? 'connected' : 'not-responding', usable ? null : `its uid range ${from}-${to} does not cover the site’s ${this.uids.first}-${this.uids.last}`);
+    const reason = usable ? null : `its uid range ${from}-${to} does not cover the site’s ${this.uids.first}-${this.uids.last}`;
+    const turned = await setHostState(tx, hostId, usable ? 'connected' : 'not-responding', reason);
     const news = await setInventory(tx, hostId, told.inventory, told.unmanaged);
     if (turned || news) await this.tell(tx, hostId);
-    const stale: HostVmStatus[] = [];
-    const known = new Map((await vmsById(tx, told.vms.map((vm) => vm.vmId))).map((record) => [record.vm.id as string, record]));
-    for (const status of told.vms) {
-      const record = known.get(status.vmId);
-      if (record?.vm.status.hostId === hostId) await this.observeOn(tx, hostId, status, order);
-      else if (record?.vm.taskId == null) stale.push(status);
-    }
-    const seen = new Set<string>(told.vms.map((vm) => vm.vmId));
-    for (const { vm } of await vmsOnHost(tx, hostId)) {
-      if (!seen.has(vm.id) && holdsHost.includes(vm.status.state)) await this.observeOn(tx, hostId, absent(vm.id, vm.status.epoch), order);
-    }
-    return stale;
+    return true;
   }
 
-  private async observeOn(tx: EntityManager, hostId: string, status: HostVmStatus, order: ReportOrder | null): Promise<void> {
-    const record = await lockVm(tx, status.vmId);
-    if (record?.vm.status.hostId !== hostId) return;
-    const next = await observe(tx, record, status, order);
-    if (next) await emit(tx, vmChanged, { objectId: next.id, data: { vm: next, from: record.vm.status.state } });
+  /** `version` = only if the VM is still as it was then. */
+  private observeOne(hostId: string, status: HostVmStatus, order: ReportOrder | null, version?: number): Promise<void> {
+    return transaction(this.db, async (tx) => {
+      const record = await lockVm(tx, status.vmId);
+      if (record?.vm.status.hostId !== hostId) return;
+      if (version !== undefined && record.vm.version !== version) return;
+      const next = await observe(tx, record, status, order);
+      if (next) await emit(tx, vmChanged, { objectId: next.id, data: { vm: next, from: record.vm.status.state } });
+    });
   }
 
   private async tell(tx: EntityManager, hostId: string): Promise<void> {
@@ -103,15 +151,23 @@ export class HostReports {
     if (host) await emit(tx, hostChanged, { objectId: hostId, data: { host } });
   }
 
-  /** Only what does not run is removed: a running QEMU is never ended because a row is missing. */
-  private async cleanUp(hostId: string, stale: readonly HostVmStatus[]): Promise<void> {
-    for (const status of stale) {
-      if (status.state !== 'stopped' && status.state !== 'defined' && status.state !== 'failed') {
-        this.log.warn({ hostId, vmId: status.vmId, state: status.state }, 'the host runs a VM that the pool does not place there');
+  /**
+   * Has the host forget VMs that are gone or live elsewhere. Only what does not run is removed: a running QEMU is never
+   * ended because a row is missing.
+   */
+  private async cleanUp(hostId: string, told: readonly HostVmStatus[]): Promise<void> {
+    const known = new Map((await vmsById(this.db, told.map((status) => status.vmId))).map(({ vm }) => [vm.id as string, vm]));
+    for (const status of told) {
+      const vm = known.get(status.vmId);
+      if (vm !== undefined && (vm.status.hostId === hostId || vm.taskId !== null)) continue;
+      const { vmId, state, epoch } = status;
+      if (state === 'absent') continue;
+      if (state !== 'stopped' && state !== 'defined' && state !== 'failed') {
+        this.log.warn({ hostId, vmId, state }, 'the host runs a VM that the pool does not place there');
         continue;
       }
-      const done = await this.bus.requestHost(hostId, hostVmDelete, { commandId: `stale/${status.vmId}/${status.epoch}`, vmId: status.vmId, epoch: status.epoch }, { as: 'system' });
-      if (!done.ok) this.log.warn({ hostId, vmId: status.vmId, fault: done.fault.code }, 'a stale VM directory stays on the host');
+      const done = await this.bus.requestHost(hostId, hostVmDelete, { commandId: `stale/${vmId}/${epoch}`, vmId, epoch }, { as: 'system' });
+      if (!done.ok) this.log.warn({ hostId, vmId, fault: done.fault.code }, 'a stale VM directory stays on the host');
     }
   }
 }

@@ -1,7 +1,7 @@
 // Rows of hosts: what was registered, what the agent told of itself, and whether it responds.
 import type { EntityManager } from 'typeorm';
-import { AlreadyExists, InUse, NameTaken, type Host, type HostInventory, type HostState, type InputOf, type ReportOrder, type UnmanagedVm, type listHosts } from '#contracts';
-import { accessFilter, execute, fromBit, fromJson, insertRow, isDuplicate, isoAt, pageQuery, selectRow, selectRows, sql, toJson, type Queryable, type Who } from '#database';
+import { AlreadyExists, InUse, NameTaken, type Host, type HostInventory, type HostState, type InputOf, type UnmanagedVm, type listHosts } from '#contracts';
+import { accessFilter, execute, fromBit, fromJson, insertRow, isDuplicate, isoAt, pageQuery, selectRow, sql, toJson, type Queryable, type Who } from '#database';
 import { FaultError, canonicalJson, ok, type Result } from '#kernel';
 import type { z } from 'zod';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
@@ -22,10 +22,6 @@ const hostOf = (row: HostRow): Host => ({
 export async function findHost(tx: Queryable, id: string): Promise<Host | undefined> {
   const row = await selectRow<HostRow>(tx, `SELECT ${columns} FROM host WHERE id = ?`, [id]);
   return row && hostOf(row);
-}
-
-export async function hostIdsIn(tx: Queryable, state: HostStateValue): Promise<string[]> {
-  return (await selectRows<{ id: string }>(tx, 'SELECT id FROM host WHERE state = ?', [state])).map((row) => row.id);
 }
 
 export async function pageOfHosts(tx: Queryable, who: Who, input: InputOf<typeof listHosts>): Promise<Result<{ items: Host[]; next: string | null }>> {
@@ -67,21 +63,6 @@ export async function changeHost(tx: EntityManager, host: Host, change: { name?:
 export async function dropHost(tx: EntityManager, host: Host): Promise<void> {
   const met = await execute(tx, 'DELETE FROM host WHERE id = ? AND NOT EXISTS (SELECT 1 FROM vm WHERE vm.host_id = host.id AND vm.deleted_at IS NULL)', [host.id]);
   if (met === 0) throw new FaultError(InUse.fault(`${host.vms} VMs are on the host or ran there last.`, { by: [{ noun: 'vm', id: host.id }] }));
-}
-
-/**
- * Takes a report's place in the host's order. False = old news: an agent's start counts up `epoch`, so a report of an
- * earlier start, or an earlier number within one, changes nothing. A new boot begins anew.
- */
-export async function takeOrder(tx: EntityManager, hostId: string, order: ReportOrder): Promise<boolean> {
-  const met = await execute(tx, `UPDATE host SET boot_id = ?, report_epoch = ?, report_seq = ?
-    WHERE id = ? AND (NOT (boot_id <=> ?) OR report_epoch < ? OR (report_epoch = ? AND report_seq < ?))`,
-    [order.bootId, order.epoch, order.seq, hostId, order.bootId, order.epoch, order.epoch, order.seq]);
-  return met === 1;
-}
-
-export async function setHostState(tx: EntityManager, hostId: string, state: HostStateValue, reason: string | null): Promise<boolean> {
-  return (await execute(tx, `UPDATE host SET state = ?, reason = ?, state_since = UTC_TIMESTAMP(3), version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ? AND (state <> ? OR NOT (reason <=> ?))`, [state, reason, hostId, state, reason])) === 1;
 }
 
 /** True = something in it is new. */

@@ -1,9 +1,11 @@
 // Deletes a VM with everything that is its own: QEMU and directory on the host, disks, ports and addresses, claim. The
-// row stays as a tombstone. Past the first disk there is no way back.
-import { discardPorts, discardVolume, type VmId, type VolumeId } from '#contracts';
-import { defineTask, type TaskKind } from '#tasks';
-import { findHost } from '../host/host.store.ts';
-import { bury, forgetIfReachable, powerOff, release, settle, vmOf, type VmInput } from './vm.steps.task.ts';
+// row stays as a tombstone. From the first disk on there is no way back.
+import { HostUnreachable, discardPorts, discardVolume, type VmId, type VolumeId } from '#contracts';
+import { FaultError } from '#kernel';
+import { asResult, defineTask, type TaskKind } from '#tasks';
+import { stateOfHost } from '../host/host-order.store.ts';
+import { endAsHostSays, endBuried, endsOf } from './vm-end.task.ts';
+import { forget, powerOff, releaseStep, vmOf, type VmInput } from './vm.steps.task.ts';
 
 export interface DeleteVmInput extends VmInput { volumeIds: readonly string[]; running: boolean }
 
@@ -14,33 +16,35 @@ export const deleteVmTask: TaskKind<DeleteVmInput> = defineTask<DeleteVmInput>({
     {
       name: 'power-off',
       run: async (ctx) => {
-        const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-        if (ctx.input.running && vm.status.hostId !== null) await powerOff(ctx, vm.status.hostId, vm.status.epoch);
+        const { hostId, epoch } = (await ctx.tx((tx) => vmOf(tx, ctx.input.vmId))).status;
+        if (ctx.input.running && hostId !== null) await powerOff(ctx, hostId, epoch);
         return {};
       },
     },
     {
       name: 'forget-on-host',
+      why: 'a stopped VM leaves only its directory: a host that is away is cleaned when it returns (host.reports)',
+      retryForMs: 30_000,
       run: async (ctx) => {
-        const { vm, responds } = await ctx.tx(async (tx) => {
-          const found = await vmOf(tx, ctx.input.vmId);
-          const host = found.status.hostId === null ? undefined : await findHost(tx, found.status.hostId);
-          return { vm: found, responds: host?.state === 'connected' };
+        const { status, state } = await ctx.tx(async (tx) => {
+          const vm = await vmOf(tx, ctx.input.vmId);
+          return { status: vm.status, state: vm.status.hostId === null ? undefined : await stateOfHost(tx, vm.status.hostId) };
         });
-        if (vm.status.hostId !== null) await forgetIfReachable(ctx, vm.status.hostId, vm.status.epoch, responds);
+        if (status.hostId === null || state !== 'connected') return {};
+        const done = await asResult(forget(ctx, status.hostId, status.epoch));
+        if (!done.ok && done.fault.code !== HostUnreachable.code) throw new FaultError(done.fault);
         return {};
       },
     },
     {
       name: 'discard-disks',
       noReturn: true,
-      run: (ctx) => ctx.children(ctx.input.volumeIds.map((volumeId, index) => ({ operation: discardVolume, part: `disk-${index}`, input: { volumeId: volumeId as VolumeId, vmId: ctx.input.vmId as VmId } }))),
+      run: (ctx) => ctx.children(ctx.input.volumeIds.map((volumeId, index) => (
+        { operation: discardVolume, part: `disk-${index}`, input: { volumeId: volumeId as VolumeId, vmId: ctx.input.vmId as VmId } }
+      ))),
     },
     { name: 'discard-ports', run: (ctx) => ctx.request(discardPorts, { vmId: ctx.input.vmId as VmId }) },
-    { name: 'release', run: release },
+    releaseStep<DeleteVmInput>(),
   ],
-  onFinished: (tx, outcome) => {
-    if (outcome.state === 'succeeded') return bury(tx, outcome);
-    return settle(tx, outcome, outcome.state === 'needs-attention' ? 'failed' : 'as-host-says');
-  },
+  onFinished: endsOf({ succeeded: endBuried, failed: endAsHostSays }),
 });

@@ -1,46 +1,47 @@
-// Start, stop, power-off and reboot of a VM that exists.
-import type { HostVmStatus } from '#contracts';
+// Start, stop, power-off and reboot of a VM that exists. Power that was cut cannot be given back, so a stop that is
+// cancelled or fails leaves the VM as its host says; a start leaves nothing running.
 import { defineTask, type TaskKind, type TaskOutcome } from '#tasks';
 import type { EntityManager } from 'typeorm';
-import { askGuestStep, placeStep, powerOffStep, raiseEpochStep, ranAs, release, settle, startOnHostStep, type Placed, type VmInput } from './vm.steps.task.ts';
+import { endAsHostSays, endOff, endRunning, endsOf } from './vm-end.task.ts';
+import { askGuestStep, findHostsStep, placeStep, powerOffStep, raiseEpochStep, releaseStep, startOnHostStep, type Placed, type VmInput } from './vm.steps.task.ts';
 
 export interface StartInput extends VmInput { hostId: string | null }
 export interface StopInput extends VmInput { graceMs: number; force: boolean }
 export interface RebootInput extends StopInput { hostId: string }
 
-const settleStart = (tx: EntityManager, outcome: TaskOutcome<VmInput>): Promise<void> => {
-  if (outcome.state === 'succeeded') return settle(tx, outcome, 'running', ranAs(outcome.output<HostVmStatus>('start-on-host')));
-  return settle(tx, outcome, outcome.state === 'needs-attention' ? 'failed' : 'stopped', { reason: outcome.error?.detail ?? null, pid: null });
-};
-const settleStop = (tx: EntityManager, outcome: TaskOutcome<VmInput>): Promise<void> =>
-  outcome.state === 'succeeded' ? settle(tx, outcome, 'stopped', { pid: null, startedAt: null }) : settle(tx, outcome, 'as-host-says');
-
 export const startVmTask: TaskKind<StartInput> = defineTask<StartInput>({
   kind: 'compute.vm.start',
   object: 'vm',
-  steps: [placeStep<StartInput>(), raiseEpochStep<StartInput>((ctx) => ctx.output<Placed>('place').hostId), startOnHostStep<StartInput>()],
-  onFinished: settleStart,
+  steps: [
+    findHostsStep<StartInput>(),
+    placeStep<StartInput>(),
+    raiseEpochStep<StartInput>((ctx) => ctx.output<Placed>('place').hostId),
+    startOnHostStep<StartInput>(),
+  ],
+  onFinished: endsOf({ succeeded: endRunning, failed: endOff }),
 });
 
-const releaseStep = { name: 'release', why: 'last: capacity is free only when QEMU is gone', run: release<StopInput> };
+/** Once the power is off it stays off, whatever came after. */
+const endStopped = (tx: EntityManager, outcome: TaskOutcome<VmInput>): Promise<void> =>
+  (outcome.output('power-off') === undefined ? endAsHostSays(tx, outcome) : endOff(tx, outcome));
 
 export const stopVmTask: TaskKind<StopInput> = defineTask<StopInput>({
   kind: 'compute.vm.stop',
   object: 'vm',
-  steps: [askGuestStep<StopInput>(), powerOffStep<StopInput>(), releaseStep],
-  onFinished: settleStop,
+  steps: [askGuestStep<StopInput>(), powerOffStep<StopInput>(), releaseStep<StopInput>()],
+  onFinished: endsOf({ succeeded: endOff, failed: endStopped }),
 });
 
-export const powerOffVmTask: TaskKind<StopInput> = defineTask<StopInput>({
-  kind: 'compute.vm.power-off',
-  object: 'vm',
-  steps: [askGuestStep<StopInput>(), powerOffStep<StopInput>(), releaseStep],
-  onFinished: settleStop,
-});
+export const powerOffVmTask: TaskKind<StopInput> = defineTask<StopInput>({ ...stopVmTask, kind: 'compute.vm.power-off' });
 
 export const rebootVmTask: TaskKind<RebootInput> = defineTask<RebootInput>({
   kind: 'compute.vm.reboot',
   object: 'vm',
-  steps: [askGuestStep<RebootInput>(), powerOffStep<RebootInput>(), raiseEpochStep<RebootInput>((ctx) => ctx.input.hostId), startOnHostStep<RebootInput>()],
-  onFinished: (tx, outcome) => (outcome.state === 'succeeded' ? settleStart(tx, outcome) : settle(tx, outcome, 'as-host-says', { reason: outcome.error?.detail ?? null })),
+  steps: [
+    askGuestStep<RebootInput>(),
+    powerOffStep<RebootInput>(),
+    raiseEpochStep<RebootInput>((ctx) => ctx.input.hostId),
+    startOnHostStep<RebootInput>(),
+  ],
+  onFinished: endsOf({ succeeded: endRunning, failed: endStopped }),
 });

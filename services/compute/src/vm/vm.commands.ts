@@ -3,19 +3,22 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { BusClient, BusContext } from '#bus';
 import {
-  InvalidArgument, NoCapacity, NotFound, PermissionDenied, checkPortGroups, createVm, deleteVm, getDatastore, getTemplate, powerOffVm, rebootVm, startVm, stopVm, updateVm, vmChanged, vmCreated,
-  type InputOf, type Operation, type Permission, type ReplyOf, type TaskRef, type Template, type Vm, type DiskId, type NicId, type PortId, type VmId, type VolumeId,
+  InvalidArgument, NoCapacity, NotFound, PermissionDenied, checkPortGroups, createVm, deleteVm, getDatastore, getTemplate, powerOffVm,
+  rebootVm, startVm, stopVm, updateVm, vmChanged, vmCreated,
+  type ClusterId, type DiskId, type InputOf, type NicId, type Operation, type Permission, type PortId, type ReplyOf, type TaskRef, type Template,
+  type Vm, type VmId, type VolumeId,
 } from '#contracts';
 import { allowed, mayAccess, whoOf } from '#database';
 import { newUuid, ok, orThrow, type Result } from '#kernel';
 import { emit, runCommand, type TaskEngine, type TaskKind } from '#tasks';
 import { clusterFor } from '../cluster/cluster.store.ts';
-import { findHost } from '../host/host.store.ts';
+import { stateOfHost } from '../host/host-order.store.ts';
 import { createVmTask, type CreateVmInput, type PlannedDisk } from './create-vm.task.ts';
 import { deleteVmTask } from './delete-vm.task.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-vm.task.ts';
 import { begin, firstSpec, holdsHost, type VmOperation } from './vm.ts';
-import { changeVm, checkVersion, findVm, insertVm, lockVm, takeUid } from './vm.store.ts';
+import { changeVm, checkVersion, findVm, insertVm, lockVm } from './vm.store.ts';
+import { takeUid } from './vm-uid.store.ts';
 
 export interface UidRange { readonly first: number; readonly last: number }
 
@@ -28,34 +31,31 @@ async function own(tx: EntityManager, ctx: BusContext, vmId: string, permission:
 export class VmCommands {
   constructor(
     private readonly db: DataSource,
-    private readonly bus: BusClient,
+    private readonly bus: Pick<BusClient, 'request'>,
     private readonly tasks: TaskEngine,
     private readonly uids: UidRange,
   ) {}
 
   async create(input: InputOf<typeof createVm>, ctx: BusContext): Promise<Result<TaskRef>> {
-    const template = input.templateId === undefined ? ok(null) : await this.templateFor(input.templateId, ctx);
-    if (!template.ok) return template;
-    const refusal = await this.refuseParts(input, template.value, ctx);
-    if (refusal) return refusal;
-    const cluster = await clusterFor(this.db, input.clusterId);
-    if (!cluster.ok) return cluster;
-    const who = whoOf(ctx);
-    if (!mayAccess(who, 'vm.create', { clusterId: cluster.value.id, folderId: input.folderId })) {
-      return PermissionDenied.fail('You lack the right vm.create on this cluster or folder.', { permission: 'vm.create' });
-    }
+    const parts = await this.checkParts(input, ctx);
     return runCommand(this.db, { ctx, operation: createVm, input }, async (tx) => {
+      // Inside, so that a command that was accepted before is answered as it was then, whatever has gone since.
+      if (!parts.ok) return parts;
+      const { template, clusterId } = parts.value;
       const vmId = newUuid() as VmId;
       const ownerId = ctx.actor?.userId ?? null;
       const uid = await takeUid(tx, vmId, this.uids);
       if (uid === null) return NoCapacity.fail('The site has no uid left for another VM: widen TOK_VM_UID_RANGE.', { refusals: [] });
       const ref = await this.tasks.start<CreateVmInput>(tx, createVmTask, {
         objectId: vmId, objectName: input.name, ctx, lock: [{ noun: 'vm', id: vmId }],
-        input: { vmId, name: input.name, ownerId, folderId: input.folderId, hostId: input.hostId ?? null, start: input.start, disks: disksOf(input, template.value), nics: nicsOf(input) },
+        input: {
+          vmId, name: input.name, ownerId, folderId: input.folderId, hostId: input.hostId ?? null, start: input.start,
+          disks: disksOf(input, template), nics: nicsOf(input),
+        },
       });
       const vm = await insertVm(tx, {
-        id: vmId, name: input.name, description: input.description, labels: input.labels, clusterId: cluster.value.id, templateId: input.templateId ?? null, ownerId, folderId: input.folderId, uid,
-        spec: firstSpec(input, template.value), taskId: ref.taskId,
+        id: vmId, name: input.name, description: input.description, labels: input.labels, clusterId, templateId: input.templateId ?? null,
+        ownerId, folderId: input.folderId, uid, spec: firstSpec(input, template), taskId: ref.taskId,
       });
       await emit(tx, vmCreated, { objectId: vmId, data: { vm }, ctx, taskId: ref.taskId });
       return ref;
@@ -67,7 +67,8 @@ export class VmCommands {
   }
 
   stop(input: InputOf<typeof stopVm>, ctx: BusContext): Promise<Result<TaskRef>> {
-    return this.power(stopVm, 'stop', 'vm.power', stopVmTask, input, ctx, () => ({ vmId: input.vmId, graceMs: input.graceMs, force: input.force }));
+    return this.power(stopVm, 'stop', 'vm.power', stopVmTask, input, ctx,
+      () => ({ vmId: input.vmId, graceMs: input.graceMs, force: input.force }));
   }
 
   powerOff(input: InputOf<typeof powerOffVm>, ctx: BusContext): Promise<Result<TaskRef>> {
@@ -75,7 +76,8 @@ export class VmCommands {
   }
 
   reboot(input: InputOf<typeof rebootVm>, ctx: BusContext): Promise<Result<TaskRef>> {
-    return this.power(rebootVm, 'reboot', 'vm.power', rebootVmTask, input, ctx, (vm) => ({ vmId: input.vmId, graceMs: input.graceMs, force: true, hostId: vm.status.hostId ?? '' }));
+    return this.power(rebootVm, 'reboot', 'vm.power', rebootVmTask, input, ctx,
+      (vm) => ({ vmId: input.vmId, graceMs: input.graceMs, force: true, hostId: vm.status.hostId ?? '' }));
   }
 
   delete(input: InputOf<typeof deleteVm>, ctx: BusContext): Promise<Result<TaskRef>> {
@@ -98,17 +100,38 @@ export class VmCommands {
   }
 
   /** Every operation of a VM that exists begins alike: right, state, task, row, event. */
-  private power<O extends Operation, I extends { vmId: string }>(operation: O, what: VmOperation, permission: Permission, kind: TaskKind<I>, input: InputOf<O> & { vmId: string }, ctx: BusContext, taskInput: (vm: Vm) => I): Promise<Result<ReplyOf<O>>> {
+  private power<O extends Operation, I extends { vmId: string }>(
+    operation: O, what: VmOperation, permission: Permission, kind: TaskKind<I>, input: InputOf<O> & { vmId: string }, ctx: BusContext, taskInput: (vm: Vm) => I,
+  ): Promise<Result<ReplyOf<O>>> {
     return runCommand(this.db, { ctx, operation, input }, async (tx): Promise<Result<ReplyOf<O>>> => {
       const vm = await own(tx, ctx, input.vmId, permission);
-      const host = vm.status.hostId === null ? undefined : await findHost(tx, vm.status.hostId);
-      const via = begin({ id: vm.id, state: vm.status.state, taskId: vm.taskId, hostId: vm.status.hostId }, what, host?.state === 'connected');
+      const hostResponds = vm.status.hostId !== null && (await stateOfHost(tx, vm.status.hostId)) === 'connected';
+      const via = begin({ id: vm.id, state: vm.status.state, taskId: vm.taskId, hostId: vm.status.hostId }, what, hostResponds);
       if (!via.ok) return via;
-      const ref = await this.tasks.start<I>(tx, kind, { objectId: vm.id, objectName: vm.name, ctx, ownerId: vm.ownerId, lock: [{ noun: 'vm', id: vm.id }], input: taskInput(vm) });
+      const ref = await this.tasks.start<I>(tx, kind, {
+        objectId: vm.id, objectName: vm.name, ctx, ownerId: vm.ownerId, lock: [{ noun: 'vm', id: vm.id }], input: taskInput(vm),
+      });
       const next = await changeVm(tx, vm.id, { taskId: ref.taskId, state: via.value, reason: null });
       await emit(tx, vmChanged, { objectId: vm.id, data: { vm: next, from: vm.status.state }, ctx, taskId: ref.taskId });
       return ok(ref as ReplyOf<O>);
     });
+  }
+
+  /** Everything that can be said about the request before anything is made: where it may go and what it is made from. */
+  private async checkParts(input: InputOf<typeof createVm>, ctx: BusContext): Promise<Result<{ template: Template | null; clusterId: ClusterId }>> {
+    const template = input.templateId === undefined ? ok(null) : await this.templateFor(input.templateId, ctx);
+    if (!template.ok) return template;
+    const refusal = refuseSize(input, template.value) ?? (await this.refuseDatastores(input, ctx)) ?? (await this.refuseNics(input, ctx));
+    if (refusal) return refusal;
+    if (input.hostId !== undefined && (await stateOfHost(this.db, input.hostId)) === undefined) {
+      return NotFound.fail('There is no host with this id.', { noun: 'host', id: input.hostId });
+    }
+    const cluster = await clusterFor(this.db, input.clusterId);
+    if (!cluster.ok) return cluster;
+    if (!mayAccess(whoOf(ctx), 'vm.create', { clusterId: cluster.value.id, folderId: input.folderId })) {
+      return PermissionDenied.fail('You lack the right vm.create on this cluster or folder.', { permission: 'vm.create' });
+    }
+    return ok({ template: template.value, clusterId: cluster.value.id });
   }
 
   /** Asked with the user's own rights: a template that he may not see is not there. */
@@ -119,19 +142,18 @@ export class VmCommands {
     return PermissionDenied.fail('You lack the right template.deploy on this template.', { permission: 'template.deploy' });
   }
 
-  /** Everything that can be said about the request before anything is made; the first refusal. */
-  private async refuseParts(input: InputOf<typeof createVm>, template: Template | null, ctx: BusContext): Promise<Result<never> | null> {
-    const wrong = (path: string, message: string): Result<never> => InvalidArgument.fail(`${path}: ${message}`, { issues: [{ path, message }] });
-    if (!template && input.diskBytes !== undefined) return wrong('diskBytes', 'goes with templateId');
-    if (template && input.diskBytes !== undefined && input.diskBytes < template.diskBytes) return wrong('diskBytes', `at least the template’s ${template.diskBytes} bytes`);
-    const stores = new Set([input.datastoreId, ...input.disks.map((disk) => disk.datastoreId)].filter((id) => id !== undefined));
-    for (const datastoreId of stores) {
+  private async refuseDatastores(input: InputOf<typeof createVm>, ctx: BusContext): Promise<Result<never> | null> {
+    const named = new Set([input.datastoreId, ...input.disks.map((disk) => disk.datastoreId)].filter((id) => id !== undefined));
+    for (const datastoreId of named) {
       const store = await this.bus.request(getDatastore, { datastoreId }, { ctx });
       if (!store.ok) return store;
     }
-    if (input.hostId !== undefined && !(await findHost(this.db, input.hostId))) return NotFound.fail('There is no host with this id.', { noun: 'host', id: input.hostId });
-    if (input.nics.length === 0) return null;
+    return null;
+  }
+
+  private async refuseNics(input: InputOf<typeof createVm>, ctx: BusContext): Promise<Result<never> | null> {
     const groups = new Set(input.nics.map((nic) => nic.portGroupId));
+    if (groups.size === 0) return null;
     const known = await this.bus.request(checkPortGroups, { portGroupIds: [...groups] }, { ctx, as: 'system' });
     if (!known.ok) return known;
     const who = whoOf(ctx);
@@ -140,11 +162,21 @@ export class VmCommands {
   }
 }
 
+function refuseSize({ diskBytes }: InputOf<typeof createVm>, template: Template | null): Result<never> | null {
+  const wrong = (message: string): Result<never> => InvalidArgument.fail(`diskBytes: ${message}`, { issues: [{ path: 'diskBytes', message }] });
+  if (diskBytes === undefined) return null;
+  if (template === null) return wrong('goes with templateId');
+  return diskBytes < template.diskBytes ? wrong(`at least the template’s ${template.diskBytes} bytes`) : null;
+}
+
 /** The template's disk first, then the blank ones. */
 function disksOf(input: InputOf<typeof createVm>, template: Template | null): PlannedDisk[] {
   const made = (): { diskId: DiskId; volumeId: VolumeId } => ({ diskId: newUuid() as DiskId, volumeId: newUuid() as VolumeId });
-  const first = template === null ? [] : [{ ...made(), sizeBytes: input.diskBytes ?? template.diskBytes, datastoreId: input.datastoreId ?? null, bus: template.hardware.diskBus, source: { volumeId: template.volumeId, mode: input.deploy } }];
-  return [...first, ...input.disks.map((disk) => ({ ...made(), sizeBytes: disk.sizeBytes, datastoreId: disk.datastoreId ?? input.datastoreId ?? null, bus: disk.bus, source: null }))];
+  const first: PlannedDisk[] = template === null ? [] : [{
+    ...made(), sizeBytes: input.diskBytes ?? template.diskBytes, datastoreId: input.datastoreId ?? null, bus: template.hardware.diskBus,
+    source: { volumeId: template.volumeId, mode: input.deploy },
+  }];
+  return [...first, ...input.disks.map(({ sizeBytes, datastoreId, bus }) => ({ ...made(), sizeBytes, datastoreId: datastoreId ?? input.datastoreId ?? null, bus, source: null }))];
 }
 
 const nicsOf = (input: InputOf<typeof createVm>): CreateVmInput['nics'] =>

@@ -1,14 +1,13 @@
 // Rows of VMs: the only file that knows their tables. A VM is changed under its row lock; every change raises `version`.
 import type { EntityManager } from 'typeorm';
-import { NameTaken, type HostVmStatus, type InputOf, type ReportOrder, type Vm, type VmSpec, type VmState, type listVms } from '#contracts';
+import { NameTaken, type HostVmStatus, type InputOf, type Vm, type VmSpec, type VmState, type listVms } from '#contracts';
 import { accessFilter, execute, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, isoAtOrNull, pageQuery, selectRow, selectRows, sql, toJson, type Queryable, type Who } from '#database';
 import { FaultError, ok, type Result } from '#kernel';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
-import { isNews, reasonOf, stateFromHost } from './vm.ts';
 
 interface VmRow {
   id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown;
-  state: VmState; observed_at: Date | null; host_state: HostVmStatus['state'] | null; seen_boot: string | null; seen_epoch: number; seen_seq: number; epoch: number; host_id: string | null;
+  state: VmState; observed_at: Date | null; host_state: HostVmStatus['state'] | null; host_reason: string | null; seen_boot: string | null; seen_epoch: number; seen_seq: number; epoch: number; host_id: string | null;
   pid: number | null; started_at: Date | null; reason: string | null; guest_agent: number; addresses: unknown; task_id: string | null; claim_held: number; deleted_at: Date | null;
   number: number; version: number; created_at: Date; updated_at: Date;
 }
@@ -16,7 +15,9 @@ interface VmRow {
 /** A VM with what only compute needs to know of it. */
 export interface VmRecord {
   readonly vm: Vm;
+  /** What the host said last, of the VM's present epoch; null = nothing yet. */
   readonly hostState: HostVmStatus['state'] | null;
+  readonly hostReason: string | null;
   readonly seen: { readonly boot: string | null; readonly epoch: number; readonly seq: number };
   readonly claimHeld: boolean;
 }
@@ -32,7 +33,10 @@ function recordOf(row: VmRow): VmRecord {
     taskId: row.task_id as Vm['taskId'], ownerId: row.owner_id as Vm['ownerId'], folderId: row.folder_id as Vm['folderId'],
     number: row.number, version: row.version, createdAt: isoAt(row.created_at), updatedAt: isoAt(row.updated_at),
   };
-  return { vm, hostState: row.host_state, seen: { boot: row.seen_boot, epoch: Number(row.seen_epoch), seq: Number(row.seen_seq) }, claimHeld: fromBit(row.claim_held) };
+  return {
+    vm, hostState: row.host_state, hostReason: row.host_reason, claimHeld: fromBit(row.claim_held),
+    seen: { boot: row.seen_boot, epoch: Number(row.seen_epoch), seq: Number(row.seen_seq) },
+  };
 }
 
 const living = 'SELECT vm.* FROM vm WHERE vm.deleted_at IS NULL';
@@ -97,7 +101,10 @@ export async function insertVm(tx: EntityManager, vm: NewVm): Promise<Vm> {
 /** What may be set on a VM; `undefined` = leave it. */
 export interface VmChange {
   name?: string | undefined; description?: string | undefined; labels?: Readonly<Record<string, string>> | undefined; spec?: VmSpec; state?: VmState; reason?: string | null;
-  taskId?: string | null; hostId?: string | null; epoch?: number; claimHeld?: boolean; pid?: number | null; startedAt?: string | null;
+  taskId?: string | null; hostId?: string | null;
+  /** A new epoch; what was heard of the one before is forgotten. */
+  epoch?: number;
+  claimHeld?: boolean; pid?: number | null; startedAt?: string | null;
 }
 
 const columnOf: Readonly<Record<keyof VmChange, (value: NonNullable<unknown> | null) => Record<string, string | number | boolean | Date | null>>> = {
@@ -109,7 +116,7 @@ const columnOf: Readonly<Record<keyof VmChange, (value: NonNullable<unknown> | n
   reason: (value) => ({ reason: value === null ? null : (value as string).slice(0, 1000) }),
   taskId: (value) => ({ task_id: value as string | null }),
   hostId: (value) => ({ host_id: value as string | null }),
-  epoch: (value) => ({ epoch: value as number }),
+  epoch: (value) => ({ epoch: value as number, host_state: null, host_reason: null, pid: null, started_at: null, guest_agent: false, addresses: '[]' }),
   claimHeld: (value) => ({ claim_held: value as boolean }),
   pid: (value) => ({ pid: value as number | null }),
   startedAt: (value) => ({ started_at: value === null ? null : new Date(value as string) }),
@@ -144,39 +151,4 @@ export async function buryVm(tx: EntityManager, id: string): Promise<void> {
   await execute(tx, `UPDATE vm SET deleted_at = UTC_TIMESTAMP(3), live_name = NULL, task_id = NULL, claim_held = 0, state = 'deleting', version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?`, [id]);
   await execute(tx, 'DELETE FROM vm_address WHERE vm_id = ?', [id]);
   await execute(tx, 'UPDATE vm_uid SET vm_id = NULL, freed_at = UTC_TIMESTAMP(3) WHERE vm_id = ?', [id]);
-}
-
-const UID_QUARANTINE_HOURS = 24;
-
-/** A uid for the VM's life: the longest free one past its quarantine, else the next never used. Null = the range is used up. */
-export async function takeUid(tx: EntityManager, vmId: string, range: { first: number; last: number }): Promise<number | null> {
-  const free = await selectRow<{ uid: number }>(tx, `SELECT uid FROM vm_uid WHERE vm_id IS NULL AND freed_at < UTC_TIMESTAMP(3) - INTERVAL ? HOUR AND uid BETWEEN ? AND ? ORDER BY freed_at LIMIT 1 FOR UPDATE SKIP LOCKED`, [UID_QUARANTINE_HOURS, range.first, range.last]);
-  if (free) {
-    await execute(tx, 'UPDATE vm_uid SET vm_id = ?, freed_at = NULL WHERE uid = ?', [vmId, free.uid]);
-    return free.uid;
-  }
-  for (let tries = 0; tries < 100; tries++) {
-    const top = await selectRow<{ uid: number | null }>(tx, 'SELECT MAX(uid) AS uid FROM vm_uid WHERE uid BETWEEN ? AND ?', [range.first, range.last]);
-    const uid = Math.max(range.first, (top?.uid ?? range.first - 1) + 1);
-    if (uid > range.last) return null;
-    if ((await execute(tx, 'INSERT IGNORE INTO vm_uid (uid, vm_id) VALUES (?, ?)', [uid, vmId])) === 1) return uid;
-  }
-  throw new Error('no uid could be taken in a hundred tries');
-}
-
-/**
- * Takes over what a host said of a VM, if it is news, and answers the VM as it is now; undefined = nothing changed.
- * While a task works on the VM the state stays the task's; what was seen is kept for its end.
- */
-export async function observe(tx: EntityManager, record: VmRecord, status: HostVmStatus, order: ReportOrder | null): Promise<Vm | undefined> {
-  const { vm, seen } = record;
-  if (status.epoch < vm.status.epoch) return undefined;
-  if (order && seen.boot === order.bootId && !isNews(seen, order)) return undefined;
-  const state = vm.taskId === null ? stateFromHost(status.state) : vm.status.state;
-  const reason = vm.taskId === null ? (state === 'running' ? null : (reasonOf(status) ?? (state === vm.status.state ? vm.status.reason : null))) : vm.status.reason;
-  const addresses = status.guestAddresses.flatMap((nic) => nic.addresses);
-  const same = state === vm.status.state && status.pid === vm.status.pid && status.guestAgent === vm.status.guestAgent && record.hostState === status.state && JSON.stringify(addresses) === JSON.stringify(vm.status.addresses) && reason === vm.status.reason;
-  await execute(tx, `UPDATE vm SET state = ?, reason = ?, host_state = ?, pid = ?, started_at = ?, guest_agent = ?, addresses = ?, observed_at = UTC_TIMESTAMP(3)${order ? ', seen_boot = ?, seen_epoch = ?, seen_seq = ?' : ''}${same ? '' : ', version = version + 1, updated_at = UTC_TIMESTAMP(3)'} WHERE id = ?`,
-    [state, reason, status.state, status.pid, status.startedAt === null ? null : new Date(status.startedAt), status.guestAgent, toJson(addresses), ...(order ? [order.bootId, order.epoch, order.seq] : []), vm.id]);
-  return same ? undefined : (await findVm(tx, vm.id))?.vm;
 }

@@ -4,6 +4,7 @@
 //   creating ──► stopped ──► starting ──► running ──► stopping ──► stopped ──► deleting ──► (tombstone)
 //                   ▲                        │  ▲                     ▲
 //                   └── guest shut down ─────┘  └─ host responds ──► unknown ◄── host does not respond
+//   failed: QEMU ended as nobody asked, and its host says so; it can be started again or deleted.
 import {
   HostUnreachable, VmBusy, WrongState,
   type CreateVm, type HostVmStatus, type VmSpec, type VmState,
@@ -23,7 +24,7 @@ export type VmOperation = 'start' | 'stop' | 'power-off' | 'reboot' | 'delete' |
 
 /** Where each operation may begin, and the state it leads through. */
 export const allowedFrom: Readonly<Record<VmOperation, { from: readonly VmState[]; via: VmState }>> = {
-  start: { from: ['stopped'], via: 'starting' },
+  start: { from: ['stopped', 'failed'], via: 'starting' },
   stop: { from: ['running', 'paused'], via: 'stopping' },
   'power-off': { from: ['running', 'paused', 'failed'], via: 'stopping' },
   reboot: { from: ['running', 'paused'], via: 'stopping' },
@@ -40,7 +41,9 @@ export function begin(vm: VmView, operation: VmOperation, hostResponds: boolean)
   if (vm.taskId !== null) return VmBusy.fail('A task works on the VM.', { noun: 'vm', id: vm.id, taskId: vm.taskId, state: vm.state });
   const mayRunOnHost = vm.hostId !== null && holdsHost.includes(vm.state);
   if (vm.state === 'unknown' || (mayRunOnHost && !hostResponds)) {
-    return HostUnreachable.fail('The host of the VM does not respond, so nobody knows whether it still runs; wait until the host is back.', { hostId: vm.hostId ?? '' });
+    return HostUnreachable.fail(
+      'The host of the VM does not respond, so nobody knows whether it still runs; wait until the host is back.', { hostId: vm.hostId ?? '' },
+    );
   }
   if (!from.includes(vm.state)) return WrongState.fail(`The VM is ${vm.state}; this needs ${from.join(' or ')}.`, { state: vm.state, allowed: [...from] });
   return ok(via);
@@ -56,7 +59,8 @@ export const stateFromHost = (state: HostVmStatus['state']): VmState => observed
 
 export interface Seen { readonly epoch: number; readonly seq: number }
 /** A report is news if it is of the VM's present epoch or a later one, and within one epoch has a higher number. */
-export const isNews = (known: Seen, report: Seen): boolean => report.epoch > known.epoch || (report.epoch === known.epoch && report.seq > known.seq);
+export const isNews = (known: Seen, report: Seen): boolean =>
+  report.epoch > known.epoch || (report.epoch === known.epoch && report.seq > known.seq);
 
 /** Why a VM that nobody asked to stop is stopped. */
 export function reasonOf(status: Pick<HostVmStatus, 'exitReason' | 'detail'>): string | null {
@@ -80,3 +84,23 @@ export function firstSpec(input: z.output<typeof CreateVm>, template: { hardware
 }
 
 export const vcpusOf = (cpu: VmSpec['cpu']): number => cpu.sockets * cpu.cores * cpu.threads;
+
+/** What is known of a VM when its task ends without knowing it itself. */
+export interface LastHeard {
+  readonly hostState: HostVmStatus['state'] | null;
+  readonly hostId: string | null;
+  readonly epoch: number;
+  readonly hostResponds: boolean;
+}
+
+/** The state that a VM is in as far as its host has said; nothing heard of a VM that may run means that nobody knows. */
+export function stateAsHostSays(heard: LastHeard): VmState {
+  const neverRan = heard.hostId === null || heard.epoch === 0;
+  if (heard.hostState === null) return neverRan ? 'stopped' : 'unknown';
+  const state = stateFromHost(heard.hostState);
+  return holdsHost.includes(state) && !heard.hostResponds ? 'unknown' : state;
+}
+
+/** A start has succeeded, and perhaps QEMU has ended since: its host has said so of this very run. */
+export const stateAfterStart = (hostState: HostVmStatus['state'] | null): VmState =>
+  (hostState === 'stopped' || hostState === 'failed' || hostState === 'paused' ? stateFromHost(hostState) : 'running');

@@ -1,0 +1,116 @@
+// Calls that a step makes to the outside: to hosts, to other services, and for their tasks. Keys and ids are the same on
+// every repetition; failures that pass by themselves park the task instead of failing it, as long as patience lasts.
+import type { BusClient, CallOptions } from '#bus';
+import type { HostOperation, Operation, ReplyOf, RequestOf, Task, TaskService } from '#contracts';
+import { CommandCancelled, computeTask, DeadlineExceeded, endStates, networkTask, NotFound, storageTask, templatesTask } from '#contracts';
+import { FaultError } from '#kernel';
+import type { Fault, Result } from '#kernel';
+import { bugFault, faultOfWire, isAtWork, passesByItself, pauseMs } from './fault.ts';
+import { Parked } from './interrupt.ts';
+import { childTaskId, requestKeyOf } from './keys.ts';
+import type { CallPlace } from './keys.ts';
+import type { ChildResult } from './kind.ts';
+import type { ChildRecord } from './rows.ts';
+
+/** The part of the bus that tasks use. */
+export type TaskBus = Pick<BusClient, 'request' | 'requestHost'>;
+
+export interface Caller {
+  readonly bus: TaskBus;
+  readonly place: CallPlace;
+  readonly signal: AbortSignal;
+  /** How often this step has parked. */
+  readonly parks: number;
+  /** Since when this step has been failing in passing ways, ms; 0 = it has not. */
+  failingForMs(): Promise<number>;
+  readonly retryForMs: number;
+  readonly childLookMs: number;
+  readonly hostTryMs: number;
+  readonly children: Readonly<Record<string, ChildRecord>>;
+  noteChild(key: string, child: Omit<ChildRecord, 'arrivesUntil'>, onItsWayMs: number): Promise<void>;
+}
+
+/** The fault of a child that has ended: final, however it reads. */
+export class ChildFailed extends FaultError {}
+
+export const taskOperationsOf: Readonly<Record<string, typeof computeTask | typeof storageTask | typeof networkTask | typeof templatesTask>> & Readonly<Record<TaskService, unknown>> =
+  { compute: computeTask, storage: storageTask, network: networkTask, templates: templatesTask };
+
+/** Throws Parked while there is patience, the fault itself after that. */
+export async function parkOrThrow(caller: Pick<Caller, 'failingForMs' | 'retryForMs' | 'parks'>, fault: Fault, holder: string | null): Promise<never> {
+  if (!passesByItself(fault)) throw new FaultError(fault);
+  if (!isAtWork(fault) && (await caller.failingForMs()) > caller.retryForMs) throw new FaultError(fault);
+  throw new Parked({ what: fault.detail, holder: holder ?? holderOf(fault), position: null }, pauseMs(caller.parks, fault), fault);
+}
+
+const holderOf = (fault: Fault): string | null => {
+  const taskId = fault.details?.['taskId'];
+  return typeof taskId === 'string' ? taskId : null;
+};
+
+export async function callHost<O extends HostOperation>(caller: Caller, hostId: string, operation: O, input: RequestOf<O>): Promise<ReplyOf<O>> {
+  const answer = await caller.bus.requestHost(hostId, operation, input, {
+    as: 'system', timeoutMs: Math.min(operation.timeoutMs, caller.hostTryMs),
+  });
+  return answer.ok ? answer.value : parkOrThrow(caller, answer.fault, hostId);
+}
+
+export async function callService<O extends Operation>(caller: Caller, operation: O, input: RequestOf<O>, part: string | undefined): Promise<ReplyOf<O>> {
+  const answer = await caller.bus.request(operation, input, systemCall(caller, part));
+  return answer.ok ? answer.value : parkOrThrow(caller, answer.fault, operation.service);
+}
+
+const systemCall = (caller: Caller, part: string | undefined): CallOptions => ({ as: 'system', idempotencyKey: requestKeyOf(caller.place, part) });
+
+/** The child's result, or undefined while it works (it has been started then). */
+export async function followChild(caller: Caller, operation: Operation, input: unknown, part: string | undefined): Promise<ChildResult | undefined> {
+  const key = requestKeyOf(caller.place, part);
+  const known = caller.children[key];
+  const seen = known === undefined ? undefined : await lookAtChild(caller, known);
+  if (seen !== undefined) return endOf(seen);
+  const expected = { service: operation.service, taskId: known?.taskId ?? childTaskId(operation.service, key) };
+  await caller.noteChild(key, expected, operation.timeoutMs * 2);
+  const answer = await caller.bus.request(operation, input as RequestOf<Operation>, systemCall(caller, part));
+  if (!answer.ok) return parkOrThrow(caller, answer.fault, operation.service);
+  const taskId = taskIdOf(operation, answer.value);
+  if (taskId !== expected.taskId) await caller.noteChild(key, { ...expected, taskId }, 0);
+  return undefined;
+}
+
+/** Undefined = there is no such task. */
+export async function lookAtChild(caller: Caller, child: ChildRecord): Promise<Task | undefined> {
+  const answer = await askForTask(caller.bus, child.service, child.taskId);
+  if (answer.ok) return answer.value;
+  return answer.fault.code === NotFound.code ? undefined : parkOrThrow(caller, answer.fault, child.service);
+}
+
+const askForTask = (bus: TaskBus, service: string, taskId: string): Promise<Result<Task>> =>
+  bus.request(operationsOf(service).get, { taskId }, { as: 'system' });
+
+export const cancelChild = (bus: TaskBus, child: ChildRecord, key: string): Promise<Result<unknown>> =>
+  bus.request(operationsOf(child.service).cancel, { taskId: child.taskId }, { as: 'system', idempotencyKey: key });
+
+function operationsOf(service: string): typeof computeTask {
+  const operations = taskOperationsOf[service];
+  if (operations === undefined) throw new Error(`${service} has no tasks`);
+  // The services' sets differ in their subjects alone.
+  return operations as typeof computeTask;
+}
+
+export const hasEnded = (task: Task): boolean => endStates.includes(task.state);
+
+function endOf(task: Task): ChildResult | undefined {
+  if (!hasEnded(task)) return undefined;
+  if (task.state === 'succeeded') return { taskId: task.id, objectId: task.object.id, output: task.output };
+  if (task.state === 'cancelled') throw new ChildFailed(CommandCancelled.fault(`The task ${task.kind} was cancelled.`));
+  throw new ChildFailed(task.error === null ? bugFault(undefined) : faultOfWire(task.error));
+}
+
+function taskIdOf(operation: Operation, reply: unknown): string {
+  const taskId = typeof reply === 'object' && reply !== null && 'taskId' in reply ? reply.taskId : undefined;
+  if (typeof taskId !== 'string') throw new Error(`${operation.name} starts no task: use request`);
+  return taskId;
+}
+
+/** Whether an answer says that the child cannot or need not be cancelled; anything else is tried again. */
+export const gaveUp = (fault: Fault): boolean => fault.code === DeadlineExceeded.code || passesByItself(fault);

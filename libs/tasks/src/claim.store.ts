@@ -1,0 +1,60 @@
+// Who runs a task now: one worker, for a short time by the database's clock, under a run epoch that rises with every
+// claim. Every later write of that worker locks the row under its epoch; a worker that slept too long writes nothing.
+import type { DataSource, EntityManager } from 'typeorm';
+import { execute, selectRow, selectRows, transaction } from '#database';
+import type { Queryable } from '#database';
+import { ClaimLost } from './interrupt.ts';
+
+export interface Claim {
+  readonly taskId: string;
+  readonly epoch: number;
+}
+
+const free = 'ended_at IS NULL AND wake_at <= UTC_TIMESTAMP(3) AND (claim_until IS NULL OR claim_until < UTC_TIMESTAMP(3))';
+
+/** Null when the task has ended, is not due, or is in other hands. */
+export async function claimTask(db: DataSource, taskId: string, worker: string, leaseMs: number): Promise<Claim | null> {
+  const met = await execute(db, `UPDATE task SET run_epoch = run_epoch + 1, claimed_by = ?, claim_until = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE id = ? AND ${free}`, [worker, leaseMs * 1000, taskId]);
+  if (met === 0) return null;
+  const row = await selectRow<{ run_epoch: number }>(db, 'SELECT run_epoch FROM task WHERE id = ? AND claimed_by = ?', [taskId, worker]);
+  // Gone within a moment: claimed and lost already; the other one goes on.
+  return row === undefined ? null : { taskId, epoch: row.run_epoch };
+}
+
+/** Keeps the claim; answers whether a cancel was asked for, or null when the claim is lost. */
+export async function renewClaim(db: DataSource, claim: Claim, leaseMs: number): Promise<{ cancel: boolean } | null> {
+  const met = await execute(db, 'UPDATE task SET claim_until = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE id = ? AND run_epoch = ? AND claimed_by IS NOT NULL AND ended_at IS NULL', [leaseMs * 1000, claim.taskId, claim.epoch]);
+  if (met === 0) return null;
+  const row = await selectRow<{ cancel_requested_at: Date | null }>(db, 'SELECT cancel_requested_at FROM task WHERE id = ?', [claim.taskId]);
+  return { cancel: row?.cancel_requested_at != null };
+}
+
+/** A transaction that commits only under the claim: the row stays locked to its end, so nobody can take over in between. */
+export const fenced = <T>(db: DataSource, claim: Claim, work: (tx: EntityManager) => Promise<T>): Promise<T> =>
+  transaction(db, async (tx) => {
+    const row = await selectRow(tx, 'SELECT id FROM task WHERE id = ? AND run_epoch = ? AND claimed_by IS NOT NULL AND ended_at IS NULL FOR UPDATE', [claim.taskId, claim.epoch]);
+    if (row === undefined) throw new ClaimLost();
+    return work(tx);
+  });
+
+export interface DueTask {
+  readonly id: string;
+  /** How long it could have been running already, ms. */
+  readonly lateMs: number;
+  readonly wakeCount: number;
+}
+
+/** Open tasks that should be running and are not. */
+export async function dueTasks(db: Queryable, limit: number): Promise<DueTask[]> {
+  const rows = await selectRows<{ id: string; late: number | string; wake_count: number }>(db,
+    `SELECT id, wake_count, TIMESTAMPDIFF(MICROSECOND, GREATEST(wake_at, COALESCE(claim_until, wake_at)), UTC_TIMESTAMP(3)) AS late FROM task WHERE ${free} ORDER BY wake_at LIMIT ?`, [limit]);
+  return rows.map((row) => ({ id: row.id, lateMs: Number(row.late) / 1000, wakeCount: row.wake_count }));
+}
+
+/** Makes an open task due now; a task that is just running looks once more when it parks. Null when it has ended. */
+export async function makeDue(db: Queryable, taskId: string): Promise<number | null> {
+  const met = await execute(db, 'UPDATE task SET wake_count = wake_count + 1, wake_at = UTC_TIMESTAMP(3) WHERE id = ? AND ended_at IS NULL', [taskId]);
+  if (met === 0) return null;
+  const row = await selectRow<{ wake_count: number }>(db, 'SELECT wake_count FROM task WHERE id = ?', [taskId]);
+  return row?.wake_count ?? null;
+}

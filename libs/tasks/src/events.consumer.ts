@@ -1,0 +1,234 @@
+// Takes in other services' events once each and in order. The position per source is stored in the transaction of the
+// effect; what JetStream lost, dropped or never had is asked from the owner by number.
+import { randomBytes } from 'node:crypto';
+import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
+import { nanos } from '@nats-io/transport-node';
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { DataSource, EntityManager } from 'typeorm';
+import type { EventEnvelope, ServiceName } from '#contracts';
+import { EventEnvelope as Envelope } from '#contracts';
+import { execute, selectRow, transaction } from '#database';
+import { FaultError } from '#kernel';
+import { holdLease, releaseLease } from './lease.store.ts';
+import type { TaskLog } from './kind.ts';
+import { Loop } from './loop.ts';
+import type { EventsAnswer } from './outbox.store.ts';
+
+/** What a service does with other services' events. */
+export interface EventConsumer {
+  /** Durable; never changed: positions are kept under it. */
+  readonly name: string;
+  readonly sources: readonly ServiceName[];
+  /** Event names, `*` for one part: `compute.vm.*`. Left out = all events of the sources. */
+  readonly filters?: readonly string[];
+  /** In the transaction that moves the position. Throwing leaves the event to be taken again. */
+  handle(tx: EntityManager, event: EventEnvelope): Promise<void>;
+  /** Called when the owner no longer has events that this consumer has not seen (kept for seven days). */
+  onLost?(source: ServiceName, fromSeq: number, toSeq: number): void;
+}
+
+export interface ConsumeOptions extends EventConsumer {
+  readonly nats: NatsConnection;
+  readonly db: DataSource;
+  readonly log: TaskLog;
+  readonly stream: string;
+  readonly ensureStreams: (nats: NatsConnection) => Promise<void>;
+  /** Asks the owner: `<source>.events.read`. */
+  readonly readEvents: (source: ServiceName, afterSeq: number, limit: number) => Promise<EventsAnswer>;
+  /** How often the owners are asked although nothing seems to be missing, ms. */
+  readonly askEveryMs?: number;
+  readonly leaseMs?: number;
+}
+
+export interface Consumption {
+  stop(): Promise<void>;
+}
+
+const PAGE = 500;
+const OUTAGE_MS = 1_000;
+const utf8 = new TextDecoder();
+
+export function consumeEvents(options: ConsumeOptions): Consumption {
+  const consumer = new Consumer(options);
+  consumer.start();
+  return consumer;
+}
+
+class Consumer implements Consumption {
+  private readonly loop: Loop;
+  private readonly holder = `consumer:${process.pid}:${randomBytes(6).toString('hex')}`;
+  private readonly leaseName: string;
+  private readonly leaseMs: number;
+  private readonly askEveryMs: number;
+  private readonly wanted: (name: string) => boolean;
+  private messages: ConsumerMessages | undefined;
+  private stopping = false;
+
+  constructor(private readonly options: ConsumeOptions) {
+    this.leaseName = `consumer:${options.name}`;
+    this.leaseMs = options.leaseMs ?? 10_000;
+    this.askEveryMs = options.askEveryMs ?? 30_000;
+    this.wanted = filterOf(options.filters);
+    this.loop = new Loop((signal) => this.turn(signal), (error) => {
+      options.log.warn({ err: error, consumer: options.name }, 'events could not be taken in; trying again');
+      return OUTAGE_MS;
+    });
+  }
+
+  start(): void {
+    this.loop.start();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    this.messages?.stop();
+    await this.loop.stop();
+  }
+
+  /** One tenure: while this replica holds the lease, it alone takes events in, so they come in order. */
+  private async turn(signal: AbortSignal): Promise<number> {
+    const { db } = this.options;
+    const lease = await holdLease(db, this.leaseName, this.holder, this.leaseMs);
+    if (lease === null) return this.leaseMs / 3;
+    const renewal = setInterval(() => { void this.renew(); }, this.leaseMs / 3);
+    try {
+      await this.options.ensureStreams(this.options.nats);
+      await this.listen(signal);
+    } finally {
+      clearInterval(renewal);
+      if (this.stopping) await releaseLease(db, lease);
+    }
+    return 0;
+  }
+
+  private async renew(): Promise<void> {
+    try {
+      if ((await holdLease(this.options.db, this.leaseName, this.holder, this.leaseMs)) === null) this.messages?.stop();
+    } catch (error) {
+      this.options.log.warn({ err: error, consumer: this.options.name }, 'the lease of a consumer could not be renewed');
+    }
+  }
+
+  private async listen(signal: AbortSignal): Promise<void> {
+    const { nats, stream, name, sources } = this.options;
+    const manager = await jetstreamManager(nats);
+    await manager.consumers.add(stream, {
+      durable_name: name, ack_policy: AckPolicy.Explicit, deliver_policy: DeliverPolicy.All, ack_wait: nanos(30_000),
+      filter_subjects: sources.map((source) => `tok.v1.evt.${source}.>`),
+    });
+    // What was missed while nobody listened, also when the stream was made anew.
+    for (const source of sources) await this.catchUp(source);
+    const consumer = await jetstream(nats).consumers.get(stream, name);
+    const messages = await consumer.consume({ max_messages: 100, expires: 5_000, idle_heartbeat: 1_000 });
+    this.messages = messages;
+    const asking = setInterval(() => { messages.stop(); }, this.askEveryMs);
+    void this.watch(messages);
+    try {
+      if (signal.aborted) return;
+      for await (const message of messages) {
+        await this.take(message);
+        if (signal.aborted) break;
+      }
+    } finally {
+      clearInterval(asking);
+      messages.stop();
+    }
+  }
+
+  /** A stream or consumer that was deleted shows here, not in the iteration. Not awaited: it ends only with an iteration. */
+  private async watch(messages: ConsumerMessages): Promise<void> {
+    for await (const status of messages.status()) {
+      if (['consumer_deleted', 'consumer_not_found', 'stream_not_found', 'no_responders', 'heartbeats_missed'].includes(status.type)) messages.stop();
+    }
+  }
+
+  private async take(message: JsMsg): Promise<void> {
+    const event = parse(message.data);
+    if (event === null || !this.options.sources.some((source) => source === event.source)) {
+      // Never becomes readable: holding it up would hold up everything behind it.
+      this.options.log.error({ subject: message.subject }, 'a message on the event stream is no event');
+      message.term('not an event');
+      return;
+    }
+    const source = event.source as ServiceName;
+    if ((await this.apply(source, event)) !== 'gap' || (await this.tryCatchUp(source))) message.ack();
+    else message.nak(OUTAGE_MS);
+  }
+
+  /** False when the owner does not answer now; its events are asked for again with the next one, or at the next look. */
+  private async tryCatchUp(source: ServiceName): Promise<boolean> {
+    try {
+      await this.catchUp(source);
+      return true;
+    } catch (error) {
+      if (!(error instanceof FaultError)) throw error;
+      this.options.log.debug({ source, fault: error.fault.code, consumer: this.options.name }, 'an owner of events does not answer');
+      return false;
+    }
+  }
+
+  /** Asks the owner for everything behind the stored position. */
+  private async catchUp(source: ServiceName): Promise<void> {
+    for (;;) {
+      const after = await this.position(source);
+      const answer = await this.options.readEvents(source, after, PAGE);
+      if (answer.firstSeq > after + 1) await this.skip(source, after, answer.firstSeq - 1);
+      for (const event of answer.events) await this.apply(source, event);
+      if (answer.events.length < PAGE) return;
+    }
+  }
+
+  private async position(source: ServiceName): Promise<number> {
+    const row = await selectRow<{ last_seq: number | string }>(this.options.db, 'SELECT last_seq FROM consumer_position WHERE consumer = ? AND source = ?', [this.options.name, source]);
+    return Number(row?.last_seq ?? 0);
+  }
+
+  private async skip(source: ServiceName, after: number, last: number): Promise<void> {
+    if (last <= after) return;
+    const fresh = after === 0;
+    if (!fresh) {
+      this.options.log.error({ source, fromSeq: after + 1, toSeq: last }, 'events were lost for ever: their owner keeps them no longer');
+      this.options.onLost?.(source, after + 1, last);
+    }
+    await transaction(this.options.db, (tx) => this.move(tx, source, last));
+  }
+
+  /** Effect and position in one transaction. `gap` = earlier events are missing; nothing was done. */
+  private apply(source: ServiceName, event: EventEnvelope): Promise<'taken' | 'known' | 'gap'> {
+    const { db, name } = this.options;
+    return transaction(db, async (tx) => {
+      await execute(tx, 'INSERT IGNORE INTO consumer_position (consumer, source, last_seq) VALUES (?, ?, 0)', [name, source]);
+      const row = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM consumer_position WHERE consumer = ? AND source = ? FOR UPDATE', [name, source]);
+      const last = Number(row?.last_seq ?? 0);
+      if (event.seq <= last) return 'known';
+      if (event.seq > last + 1) return 'gap';
+      if (this.wanted(event.name)) await this.options.handle(tx, event);
+      await this.move(tx, source, event.seq);
+      return 'taken';
+    });
+  }
+
+  private async move(tx: EntityManager, source: ServiceName, seq: number): Promise<void> {
+    await execute(tx, 'INSERT INTO consumer_position (consumer, source, last_seq) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE last_seq = GREATEST(last_seq, ?)', [this.options.name, source, seq, seq]);
+  }
+}
+
+function filterOf(filters: readonly string[] | undefined): (name: string) => boolean {
+  if (filters === undefined) return () => true;
+  const forms = filters.map((filter) => filter.split('.'));
+  return (name) => {
+    const parts = name.split('.');
+    return forms.some((form) => form.length === parts.length && form.every((part, index) => part === '*' || part === parts[index]));
+  };
+}
+
+function parse(data: Uint8Array): EventEnvelope | null {
+  try {
+    const parsed = Envelope.safeParse(JSON.parse(utf8.decode(data)));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    // The caller says so in the log.
+    return null;
+  }
+}

@@ -1,0 +1,127 @@
+// The tasks that run in this process: at most `concurrency` at once, their claims renewed, all of them handed over when
+// the service stops. A worker that cannot renew in time stops before its claim can be another's.
+import { makeDue, claimTask, renewClaim } from './claim.store.ts';
+import { RunControl } from './control.ts';
+import { runClaimed } from './run.worker.ts';
+import type { DueAgain, Workshop } from './run.worker.ts';
+
+interface Running {
+  readonly control: RunControl;
+  readonly ended: Promise<void>;
+  renewedAt: number;
+}
+
+export class Floor {
+  /** By run, not by task: a run that lost its claim may still be ending while the task runs here again. */
+  private readonly running = new Set<Running>();
+  private readonly waiting: (() => void)[] = [];
+  private taken = 0;
+  private stopping = false;
+  private renewTimer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly shop: Workshop,
+    private readonly worker: string,
+    /** Tells that a task is due after so many ms. */
+    private readonly later: (taskId: string, afterMs: number) => void,
+  ) {}
+
+  open(): void {
+    this.renewTimer = setInterval(() => { void this.renewAll(); }, this.shop.settings.renewMs);
+  }
+
+  get hasRoom(): boolean {
+    return !this.stopping && this.taken < this.shop.settings.concurrency;
+  }
+
+  /** Claims and runs the task if it is due and free; waits for a place first. */
+  async look(taskId: string): Promise<void> {
+    if (!this.hasRoom && !this.stopping) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    if (this.stopping) return;
+    this.taken += 1;
+    try {
+      await this.claimAndRun(taskId);
+    } catch (error) {
+      // Database gone, most likely: the claim runs out and the sweep finds the task again.
+      this.shop.log.error({ err: error, taskId }, 'a run broke off; the task goes on when its claim has run out');
+    } finally {
+      this.taken -= 1;
+      this.waiting.shift()?.();
+    }
+  }
+
+  private async claimAndRun(taskId: string): Promise<void> {
+    const { book, settings } = this.shop;
+    const claimedAt = performance.now();
+    const claim = await claimTask(book.db, taskId, this.worker, settings.leaseMs);
+    if (claim === null) return;
+    const control = new RunControl(claim);
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    const running: Running = { control, ended, renewedAt: claimedAt };
+    this.running.add(running);
+    let due: DueAgain = null;
+    try {
+      if (this.stopping) control.interrupt('stopping');
+      due = await runClaimed(this.shop, control);
+    } finally {
+      this.running.delete(running);
+      resolve();
+    }
+    if (due !== null) this.later(taskId, due);
+  }
+
+  /** A cancel that was recorded reaches a step that runs here without waiting for the next renewal. */
+  cancel(taskId: string): void {
+    for (const { control } of this.running) if (control.claim.taskId === taskId) control.interrupt('cancelled');
+  }
+
+  private async renewAll(): Promise<void> {
+    await Promise.all([...this.running].map((running) => this.renew(running)));
+  }
+
+  private async renew(running: Running): Promise<void> {
+    const { book, settings, log } = this.shop;
+    const askedAt = performance.now();
+    try {
+      const renewed = await renewClaim(book.db, running.control.claim, settings.leaseMs);
+      if (renewed === null) {
+        // A run that has just recorded its end looks the same; interrupting it does nothing then.
+        running.control.interrupt('lost');
+        return;
+      }
+      running.renewedAt = askedAt;
+      if (renewed.cancel) running.control.interrupt('cancelled');
+    } catch (error) {
+      log.warn({ err: error, taskId: running.control.claim.taskId }, 'a claim could not be renewed');
+      if (performance.now() - running.renewedAt > settings.leaseMs) running.control.interrupt('lost');
+    }
+  }
+
+  /** Waits for running steps up to `graceMs`, then tells them to stop; what they have not recorded is repeated elsewhere. */
+  async close(graceMs: number): Promise<void> {
+    this.stopping = true;
+    for (const resume of this.waiting.splice(0)) resume();
+    for (const { control } of this.running) control.interrupt('stopping');
+    const all = Promise.all([...this.running].map((running) => running.ended));
+    const limit = Promise.withResolvers<void>();
+    const timer = setTimeout(limit.resolve, graceMs);
+    await Promise.race([all, limit.promise]);
+    clearTimeout(timer);
+    clearInterval(this.renewTimer);
+    for (const { control } of this.running) control.interrupt('lost');
+  }
+
+  /** For tests: ends without a word, as a killed process does. */
+  vanish(): void {
+    this.stopping = true;
+    clearInterval(this.renewTimer);
+    for (const resume of this.waiting.splice(0)) resume();
+    for (const { control } of this.running) control.interrupt('lost');
+    this.running.clear();
+  }
+
+  /** Makes a task due now and says so. */
+  async wake(taskId: string): Promise<void> {
+    if ((await makeDue(this.shop.book.db, taskId)) !== null) this.later(taskId, 0);
+  }
+}

@@ -1,0 +1,11 @@
+// Durable tasks, idempotent commands, the outbox and its consumers.
+export { tasksMigrations } from '#database';
+export * from './kind.ts';
+export * from './fault.ts';
+export * from './task.engine.ts';
+export * from './command.store.ts';
+export * from './outbox.store.ts';
+export * from './outbox.relay.ts';
+export * from './events.consumer.ts';
+export * from './task.handlers.ts';
+export type { StartTask } from './start.store.ts';

@@ -1,0 +1,117 @@
+// Redis and NATS killed under running tasks, and what they are good for while they live.
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import { transaction } from '#database';
+import { newUuid, sleep } from '#kernel';
+import { defineTask } from './kind.ts';
+import { OutboxRelay } from './outbox.relay.ts';
+import type { TaskEngine } from './task.engine.ts';
+import { ownNats, ownRedis } from './testing/own-servers.ts';
+import { taskEnd } from './testing/put-through.ts';
+import { answerThings, dropThingKind, makeThing, makeThingKind, worldMigration } from './testing/sample-kinds.ts';
+import { SceneBus, serviceScene, silentTaskLog } from './testing/scene.ts';
+import type { ServiceScene } from './testing/scene.ts';
+
+const bus = new SceneBus();
+let compute: ServiceScene;
+let storage: ServiceScene;
+beforeAll(async () => {
+  [compute, storage] = await Promise.all([serviceScene(bus, 'compute', [worldMigration]), serviceScene(bus, 'storage', [worldMigration])]);
+});
+afterAll(async () => {
+  await compute.close();
+  await storage.close();
+});
+const begin = (engine: TaskEngine, kind: string): Promise<string> =>
+  transaction(engine.db, async (tx) => (await engine.start(tx, kind, { objectId: newUuid(), input: {} })).taskId);
+const until = async (what: string, probe: () => boolean): Promise<void> => {
+  const giveUpAt = performance.now() + 15_000;
+  while (!probe()) {
+    if (performance.now() > giveUpAt) throw new Error(`not within 15 s: ${what}`);
+    await sleep(20);
+  }
+};
+
+describe('Redis', () => {
+  it('killed in the middle of tasks delays them, and is used again when it is back', async () => {
+    const redis = await ownRedis();
+    let gate = Promise.withResolvers<undefined>();
+    const kind = defineTask({ kind: 'compute.outage.redis', object: 'trial', steps: [{ name: 'hold', run: () => gate.promise }, { name: 'end', run: () => Promise.resolve('done') }] });
+    const engine = await compute.open([kind], { redisUrl: redis.url, settings: { concurrency: 2 } });
+    expect(engine.redisWorks).toBe(true);
+    const before = await Promise.all(Array.from({ length: 6 }, () => begin(engine, kind.kind)));
+    await redis.kill();
+    const during = await begin(engine, kind.kind);
+    gate.resolve(undefined);
+    for (const taskId of [...before, during]) expect((await taskEnd(engine, taskId)).state).toBe('succeeded');
+    expect(engine.redisWorks).toBe(false);
+    await redis.start();
+    await until('Redis is used again', () => engine.redisWorks);
+    gate = Promise.withResolvers();
+    gate.resolve(undefined);
+    expect((await taskEnd(engine, await begin(engine, kind.kind))).state).toBe('succeeded');
+    await engine.close();
+    await redis.remove();
+  }, 40_000);
+
+  it('wakes tasks long before any sweep would', async () => {
+    const redis = await ownRedis();
+    let looks = 0;
+    const kind = defineTask({
+      kind: 'compute.outage.prompt', object: 'trial',
+      steps: [{ name: 'look-thrice', run: (ctx) => ((looks += 1) < 3 ? Promise.resolve(ctx.waitFor({ what: 'another look', lookAgainMs: 50 })) : Promise.resolve(looks)) }],
+    });
+    const engine = await compute.open([kind], { redisUrl: redis.url, settings: { sweepMs: 600_000 } });
+    expect((await taskEnd(engine, await begin(engine, kind.kind))).output).toBe(3);
+    await engine.close();
+    await redis.remove();
+  });
+});
+
+describe('NATS', () => {
+  it('brings the end of a child to its parent, which without it would look much later', async () => {
+    const server = await ownNats();
+    const nats = await connect({ servers: server.url });
+    const ensureStreams = async (): Promise<void> => {
+      await (await jetstreamManager(nats)).streams.add({ name: 'EVENTS', subjects: ['tok.v1.evt.>'] });
+    };
+    await ensureStreams();
+    const relay = new OutboxRelay({ service: 'storage', db: storage.db, nats, log: silentTaskLog, ensureStreams });
+    relay.start();
+    answerThings(bus, await storage.open([makeThingKind, dropThingKind]));
+    const kind = defineTask({ kind: 'compute.outage.child', object: 'trial', steps: [{ name: 'child', run: (ctx) => ctx.child(makeThing, { thingId: ctx.task.id, owner: 'x' }) }] });
+    const engine = await compute.open([kind], { nats, settings: { childLookMs: 3_600_000 } });
+    expect((await taskEnd(engine, await begin(engine, kind.kind))).state).toBe('succeeded');
+    await engine.close();
+    await storage.closeEngines();
+    await relay.stop();
+    await nats.close();
+    await server.remove();
+  }, 30_000);
+
+  it('killed keeps the events in the outbox, and they leave when it is back', async () => {
+    const server = await ownNats();
+    const nats = await connect({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+    const ensureStreams = async (): Promise<void> => {
+      await (await jetstreamManager(nats)).streams.add({ name: 'EVENTS', subjects: ['tok.v1.evt.>'] });
+    };
+    await ensureStreams();
+    const relay = new OutboxRelay({ service: 'compute', db: compute.db, nats, log: silentTaskLog, ensureStreams });
+    relay.start();
+    await server.kill();
+    const kind = defineTask({ kind: 'compute.outage.nats', object: 'trial', steps: [{ name: 'end', run: () => Promise.resolve('done') }] });
+    const engine = await compute.open([kind]);
+    const taskId = await begin(engine, kind.kind);
+    expect((await taskEnd(engine, taskId)).state).toBe('succeeded');
+    await server.start();
+    const unsent = async (): Promise<number> => Number(((await compute.db.query('SELECT COUNT(*) AS n FROM outbox WHERE sent_at IS NULL')) as { n: number | string }[])[0]?.n);
+    const giveUpAt = performance.now() + 20_000;
+    while ((await unsent()) > 0 && performance.now() < giveUpAt) await sleep(50);
+    expect(await unsent()).toBe(0);
+    await engine.close();
+    await relay.stop();
+    await nats.close();
+    await server.remove();
+  }, 40_000);
+});

@@ -1,0 +1,215 @@
+// Events from the transaction to the consumer, on a real database and a real JetStream, with everything in between killed.
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { z } from 'zod';
+import type { DataSource } from 'typeorm';
+import { defineEvent } from '#contracts';
+import type { EventEnvelope } from '#contracts';
+import { defineMigration, execute, openDatabase, selectRow, selectRows, tasksMigrations, transaction } from '#database';
+import { sleep } from '#kernel';
+import { makeTestSchema } from '../../database/src/testing/test-schema.store.ts';
+import type { TestSchema } from '../../database/src/testing/test-schema.store.ts';
+import { consumeEvents } from './events.consumer.ts';
+import type { ConsumeOptions, Consumption } from './events.consumer.ts';
+import { holdLease, releaseLease } from './lease.store.ts';
+import { emit, purgeOutbox, readEvents } from './outbox.store.ts';
+import { OutboxRelay } from './outbox.relay.ts';
+import { ownNats } from './testing/own-servers.ts';
+import type { OwnServer } from './testing/own-servers.ts';
+import { silentTaskLog } from './testing/scene.ts';
+
+const happened = defineEvent('network.thing.happened', { summary: 'A thing happened', data: z.strictObject({ n: z.int() }) });
+const ignored = defineEvent('network.thing.ignored', { summary: 'Nobody cares', data: z.strictObject({ n: z.int() }) });
+const seen = defineMigration('test.0001-seen', ['CREATE TABLE seen (id int NOT NULL AUTO_INCREMENT PRIMARY KEY, n int NOT NULL, seq bigint NOT NULL)']);
+
+let schema: TestSchema;
+let db: DataSource;
+let nats: NatsConnection;
+let running: { stop(): Promise<void> }[] = [];
+let server: OwnServer;
+const stream = 'EVENTS';
+
+async function ensureStreams(connection: NatsConnection): Promise<void> {
+  await (await jetstreamManager(connection)).streams.add({ name: stream, subjects: ['tok.v1.evt.>'] });
+}
+
+beforeAll(async () => {
+  schema = await makeTestSchema('outbox');
+  db = await openDatabase({ url: schema.url, migrations: [...tasksMigrations, seen], name: 'test', poolSize: 20 });
+  server = await ownNats();
+  nats = await connect({ servers: server.url });
+  await ensureStreams(nats);
+});
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((part) => part.stop()));
+});
+afterAll(async () => {
+  await nats.close();
+  await server.remove();
+  await db.destroy();
+  await schema.drop();
+});
+
+let last = 0;
+const emitOne = (event = happened): Promise<void> => transaction(db, (tx) => emit(tx, event, { objectId: 'o1', data: { n: (last += 1) } }));
+const emitMany = (count: number): Promise<unknown> => Promise.all(Array.from({ length: count }, () => emitOne()));
+function relay(): OutboxRelay {
+  const made = new OutboxRelay({ service: 'network', db, nats, log: silentTaskLog, ensureStreams, pollMs: 20, leaseMs: 300 });
+  made.start();
+  running.push(made);
+  return made;
+}
+function consumer(over: Partial<ConsumeOptions> = {}): Consumption {
+  const made = consumeEvents({
+    name: 'taker', sources: ['network'], filters: ['network.thing.happened'], nats, db, log: silentTaskLog, stream, ensureStreams, leaseMs: 300, askEveryMs: 500,
+    readEvents: (_source, afterSeq, limit) => readEvents(db, { afterSeq, limit }),
+    handle: async (tx, event) => { await execute(tx, 'INSERT INTO seen (n, seq) VALUES (?, ?)', [event.data['n'] as number, event.seq]); },
+    ...over,
+  });
+  running.push(made);
+  return made;
+}
+const until = async (what: string, probe: () => Promise<boolean>): Promise<void> => {
+  const giveUpAt = performance.now() + 20_000;
+  while (!(await probe())) {
+    if (performance.now() > giveUpAt) throw new Error(`not within 20 s: ${what}`);
+    await sleep(20);
+  }
+};
+const count = async (query: string): Promise<number> => Number((await selectRow<{ n: number | string }>(db, query))?.n);
+const allSent = (): Promise<void> => until('all is sent', async () => (await count('SELECT COUNT(*) AS n FROM outbox WHERE sent_at IS NULL')) === 0);
+const numbers = async (): Promise<number[]> => (await selectRows<{ seq: number | string }>(db, 'SELECT seq FROM outbox ORDER BY seq')).map((row) => Number(row.seq));
+const gapless = (list: readonly number[]): boolean => list.every((seq, index) => seq === index + 1);
+const seenSeqs = async (): Promise<number[]> => (await selectRows<{ seq: number | string }>(db, 'SELECT seq FROM seen ORDER BY id')).map((row) => Number(row.seq));
+const expectedSeqs = async (): Promise<number[]> =>
+  (await selectRows<{ seq: number | string }>(db, `SELECT seq FROM outbox WHERE subject LIKE '%.happened.%' AND seq IS NOT NULL ORDER BY seq`)).map((row) => Number(row.seq));
+const caughtUp = (): Promise<void> => until('the consumer has all', async () => (await seenSeqs()).length >= (await expectedSeqs()).length);
+
+describe('the relay', () => {
+  it('numbers what many transactions wrote at once without gaps, with two relays competing', async () => {
+    relay();
+    relay();
+    await emitMany(150);
+    await allSent();
+    const list = await numbers();
+    expect(list.length).toBe(150);
+    expect(gapless(list)).toBe(true);
+  });
+  it('sends again under the same number what it died over between sending and marking', async () => {
+    const heard: EventEnvelope[] = [];
+    const listening = nats.subscribe('tok.v1.evt.network.>', { callback: (_error, message) => { heard.push(message.json<EventEnvelope>()); } });
+    relay();
+    await emitOne();
+    await allSent();
+    const seq = (await numbers()).at(-1);
+    await execute(db, 'UPDATE outbox SET sent_at = NULL WHERE seq = ?', [seq]);
+    await allSent();
+    await until('it is heard twice', () => Promise.resolve(heard.length === 2));
+    expect(heard.map((event) => event.seq)).toEqual([seq, seq]);
+    listening.unsubscribe();
+  });
+  it('gives no number that was rolled back', async () => {
+    relay();
+    await expect(transaction(db, async (tx) => {
+      await emit(tx, happened, { objectId: 'o1', data: { n: 0 } });
+      throw new Error('rolled back');
+    })).rejects.toThrow('rolled back');
+    await emitOne();
+    await allSent();
+    expect(gapless(await numbers())).toBe(true);
+  });
+  it('makes the stream again when somebody deleted it', async () => {
+    await (await jetstreamManager(nats)).streams.delete(stream);
+    relay();
+    await emitOne();
+    await allSent();
+    expect((await (await jetstreamManager(nats)).streams.info(stream)).state.messages).toBe(1);
+  });
+  it('writes nothing under a lease that went to another', async () => {
+    const mine = await holdLease(db, 'trial', 'me', 1);
+    expect(mine).not.toBeNull();
+    await until('the other takes it', async () => (await holdLease(db, 'trial', 'other', 60_000)) !== null);
+    expect(await holdLease(db, 'trial', 'me', 60_000)).toBeNull();
+    if (mine !== null) await releaseLease(db, mine);
+    expect(await selectRow(db, "SELECT holder, lease_epoch FROM relay_lease WHERE name = 'trial'")).toEqual({ holder: 'other', lease_epoch: 2 });
+  });
+  it('refuses an event that does not fit its contract', async () => {
+    await expect(transaction(db, (tx) => emit(tx, happened, { objectId: 'o1', data: { n: 'x' as unknown as number } }))).rejects.toThrow();
+  });
+});
+
+describe('a consumer', () => {
+  it('takes in what was there before it, each event once and in order, and not what it did not ask for', async () => {
+    relay();
+    consumer();
+    await emitMany(20);
+    await emitOne(ignored);
+    await emitMany(20);
+    await allSent();
+    await caughtUp();
+    expect(await seenSeqs()).toEqual(await expectedSeqs());
+  });
+  it('fills what it missed while the stream was deleted and made again', async () => {
+    relay();
+    await emitMany(5);
+    await allSent();
+    const manager = await jetstreamManager(nats);
+    await manager.streams.delete(stream);
+    await ensureStreams(nats);
+    await emitMany(5);
+    await allSent();
+    consumer();
+    await caughtUp();
+    expect(await seenSeqs()).toEqual(await expectedSeqs());
+  });
+  it('goes on by itself when the stream is deleted under it', async () => {
+    relay();
+    consumer();
+    await emitOne();
+    await allSent();
+    await caughtUp();
+    await (await jetstreamManager(nats)).streams.delete(stream);
+    await emitMany(5);
+    await allSent();
+    await caughtUp();
+    expect(await seenSeqs()).toEqual(await expectedSeqs());
+  }, 30_000);
+  it('takes an event again when its effect failed, and has the effect once', async () => {
+    relay();
+    let failures = 2;
+    consumer({
+      handle: async (tx, event) => {
+        await execute(tx, 'INSERT INTO seen (n, seq) VALUES (?, ?)', [event.data['n'] as number, event.seq]);
+        if (failures-- > 0) throw new Error('not this time');
+      },
+    });
+    await emitMany(3);
+    await allSent();
+    await caughtUp();
+    expect(await seenSeqs()).toEqual(await expectedSeqs());
+  }, 30_000);
+  it('works once among two replicas', async () => {
+    relay();
+    consumer();
+    consumer();
+    await emitMany(50);
+    await allSent();
+    await caughtUp();
+    expect(await seenSeqs()).toEqual(await expectedSeqs());
+  });
+  it('says what is lost when the owner keeps it no longer', async () => {
+    relay();
+    await emitMany(3);
+    await allSent();
+    const lost: number[][] = [];
+    const before = Math.max(...(await seenSeqs()));
+    await execute(db, 'UPDATE outbox SET sent_at = UTC_TIMESTAMP(3) - INTERVAL 8 DAY WHERE seq <= ?', [before + 2]);
+    expect(await purgeOutbox(db)).toBeGreaterThan(0);
+    await (await jetstreamManager(nats)).streams.purge(stream);
+    consumer({ onLost: (_source, from, to) => { lost.push([from, to]); } });
+    await until('the rest is taken', async () => (await seenSeqs()).includes(before + 3));
+    expect(lost).toEqual([[before + 1, before + 2]]);
+  });
+});

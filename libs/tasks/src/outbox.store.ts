@@ -1,0 +1,76 @@
+// The outbox: an event is a row of the transaction that made it true. It gets its number and leaves later (outbox.relay);
+// whoever missed one asks for it by number.
+import type { DataSource, EntityManager } from 'typeorm';
+import type { BusContext } from '#bus';
+import type { Actor, DataOf, EventDef, EventEnvelope } from '#contracts';
+import { eventSubject } from '#contracts';
+import { afterCommit, dbNow, execute, fromJson, insertRow, selectRow, selectRows, toJson } from '#database';
+import type { Queryable } from '#database';
+import { newUuid } from '#kernel';
+
+export interface Emission<E extends EventDef> {
+  readonly objectId: string;
+  readonly data: DataOf<E>;
+  /** The request that caused it: its user and its trace stand in the event. */
+  readonly ctx?: Pick<BusContext, 'actor' | 'traceId'>;
+  /** Where there is no request: the user and trace that a task has kept. */
+  readonly actor?: Pick<Actor, 'userId' | 'handle'> | null;
+  readonly traceId?: string | null;
+  readonly taskId?: string | null;
+}
+
+export const OUTBOX_LEASE = 'outbox';
+const KEEP_SENT_DAYS = 7;
+
+/** Writes the event into the transaction. Throws when the data does not fit the event's contract. */
+export async function emit<E extends EventDef>(tx: EntityManager, event: E, emission: Emission<E>): Promise<void> {
+  const actor = emission.ctx?.actor ?? emission.actor ?? null;
+  const id = newUuid();
+  const at = await dbNow(tx);
+  const envelope: Omit<EventEnvelope, 'seq'> = {
+    id, source: event.service, name: event.name, version: event.version, noun: event.noun, objectId: emission.objectId,
+    at: at.toISOString(),
+    actor: actor === null ? null : { userId: actor.userId, handle: actor.handle },
+    traceId: emission.ctx?.traceId ?? emission.traceId ?? null,
+    taskId: (emission.taskId ?? null) as EventEnvelope['taskId'],
+    data: event.data.parse(emission.data) as EventEnvelope['data'],
+  };
+  await insertRow(tx, 'outbox', { event_id: id, subject: eventSubject(event, emission.objectId), event: toJson(envelope), created_at: at });
+  afterCommit(tx, () => { pokeRelay(tx.dataSource); });
+}
+
+/** Relays of this process, by schema: told when there is something new, so that nobody waits for the next look. */
+const relays = new WeakMap<DataSource, Set<() => void>>();
+
+export function onOutboxFilled(db: DataSource, poke: () => void): () => void {
+  const pokes = relays.get(db) ?? new Set();
+  relays.set(db, pokes.add(poke));
+  return () => { pokes.delete(poke); };
+}
+
+const pokeRelay = (db: DataSource): void => { relays.get(db)?.forEach((poke) => { poke(); }); };
+
+export interface EventsAnswer {
+  events: EventEnvelope[];
+  /** The highest number given so far. */
+  lastSeq: number;
+  /** The lowest number still kept; `lastSeq + 1` when none is. Older events are gone. */
+  firstSeq: number;
+}
+
+/** Events behind `afterSeq`, in order, without gaps. What `<service>.events.read` answers. */
+export async function readEvents(db: Queryable, input: { afterSeq: number; limit: number }): Promise<EventsAnswer> {
+  const lease = await selectRow<{ last_seq: number | string }>(db, 'SELECT last_seq FROM relay_lease WHERE name = ?', [OUTBOX_LEASE]);
+  const first = await selectRow<{ seq: number | string | null }>(db, 'SELECT MIN(seq) AS seq FROM outbox WHERE seq IS NOT NULL');
+  const rows = await selectRows<{ seq: number | string; event: unknown }>(db,
+    'SELECT seq, event FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?', [input.afterSeq, input.limit]);
+  const lastSeq = Number(lease?.last_seq ?? 0);
+  return { events: rows.map(numbered), lastSeq, firstSeq: first?.seq == null ? lastSeq + 1 : Number(first.seq) };
+}
+
+export const numbered = (row: { seq: number | string; event: unknown }): EventEnvelope =>
+  ({ ...fromJson<Omit<EventEnvelope, 'seq'>>(row.event), seq: Number(row.seq) });
+
+/** Removes what has been sent long ago; at most `limit` rows, so that nobody waits. Answers how many. */
+export const purgeOutbox = (db: Queryable, limit = 1000): Promise<number> =>
+  execute(db, `DELETE FROM outbox WHERE sent_at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_SENT_DAYS} DAY ORDER BY sent_at LIMIT ?`, [limit]);

@@ -1,0 +1,159 @@
+// Runs a claimed task from where it stands to its end, or to the place where it parks. Everything it knows comes from
+// the rows; everything it decides is recorded before it goes on.
+import type { EntityManager } from 'typeorm';
+import { fromJson, toJson } from '#database';
+import type { Fault } from '#kernel';
+import type { TaskBus } from './calls.worker.ts';
+import type { Claim } from './claim.store.ts';
+import type { RunControl } from './control.ts';
+import { bugFault, faultOfWire } from './fault.ts';
+import { ClaimLost } from './interrupt.ts';
+import { pointOfNoReturn } from './kind.ts';
+import type { TaskKind, TaskLog, TaskOutcome } from './kind.ts';
+import { pauseMs } from './fault.ts';
+import { recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordTurn, recordUndo } from './record.store.ts';
+import type { Book, Ending, StepDone } from './record.store.ts';
+import { taskInfo } from './rows.ts';
+import type { StepRow, TaskRow } from './rows.ts';
+import type { TaskSettings } from './settings.ts';
+import { runStep, runUndo } from './step.worker.ts';
+import type { StepEnd } from './step.worker.ts';
+import { readStepRows, readTaskRow } from './task.store.ts';
+
+/** What every run works with. */
+export interface Workshop {
+  readonly book: Book;
+  readonly bus: TaskBus;
+  readonly settings: TaskSettings;
+  readonly log: TaskLog;
+  readonly kinds: ReadonlyMap<string, TaskKind>;
+}
+
+/** After a run: null = the task has ended or belongs to somebody else; a number = it is due again after so many ms. */
+export type DueAgain = number | null;
+
+interface Run {
+  readonly shop: Workshop;
+  readonly control: RunControl;
+  readonly claim: Claim;
+  readonly kind: TaskKind;
+  row: TaskRow;
+  steps: StepRow[];
+}
+
+const UNKNOWN_KIND_MS = 30_000;
+
+export async function runClaimed(shop: Workshop, control: RunControl): Promise<DueAgain> {
+  const { claim } = control;
+  try {
+    for (;;) {
+      const row = await readTaskRow(shop.book.db, claim.taskId);
+      if (row?.run_epoch !== claim.epoch) return null;
+      const kind = shop.kinds.get(row.kind);
+      if (kind === undefined) return await leave(shop, claim, row);
+      const run: Run = { shop, control, claim, kind, row, steps: await readStepRows(shop.book.db, claim.taskId) };
+      const next = row.direction === 'forward' ? await forward(run) : await backward(run);
+      if (next !== 'turned') return next;
+    }
+  } catch (error) {
+    if (error instanceof ClaimLost) return null;
+    throw error;
+  }
+}
+
+/** A kind that only another version of this service knows. */
+async function leave(shop: Workshop, claim: Claim, row: TaskRow): Promise<DueAgain> {
+  shop.log.error({ taskId: row.id, kind: row.kind }, 'no such kind of task here; left for another replica');
+  return recordHandover(shop.book, claim, UNKNOWN_KIND_MS, row.wake_count);
+}
+
+async function forward(run: Run): Promise<DueAgain | 'turned'> {
+  const { shop, claim, kind } = run;
+  const noReturn = pointOfNoReturn(kind);
+  let at = run.steps.findIndex((step) => step.state !== 'done');
+  if (at === -1) at = run.steps.length;
+  let done: StepDone | undefined;
+  for (; ; at++) {
+    const plan = kind.steps[at];
+    const step = run.steps[at];
+    if (plan === undefined || step === undefined) break;
+    if (!(await recordForward(shop.book, claim, { done, begin: at }))) return turn(run, null, null);
+    const begun: StepRow = { ...step, state: 'running', attempt: step.attempt + 1 };
+    const end = await runStep({ ...run, step: begun, plan });
+    if (end.is !== 'done') return unfinished(run, begun, end, (fault) => (at >= noReturn ? stuck(run, at, fault) : turn(run, fault, at)));
+    run.steps[at] = { ...begun, state: 'done', output: toJson(end.output) };
+    done = { seq: at, output: end.output };
+  }
+  return finish(run, { state: 'succeeded', output: fromJson(run.steps.at(-1)?.output), done });
+}
+
+async function turn(run: Run, fault: Fault | null, seq: number | null): Promise<DueAgain | 'turned'> {
+  await recordTurn(run.shop.book, run.claim, { fault, seq });
+  return 'turned';
+}
+
+const untouched: ReadonlySet<StepRow['state']> = new Set(['pending', 'skipped', 'undone']);
+
+async function backward(run: Run): Promise<DueAgain | 'turned'> {
+  const { shop, claim, kind, row } = run;
+  let undone: number | undefined;
+  for (let at = run.steps.length - 1; at >= 0; at--) {
+    const plan = kind.steps[at];
+    const step = run.steps[at];
+    if (plan === undefined || step === undefined || untouched.has(step.state)) continue;
+    await recordUndo(shop.book, claim, { undone, begin: at });
+    const begun: StepRow = { ...step, attempt: step.attempt + 1 };
+    const end = await runUndo({ ...run, step: begun, plan });
+    if (end.is !== 'done') return unfinished(run, begun, end, (fault) => stuck(run, at, fault));
+    undone = at;
+  }
+  if (undone !== undefined) await recordUndo(shop.book, claim, { undone });
+  return finish(run, { state: row.error === null ? 'cancelled' : 'failed' });
+}
+
+const stuck = (run: Run, seq: number, fault: Fault): Promise<DueAgain | 'turned'> => finish(run, { state: 'needs-attention', stuck: { seq, fault } });
+
+/** What to do after a step that did not get through; `failed` says where a failure leads. */
+async function unfinished(run: Run, step: StepRow, end: Exclude<StepEnd, { is: 'done' }>, failed: (fault: Fault) => Promise<DueAgain | 'turned'>): Promise<DueAgain | 'turned'> {
+  const { shop, claim, row } = run;
+  switch (end.is) {
+    case 'parked': return recordPark(shop.book, claim, step.seq, end.parked, row.wake_count);
+    case 'failed': return failed(end.fault);
+    case 'cancelled': return turn(run, null, null);
+    case 'lost': return null;
+    case 'stopping': return recordHandover(shop.book, claim);
+    case 'error': {
+      const fault = bugFault(end.error);
+      shop.log.error({ err: end.error, taskId: row.id, kind: row.kind, step: step.name, errors: step.errors + 1 }, 'a step threw what nobody expected');
+      if (step.errors + 1 >= shop.settings.mostErrors) return failed(fault);
+      return recordError(shop.book, claim, step.seq, fault, pauseMs(step.errors), row.wake_count);
+    }
+  }
+}
+
+async function finish(run: Run, ending: Ending): Promise<DueAgain | 'turned'> {
+  const { shop, claim, row } = run;
+  try {
+    const ended = await recordEnd(shop.book, claim, row, ending, (tx) => run.kind.onFinished?.(tx, outcomeOf(run, ending)) ?? Promise.resolve());
+    return ended ? null : await turn(run, null, null);
+  } catch (error) {
+    if (error instanceof ClaimLost) throw error;
+    shop.log.error({ err: error, taskId: row.id, kind: row.kind }, 'the end of a task could not be recorded');
+    if (row.finish_errors + 1 < shop.settings.mostErrors) return recordFinishError(shop.book, claim, pauseMs(row.finish_errors), row.wake_count);
+    const last = run.steps.length - 1;
+    // The kind's own work at the end does not succeed: end without it, visibly.
+    await recordEnd(shop.book, claim, row, { state: 'needs-attention', stuck: { seq: last, fault: bugFault(error) } }, (_tx: EntityManager) => Promise.resolve());
+    return null;
+  }
+}
+
+function outcomeOf(run: Run, ending: Ending): TaskOutcome<unknown> {
+  const recorded = run.row.error === null ? null : faultOfWire(fromJson(run.row.error));
+  return {
+    state: ending.state, task: taskInfo(run.row), input: fromJson(run.row.input), error: ending.stuck?.fault ?? recorded,
+    output: <T>(name: string): T | undefined => {
+      const step = run.steps.find((found) => found.name === name);
+      return step === undefined || step.output === null ? undefined : fromJson<T>(step.output);
+    },
+  };
+}

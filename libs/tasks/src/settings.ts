@@ -1,0 +1,25 @@
+// The numbers of the engine. Tests make them small; nothing else should.
+export interface TaskSettings {
+  /** A claim lasts this long without renewal. */
+  readonly leaseMs: number;
+  readonly renewMs: number;
+  /** How often each replica looks for tasks that nobody runs. */
+  readonly sweepMs: number;
+  /** Tasks running at once in this process. */
+  readonly concurrency: number;
+  /** How long faults that pass by themselves are tried again. */
+  readonly retryForMs: number;
+  /** How often a step may throw what nobody expected. */
+  readonly mostErrors: number;
+  /** A parked parent asks its child this often, in case that the event was lost. */
+  readonly childLookMs: number;
+  /** How long one try of a host command waits for its answer before it asks again. */
+  readonly hostTryMs: number;
+  /** How long running steps are given when the service stops. */
+  readonly stopMs: number;
+}
+
+export const defaultTaskSettings: TaskSettings = {
+  leaseMs: 10_000, renewMs: 3_000, sweepMs: 2_000, concurrency: 16, retryForMs: 600_000, mostErrors: 5,
+  childLookMs: 5_000, hostTryMs: 20_000, stopMs: 8_000,
+};

@@ -1,0 +1,113 @@
+// One run of one step, or of its undo, and how it ended. Nothing is recorded here.
+import { dbNow } from '#database';
+import type { Failed, Fault, Result } from '#kernel';
+import { FaultError } from '#kernel';
+import { cancelChild, ChildFailed, gaveUp, hasEnded, lookAtChild, parkOrThrow } from './calls.worker.ts';
+import type { Caller } from './calls.worker.ts';
+import type { RunControl } from './control.ts';
+import { passesByItself } from './fault.ts';
+import { CancelAsked, ClaimLost, Parked, Stopping } from './interrupt.ts';
+import { requestKeyOf } from './keys.ts';
+import type { Step } from './kind.ts';
+import { ProgressMeter } from './progress.worker.ts';
+import { childrenOf } from './rows.ts';
+import type { StepRow, TaskRow } from './rows.ts';
+import type { Workshop } from './run.worker.ts';
+import { StepRun } from './step-context.worker.ts';
+
+export type StepEnd =
+  | { readonly is: 'done'; readonly output: unknown }
+  | { readonly is: 'parked'; readonly parked: Parked }
+  | { readonly is: 'failed'; readonly fault: Fault }
+  | { readonly is: 'error'; readonly error: unknown }
+  | { readonly is: 'cancelled' | 'lost' | 'stopping' };
+
+export interface StepToRun {
+  readonly shop: Workshop;
+  readonly control: RunControl;
+  readonly row: TaskRow;
+  readonly steps: readonly StepRow[];
+  readonly step: StepRow;
+  readonly plan: Step<unknown>;
+}
+
+export const runStep = (work: StepToRun): Promise<StepEnd> => attempt(work, (ctx) => work.plan.run(ctx));
+
+/** Ends the children of the step's run first: an undo beside a working child would race with it. */
+export const runUndo = (work: StepToRun): Promise<StepEnd> =>
+  attempt(work, async (ctx) => {
+    await endChildren(work);
+    return work.plan.undo?.(ctx);
+  });
+
+async function attempt(work: StepToRun, act: (ctx: StepRun) => Promise<unknown>): Promise<StepEnd> {
+  const { control, shop } = work;
+  const meter = new ProgressMeter(shop.book, control.claim, shop.log);
+  const ctx = new StepRun({ ...work, meter });
+  const end = await outcome(work, ctx, act);
+  await meter.settled();
+  if (control.interruption === 'lost') return { is: 'lost' };
+  // What the step could finish counts; the next boundary sees the interruption.
+  if (end.is === 'done' || control.interruption === null) return end;
+  return control.interruption === 'cancelled' && work.row.direction === 'undo' ? end : { is: control.interruption };
+}
+
+async function outcome(work: StepToRun, ctx: StepRun, act: (ctx: StepRun) => Promise<unknown>): Promise<StepEnd> {
+  try {
+    const answer = await act(ctx);
+    if (ctx.parked !== undefined) return { is: 'parked', parked: ctx.parked };
+    if (isFailed(answer)) return await failure(ctx, work, answer.fault);
+    return { is: 'done', output: isOk(answer) ? answer.value : answer ?? null };
+  } catch (error) {
+    if (error instanceof Parked) return { is: 'parked', parked: error };
+    if (error instanceof ClaimLost) return { is: 'lost' };
+    if (error instanceof Stopping) return { is: 'stopping' };
+    if (error instanceof CancelAsked) return { is: 'cancelled' };
+    if (error instanceof ChildFailed) return { is: 'failed', fault: error.fault };
+    if (error instanceof FaultError) return failure(ctx, work, error.fault);
+    return { is: 'error', error };
+  }
+}
+
+async function failure(_ctx: StepRun, work: StepToRun, fault: Fault): Promise<StepEnd> {
+  if (!passesByItself(fault)) return { is: 'failed', fault };
+  try {
+    return await parkOrThrow(patienceOf(work), fault, null);
+  } catch (error) {
+    return error instanceof Parked ? { is: 'parked', parked: error } : { is: 'failed', fault };
+  }
+}
+
+const patienceOf = ({ shop, step, plan }: StepToRun): Pick<Caller, 'failingForMs' | 'retryForMs' | 'parks'> => ({
+  parks: step.parks,
+  retryForMs: plan.retryForMs ?? shop.settings.retryForMs,
+  failingForMs: async () => (step.retry_since === null ? 0 : (await dbNow(shop.book.db)).getTime() - step.retry_since.getTime()),
+});
+
+async function endChildren(work: StepToRun): Promise<void> {
+  const { shop, row, step, control } = work;
+  const place = { taskId: row.id, rootTaskId: row.root_task_id, seq: step.seq, undo: true };
+  const undoKey = requestKeyOf(place);
+  const caller: Caller = {
+    ...patienceOf(work), bus: shop.bus, place, signal: control.signal, childLookMs: shop.settings.childLookMs, hostTryMs: shop.settings.hostTryMs,
+    children: {}, noteChild: () => Promise.resolve(),
+  };
+  // Children of the undo itself must go on.
+  const children = Object.entries(childrenOf(step)).filter(([key]) => !key.includes('/undo'));
+  for (const [index, [, child]] of children.entries()) {
+    const task = await lookAtChild(caller, child);
+    if (task === undefined) {
+      const arrives = new Date(child.arrivesUntil).getTime() - (await dbNow(shop.book.db)).getTime();
+      if (arrives > 0) throw new Parked({ what: 'a task that may still begin', holder: child.taskId, position: null }, Math.min(arrives + 1, 1_000));
+      continue;
+    }
+    if (hasEnded(task)) continue;
+    const answer = await cancelChild(shop.bus, child, `${undoKey}/cancel-${index}`);
+    if (!answer.ok && gaveUp(answer.fault)) await parkOrThrow(caller, answer.fault, child.service);
+    throw new Parked({ what: `the end of the task ${task.kind}`, holder: child.taskId, position: null }, shop.settings.childLookMs);
+  }
+}
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+const isFailed = (answer: unknown): answer is Failed => isObject(answer) && 'ok' in answer && answer.ok === false && 'fault' in answer;
+const isOk = (answer: unknown): answer is Extract<Result<unknown>, { ok: true }> => isObject(answer) && 'ok' in answer && answer.ok === true && 'value' in answer;

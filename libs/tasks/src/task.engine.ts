@@ -1,0 +1,206 @@
+// Durable tasks of one service: begins them in a caller's transaction, runs them on whatever replica has room, and gets
+// every one to an end whatever is killed meanwhile. MySQL is the truth; Redis and events only make it fast.
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { NatsConnection, Subscription } from '@nats-io/transport-node';
+import type { DataSource, EntityManager } from 'typeorm';
+import type { Task, TaskRef, TaskService } from '#contracts';
+import { eventSubject, taskChanged } from '#contracts';
+import { afterCommit } from '#database';
+import type { Result } from '#kernel';
+import type { TaskBus } from './calls.worker.ts';
+import { childEnded } from './child-event.ts';
+import { Floor } from './floor.worker.ts';
+import { cancelTask, retryTask } from './intervene.store.ts';
+import type { Progress, TaskKind, TaskLog } from './kind.ts';
+import { Loop } from './loop.ts';
+import { showProgressOf } from './report-progress.store.ts';
+import type { Workshop } from './run.worker.ts';
+import { defaultTaskSettings } from './settings.ts';
+import type { TaskSettings } from './settings.ts';
+import { startTask } from './start.store.ts';
+import type { StartTask } from './start.store.ts';
+import { purgeOld, sweepTasks } from './sweep.reconciler.ts';
+import { listTasks, readTask } from './task.store.ts';
+import { WakeQueue } from './wake.queue.ts';
+
+export interface TaskEngineOptions {
+  readonly service: TaskService;
+  readonly db: DataSource;
+  readonly bus: TaskBus;
+  readonly log: TaskLog;
+  /** Without it tasks run by the sweep alone. */
+  readonly redisUrl?: string | null;
+  /** Hears the end of child tasks; without it parents look now and then. */
+  readonly nats?: NatsConnection;
+  readonly settings?: Partial<TaskSettings>;
+}
+
+const PURGE_MS = 60_000;
+
+export class TaskEngine {
+  readonly service: TaskService;
+  readonly db: DataSource;
+  private readonly kinds = new Map<string, TaskKind>();
+  private readonly settings: TaskSettings;
+  private readonly floor: Floor;
+  private readonly sweeper: Loop;
+  private readonly purger: Loop;
+  private readonly timers = new Set<NodeJS.Timeout>();
+  private wakes: WakeQueue | undefined;
+  private ends: Subscription | undefined;
+  private isOpen = false;
+
+  constructor(private readonly options: TaskEngineOptions) {
+    const { service, db, bus, log } = options;
+    this.service = service;
+    this.db = db;
+    this.settings = { ...defaultTaskSettings, ...options.settings };
+    const shop: Workshop = { book: { db, service }, bus, settings: this.settings, log, kinds: this.kinds };
+    const worker = `${hostname().slice(0, 40)}:${process.pid}:${randomBytes(6).toString('hex')}`;
+    this.floor = new Floor(shop, worker, (taskId, afterMs) => { this.later(taskId, afterMs); });
+    this.sweeper = new Loop(() => this.sweep(), (error) => this.complain(error, 'the sweep failed', this.settings.sweepMs));
+    this.purger = new Loop(async () => { await purgeOld(db); return PURGE_MS; }, (error) => this.complain(error, 'the purge failed', PURGE_MS));
+  }
+
+  /** Makes kinds known; before `open`, because a task of an unknown kind is left lying. */
+  add(kinds: readonly TaskKind[]): void {
+    for (const kind of kinds) {
+      if (this.kinds.has(kind.kind)) throw new Error(`the task ${kind.kind} is defined twice`);
+      if (!kind.kind.startsWith(`${this.service}.`)) throw new Error(`the task ${kind.kind} does not belong to ${this.service}`);
+      this.kinds.set(kind.kind, kind);
+    }
+  }
+
+  /** Begins to run tasks. Throws when Redis is there and evicts; opens without Redis otherwise. */
+  async open(): Promise<void> {
+    const { redisUrl, nats, log } = this.options;
+    this.isOpen = true;
+    this.floor.open();
+    try {
+      if (redisUrl != null) this.wakes = await WakeQueue.open({ service: this.service, redisUrl, concurrency: this.settings.concurrency, log, look: (taskId) => this.floor.look(taskId) });
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    if (nats !== undefined) this.ends = this.listen(nats);
+    this.sweeper.start();
+    this.purger.start();
+  }
+
+  /** Whether wake-ups go through Redis at the moment. */
+  get redisWorks(): boolean {
+    return this.wakes?.usable === true;
+  }
+
+  /**
+   * Begins a task in the transaction that decided on it; it runs after the commit. Throws BUSY when a locked object
+   * belongs to another root task. A command that another task sent makes its task that one's child.
+   */
+  async start<I>(tx: EntityManager, kind: TaskKind<I> | string, start: StartTask<I>): Promise<TaskRef> {
+    const known = this.kinds.get(typeof kind === 'string' ? kind : kind.kind);
+    if (known === undefined) throw new Error(`there is no task ${typeof kind === 'string' ? kind : kind.kind} here`);
+    const ref = await startTask(tx, this.service, known, start);
+    afterCommit(tx, () => { this.later(ref.taskId, 0); });
+    return ref;
+  }
+
+  /** Has a task looked at now: what it waits for has happened. Does nothing to one that has ended. */
+  wake(taskId: string): Promise<void> {
+    return this.floor.wake(taskId);
+  }
+
+  /** Asks a task to end; a fault is thrown when it cannot. Its step hears at once if it runs here, else within seconds. */
+  async cancel(tx: EntityManager, taskId: string): Promise<void> {
+    await cancelTask(tx, this.service, this.kinds, taskId);
+    afterCommit(tx, () => {
+      this.floor.cancel(taskId);
+      this.later(taskId, 0);
+    });
+  }
+
+  /** Sets a task that needs attention going again. */
+  async retry(tx: EntityManager, taskId: string): Promise<void> {
+    await retryTask(tx, this.service, taskId);
+    afterCommit(tx, () => { this.later(taskId, 0); });
+  }
+
+  get(taskId: string): Promise<Task | undefined> {
+    return readTask(this.db, this.service, taskId);
+  }
+
+  list(input: { limit: number; cursor?: string | undefined; open?: boolean | undefined }): Promise<Result<{ items: Task[]; next: string | null }>> {
+    return listTasks(this.db, this.service, input);
+  }
+
+  /** Progress that came from outside, such as a host's report; `commandId` is the one the step sent. */
+  reportProgress(commandId: string, progress: Progress): Promise<void> {
+    return showProgressOf({ db: this.db, service: this.service }, commandId, progress);
+  }
+
+  /** Runs nothing any more: steps that do not end within `stopMs` are repeated by another replica. */
+  async close(): Promise<void> {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    this.ends?.unsubscribe();
+    for (const timer of this.timers) clearTimeout(timer);
+    await Promise.all([this.sweeper.stop(), this.purger.stop()]);
+    const closing = this.wakes?.close();
+    await this.floor.close(this.settings.stopMs);
+    await closing;
+  }
+
+  /** For tests: stops as a killed process does, in the middle of everything and without handing over. */
+  async vanish(): Promise<void> {
+    this.isOpen = false;
+    this.floor.vanish();
+    this.ends?.unsubscribe();
+    for (const timer of this.timers) clearTimeout(timer);
+    await Promise.all([this.sweeper.stop(), this.purger.stop(), this.wakes?.close()]);
+  }
+
+  private async sweep(): Promise<number> {
+    await sweepTasks({
+      db: this.db, sweepMs: this.settings.sweepMs, hasRoom: () => this.floor.hasRoom,
+      enqueue: async (taskId, wakeCount) => (await this.wakes?.add(taskId, wakeCount, 0)) ?? false,
+      runHere: (taskId) => { void this.floor.look(taskId); },
+    });
+    // Replicas that started together should not look together.
+    return this.settings.sweepMs * (0.8 + Math.random() * 0.4);
+  }
+
+  /** Has somebody look after `afterMs`: any replica through Redis, or this one. Lost with this process; the sweep remains. */
+  private later(taskId: string, afterMs: number): void {
+    if (!this.isOpen) return;
+    void this.enqueue(taskId, afterMs).then((added) => {
+      if (added || !this.isOpen) return;
+      const timer = setTimeout(() => {
+        this.timers.delete(timer);
+        if (this.isOpen && this.floor.hasRoom) void this.floor.look(taskId);
+      }, afterMs);
+      this.timers.add(timer);
+    });
+  }
+
+  private enqueue(taskId: string, afterMs: number): Promise<boolean> {
+    // Two wake-ups within a millisecond may become one; the task is looked at after both.
+    return this.wakes?.add(taskId, Date.now() + afterMs, afterMs) ?? Promise.resolve(false);
+  }
+
+  private listen(nats: NatsConnection): Subscription {
+    const anyService = eventSubject(taskChanged(this.service), '*').replace(`.${this.service}.`, '.*.');
+    return nats.subscribe(anyService, {
+      queue: `${this.service}-task-ends`,
+      callback: (error, message) => {
+        const parentTaskId = error === null ? childEnded(message.data) : null;
+        if (parentTaskId === null) return;
+        this.wake(parentTaskId).catch((cause: unknown) => { this.complain(cause, 'a parent task could not be woken', 0); });
+      },
+    });
+  }
+
+  private complain(error: unknown, text: string, againMs: number): number {
+    this.options.log.error({ err: error }, text);
+    return againMs;
+  }
+}

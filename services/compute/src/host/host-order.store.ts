@@ -1,0 +1,52 @@
+// Rows of what was heard of hosts, and when: the order of their reports and whether they respond.
+import type { EntityManager } from 'typeorm';
+import type { HostState, ReportOrder } from '#contracts';
+import { execute, fromJson, selectRow, selectRows, toJson, type Queryable } from '#database';
+import type { z } from 'zod';
+import { ageOfJoin, ageOfVmReport, pastBootsWith, type Age, type HeardOf } from './host.ts';
+
+type HostStateValue = z.output<typeof HostState>;
+interface OrderRow { boot_id: string | null; past_boots: unknown; report_epoch: number | string; report_seq: number | string }
+const heardOf = (row: OrderRow): HeardOf => ({
+  bootId: row.boot_id, pastBoots: fromJson<string[] | null>(row.past_boots) ?? [], epoch: Number(row.report_epoch), seq: Number(row.report_seq),
+});
+const columns = 'SELECT boot_id, past_boots, report_epoch, report_seq FROM host WHERE id = ?';
+
+/** Takes the place of a report of everything in the host's order, if it is news. Undefined = no such host. */
+export async function takeOrder(tx: EntityManager, hostId: string, order: ReportOrder): Promise<Age | undefined> {
+  const row = await selectRow<OrderRow>(tx, `${columns} FOR UPDATE`, [hostId]);
+  if (!row) return undefined;
+  const heard = heardOf(row);
+  const age = ageOfJoin(heard, order);
+  if (age !== 'news') return age;
+  await execute(tx, 'UPDATE host SET boot_id = ?, past_boots = ?, report_epoch = ?, report_seq = ? WHERE id = ?',
+    [order.bootId, toJson(pastBootsWith(heard, order.bootId)), order.epoch, order.seq, hostId]);
+  return 'news';
+}
+
+/** Whether what a host says of one VM belongs to its present boot. Undefined = no such host. */
+export async function vmReportAge(tx: Queryable, hostId: string, order: ReportOrder): Promise<Age | undefined> {
+  const row = await selectRow<OrderRow>(tx, columns, [hostId]);
+  return row && ageOfVmReport(heardOf(row), order);
+}
+
+export async function stateOfHost(tx: Queryable, hostId: string): Promise<HostStateValue | undefined> {
+  return (await selectRow<{ state: HostStateValue }>(tx, 'SELECT state FROM host WHERE id = ?', [hostId]))?.state;
+}
+
+/** True = it was another one. */
+export async function setHostState(tx: EntityManager, hostId: string, state: HostStateValue, reason: string | null): Promise<boolean> {
+  const met = await execute(tx, `UPDATE host SET state = ?, reason = ?, state_since = UTC_TIMESTAMP(3), version = version + 1,
+    updated_at = UTC_TIMESTAMP(3) WHERE id = ? AND (state <> ? OR NOT (reason <=> ?))`, [state, reason, hostId, state, reason]);
+  return met === 1;
+}
+
+/** Hosts that do not respond or have not joined, and connected ones of whose VMs somebody does not know the state. */
+export async function hostsToAskNow(tx: Queryable): Promise<string[]> {
+  return (await selectRows<{ id: string }>(tx, `SELECT id FROM host WHERE state <> 'connected'
+    OR EXISTS (SELECT 1 FROM vm WHERE vm.host_id = host.id AND vm.deleted_at IS NULL AND vm.state = 'unknown' AND vm.task_id IS NULL)`)).map((row) => row.id);
+}
+
+export async function allHostIds(tx: Queryable): Promise<string[]> {
+  return (await selectRows<{ id: string }>(tx, 'SELECT id FROM host ORDER BY id')).map((row) => row.id);
+}

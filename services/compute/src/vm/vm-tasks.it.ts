@@ -1,0 +1,118 @@
+// Every kind of task of a VM, put through everything that a task must survive.
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { z } from 'zod';
+import { createVm, type Task, type TaskRef } from '#contracts';
+import { newUuid, orThrow, type Result } from '#kernel';
+import type { TaskEngine, TaskKind } from '#tasks';
+import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, undoTwice, type Trial } from '../../../../libs/tasks/src/testing/put-through.ts';
+import { createVmTask } from './create-vm.task.ts';
+import { deleteVmTask } from './delete-vm.task.ts';
+import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-vm.task.ts';
+import { VmWorld, asService } from './vm-world.fixture.ts';
+import type { VmCommands } from './vm.commands.ts';
+
+const MiB = 1024 * 1024;
+const nothing = { row: false, volumes: 0, ports: 0, claim: false, host: false, uids: 0, addresses: 0, locks: 0, tombstone: true };
+let world: VmWorld;
+beforeAll(async () => { world = await VmWorld.open(); });
+afterAll(() => world.close());
+
+const begun = (answer: Result<TaskRef>): string => orThrow(answer).taskId;
+const creation = (over: Partial<z.input<typeof createVm.input>>) => createVm.input.parse({
+  name: `vm-${newUuid()}`, templateId: world.template.id, disks: [{ sizeBytes: 4 * MiB }], nics: [{ portGroupId: newUuid() }, { portGroupId: newUuid() }], ...over,
+});
+
+/** The VM is its own again, and the row says what the host does. */
+async function free(task: Task): Promise<NonNullable<Awaited<ReturnType<VmWorld['record']>>>> {
+  await world.heardAll();
+  const record = await world.record(task.object.id);
+  if (!record) throw new Error('the VM is gone');
+  expect(record.vm.taskId).toBeNull();
+  expect(await world.traces(task.object.id)).toMatchObject({ locks: 0, volumes: 1, ports: 1, uids: 1, addresses: 1 });
+  const runs = world.onHost.get(task.object.id)?.state === 'running';
+  expect([task.state, record.vm.status.state]).toEqual([task.state, runs ? 'running' : 'stopped']);
+  return record;
+}
+
+interface Case {
+  readonly kind: TaskKind;
+  begin(vms: VmCommands): Promise<string>;
+  check(task: Task): Promise<void>;
+}
+
+const cases: Readonly<Record<string, Case>> = {
+  'create and start': {
+    kind: createVmTask as TaskKind,
+    begin: async (vms) => begun(await vms.create(creation({}), asService())),
+    check: async (task) => {
+      await world.heardAll();
+      if (task.state !== 'succeeded') return void expect(await world.traces(task.object.id)).toEqual(nothing);
+      const vm = (await world.record(task.object.id))!.vm;
+      expect(vm).toMatchObject({ taskId: null, status: { state: 'running', hostId: world.hostId, pid: 4711 } });
+      expect(vm.spec.disks.map((disk) => disk.sizeBytes)).toEqual([8 * MiB, 4 * MiB]);
+      expect(await world.traces(vm.id)).toMatchObject({ volumes: 2, ports: 2, claim: true, host: true, uids: 1, addresses: 2, locks: 0 });
+    },
+  },
+  'create without starting': {
+    kind: createVmTask as TaskKind,
+    begin: async (vms) => begun(await vms.create(creation({ start: false, nics: [] }), asService())),
+    check: async (task) => {
+      if (task.state !== 'succeeded') return void expect(await world.traces(task.object.id)).toEqual(nothing);
+      expect((await world.record(task.object.id))!.vm).toMatchObject({ taskId: null, status: { state: 'stopped', hostId: null, epoch: 0 } });
+      expect(await world.traces(task.object.id)).toMatchObject({ volumes: 2, ports: 0, claim: false, host: false, uids: 1, locks: 0 });
+    },
+  },
+  start: {
+    kind: startVmTask as TaskKind,
+    begin: async (vms) => begun(await vms.start({ vmId: await world.vm('stopped') }, asService())),
+    check: async (task) => {
+      const { vm } = await free(task);
+      expect(vm.status.state).toBe(task.state === 'succeeded' ? 'running' : 'stopped');
+      expect(await world.traces(vm.id)).toMatchObject({ claim: task.state === 'succeeded', host: task.state === 'succeeded' });
+    },
+  },
+  stop: {
+    kind: stopVmTask as TaskKind,
+    begin: async (vms) => begun(await vms.stop({ vmId: await world.vm('running'), graceMs: 1_000, force: true }, asService())),
+    check: async (task) => {
+      const { vm } = await free(task);
+      if (task.state === 'succeeded') expect([vm.status.state, world.claims.has(vm.id)]).toEqual(['stopped', false]);
+    },
+  },
+  'power off': {
+    kind: powerOffVmTask as TaskKind,
+    begin: async (vms) => begun(await vms.powerOff({ vmId: await world.vm('running') }, asService())),
+    check: async (task) => {
+      const { vm } = await free(task);
+      if (task.state === 'succeeded') expect([vm.status.state, world.claims.has(vm.id)]).toEqual(['stopped', false]);
+    },
+  },
+  reboot: {
+    kind: rebootVmTask as TaskKind,
+    begin: async (vms) => begun(await vms.reboot({ vmId: await world.vm('running'), graceMs: 1_000 }, asService())),
+    check: async (task) => {
+      const { vm } = await free(task);
+      if (task.state === 'succeeded') expect([vm.status.state, vm.status.epoch > 1, world.claims.has(vm.id)]).toEqual(['running', true, true]);
+    },
+  },
+  delete: {
+    kind: deleteVmTask as TaskKind,
+    begin: async (vms) => begun(await vms.delete({ vmId: await world.vm('running'), force: true }, asService())),
+    check: async (task) => {
+      await world.heardAll();
+      if (task.state === 'succeeded') return void expect(await world.traces(task.object.id)).toEqual(nothing);
+      if (task.state !== 'needs-attention') return void (await free(task));
+      expect((await world.record(task.object.id))!.vm).toMatchObject({ taskId: task.id, status: { state: 'failed' } });
+    },
+  },
+};
+
+describe.each(Object.entries(cases))('%s', (_name, { kind, begin, check }) => {
+  const trial: Trial = { kind, open: (variant) => world.engine([variant]), begin: (engine: TaskEngine) => begin(world.commands(engine)), check };
+  it('survives each step twice', () => everyStepTwice(trial), 60_000);
+  it('leaves nothing behind after a failure at each step', () => failureAtEveryStep(trial), 60_000);
+  it('undoes twice what it undoes', () => undoTwice(trial), 60_000);
+  it('goes on when its worker dies at each step', () => killAtEveryStep(trial), 90_000);
+  it('undoes on when its worker dies in each undo', () => killAtEveryUndo(trial), 60_000);
+  it('can be cancelled at each step before its point of no return', () => cancelAtEveryStep(trial), 60_000);
+});

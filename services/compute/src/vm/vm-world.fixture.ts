@@ -1,0 +1,258 @@
+// A world for tests of VMs: compute's schema on the real database, one host that runs VMs and reports, and neighbours
+// (storage, network, scheduler, templates) that keep what they were asked to make, so that a test can see what is left.
+import {
+  NoCapacity, NotFound, NotFoundOnHost, WrongState, checkPortGroups, chooseDatastore, claimPlacement, discardPorts, discardVolume, getTemplate, hostVmDelete, hostVmPowerOff,
+  hostVmStart, hostVmStop, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, storageTask, wiringOfVm,
+  type ClaimId, type DatastoreId, type HostId, type HostVmStatus, type InputOf, type ReplyOf, type Task, type TaskId, type Template, type UserId, type VmId,
+} from '#contracts';
+import { selectRow, selectRows, transaction } from '#database';
+import { failed, newUuid, ok, orThrow, type Result } from '#kernel';
+import { createVm } from '#contracts';
+import type { TaskEngine, TaskKind } from '#tasks';
+import { childTaskId } from '../../../../libs/tasks/src/keys.ts';
+import { SceneBus, contextOf, serviceScene, silentTaskLog, type ServiceScene } from '../../../../libs/tasks/src/testing/scene.ts';
+import { computeTables } from '../../compute.definition.ts';
+import { clusterFor, ensureSite } from '../cluster/cluster.store.ts';
+import { setHostState } from '../host/host-order.store.ts';
+import { HostReports } from '../host/host.reports.ts';
+import { insertHost } from '../host/host.store.ts';
+import { VmCommands } from './vm.commands.ts';
+import { observe } from './vm-status.store.ts';
+import { changeVm, findVm, insertVm, lockVm, type VmRecord } from './vm.store.ts';
+import { takeUid } from './vm-uid.store.ts';
+import { firstSpec } from './vm.ts';
+
+export const uids = { first: 200_000, last: 200_999 };
+const MiB = 1024 * 1024;
+const quick = { childLookMs: 30, leaseMs: 500, renewMs: 120, sweepMs: 60 };
+
+export class VmWorld {
+  readonly bus = new SceneBus();
+  readonly volumes = new Map<string, InputOf<typeof provisionVolume>>();
+  readonly ports = new Map<string, ReplyOf<typeof provisionPort>[]>();
+  readonly claims = new Map<string, string>();
+  readonly onHost = new Map<string, HostVmStatus>();
+  readonly hostId = newUuid() as HostId;
+  readonly datastoreId = newUuid() as DatastoreId;
+  readonly template = templateOf();
+  readonly tasks = new Map<string, Task>();
+  reportsLost = false;
+  private seq = 0;
+  private readonly heard: Promise<void>[] = [];
+
+  private constructor(readonly scene: ServiceScene, bus: SceneBus, readonly clusterId: string) {
+    this.bus = bus;
+    this.answerStorage();
+    this.answerNetwork();
+    this.answerPlacement();
+    this.answerHost();
+    this.bus.handle(getTemplate, ({ templateId }) =>
+      Promise.resolve(templateId === this.template.id ? ok(this.template) : NotFound.fail('There is no template with this id.', { noun: 'template', id: templateId })));
+  }
+
+  static async open(): Promise<VmWorld> {
+    const bus = new SceneBus();
+    const scene = await serviceScene(bus, 'compute', computeTables);
+    await ensureSite(scene.db);
+    const cluster = orThrow(await clusterFor(scene.db, undefined));
+    const world = new VmWorld(scene, bus, cluster.id);
+    await transaction(scene.db, async (tx) => {
+      await insertHost(tx, { hostId: world.hostId, name: 'host1', clusterId: cluster.id });
+      await setHostState(tx, world.hostId, 'connected', null);
+    });
+    return world;
+  }
+
+  engine(kinds: readonly TaskKind[], settings = {}): Promise<TaskEngine> {
+    return this.scene.open(kinds, { settings: { ...quick, ...settings } });
+  }
+
+  commands(engine: TaskEngine): VmCommands {
+    return new VmCommands(this.scene.db, { request: (operation, input, options) => this.bus.of('compute').request(operation, input, options) }, engine, uids);
+  }
+
+  reports(): HostReports {
+    return new HostReports(this.scene.db, { requestHost: (hostId, operation, input) => this.bus.host.take(hostId, operation, input) }, uids, silentTaskLog);
+  }
+
+  /** All reports that the host has sent have been taken in. */
+  async heardAll(): Promise<void> {
+    while (this.heard.length > 0) await this.heard.shift();
+  }
+
+  record(vmId: string): Promise<VmRecord | undefined> {
+    return findVm(this.scene.db, vmId);
+  }
+
+  /** A VM with one disk and one NIC, as a creation would have left it. */
+  async vm(state: 'stopped' | 'running', over: { ownerId?: string | null; name?: string } = {}): Promise<VmId> {
+    const vmId = newUuid() as VmId;
+    const volumeId = newUuid();
+    const port = portOf({ vmId, portId: newUuid(), nicId: newUuid(), portGroupId: newUuid() }, this.ports.size);
+    this.ports.set(vmId, [port]);
+    const input = createVm.input.parse({ name: 'x', disks: [{ sizeBytes: MiB }] });
+    this.volumes.set(volumeId, { volumeId, vmId, datastoreId: this.datastoreId } as InputOf<typeof provisionVolume>);
+    await transaction(this.scene.db, async (tx) => {
+      const uid = await takeUid(tx, vmId, uids);
+      await insertVm(tx, {
+        id: vmId, name: over.name ?? `vm-${vmId}`, description: '', labels: {}, clusterId: this.clusterId, templateId: null, ownerId: over.ownerId ?? null, folderId: null,
+        uid: uid ?? 0, spec: firstSpec(input, null), taskId: newUuid(),
+      });
+      const made = (await lockVm(tx, vmId))!.vm;
+      const disks = [{ diskId: newUuid(), slot: 0, volumeId, datastoreId: this.datastoreId, sizeBytes: MiB, bus: 'virtio', readOnly: false }];
+      const nics = [{ nicId: port.nicId, slot: 0, portId: port.id, portGroupId: port.portGroupId, mac: port.mac, ip: port.ip }];
+      await changeVm(tx, vmId, { spec: { ...made.spec, disks, nics } as typeof made.spec, state: 'stopped', taskId: null });
+      if (state === 'running') await changeVm(tx, vmId, { state: 'running', hostId: this.hostId, epoch: 1, claimHeld: true });
+      if (state === 'running') await observe(tx, (await lockVm(tx, vmId))!, statusOf(vmId, 'running', 1), null);
+    });
+    if (state === 'running') {
+      this.claims.set(vmId, this.hostId);
+      this.onHost.set(vmId, statusOf(vmId, 'running', 1));
+    }
+    return vmId;
+  }
+
+  /** What is left of a VM anywhere. */
+  async traces(vmId: string): Promise<object> {
+    const { db } = this.scene;
+    return {
+      row: (await findVm(db, vmId)) !== undefined,
+      volumes: [...this.volumes.values()].filter((volume) => volume.vmId === vmId).length,
+      ports: this.ports.get(vmId)?.length ?? 0,
+      claim: this.claims.has(vmId),
+      host: this.onHost.has(vmId),
+      uids: (await selectRows(db, 'SELECT uid FROM vm_uid WHERE vm_id = ?', [vmId])).length,
+      addresses: (await selectRows(db, 'SELECT mac FROM vm_address WHERE vm_id = ?', [vmId])).length,
+      locks: (await selectRows(db, 'SELECT * FROM task_lock WHERE object_id = ?', [vmId])).length,
+      tombstone: (await selectRow<{ n: number }>(db, 'SELECT 1 AS n FROM vm WHERE id = ? AND deleted_at IS NOT NULL AND live_name IS NULL', [vmId])) !== undefined,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.heardAll();
+    await this.scene.close();
+  }
+
+  private answerStorage(): void {
+    const { bus } = this;
+    bus.handle(chooseDatastore, () => Promise.resolve({ datastoreId: this.datastoreId, hostIds: [this.hostId] }));
+    bus.handle(provisionVolume, (input, ctx) => Promise.resolve(this.ended(ctx.idempotencyKey, input.volumeId, () => void this.volumes.set(input.volumeId, input))));
+    bus.handle(discardVolume, (input, ctx) => Promise.resolve(this.ended(ctx.idempotencyKey, input.volumeId, () => void this.volumes.delete(input.volumeId))));
+    bus.handle(storageTask.get, ({ taskId }) => {
+      const task = this.tasks.get(taskId);
+      return Promise.resolve(task ? ok(task) : NotFound.fail('There is no task with this id.', { noun: 'task', id: taskId }));
+    });
+    bus.handle(placesOfVolumes, ({ volumeIds }) => Promise.resolve({ places: volumeIds.map((volumeId) => ({
+      place: { volumeId, datastoreId: this.datastoreId, datastorePath: '/data', relativePath: `volumes/${volumeId}.qcow2`, format: 'qcow2' as const }, hostIds: [this.hostId],
+    })) }));
+  }
+
+  /** A task of storage that has ended at once; the same key again does nothing again. */
+  private ended(key: string | null, objectId: string, effect: () => void) {
+    const taskId = childTaskId('storage', key ?? '') as TaskId;
+    if (!this.tasks.has(taskId)) {
+      effect();
+      this.tasks.set(taskId, taskOf(taskId, objectId));
+    }
+    return { taskId, objectId };
+  }
+
+  private answerNetwork(): void {
+    const { bus } = this;
+    bus.handle(checkPortGroups, () => Promise.resolve({ hostIds: [this.hostId] }));
+    bus.handle(provisionPort, (input) => {
+      const known = this.ports.get(input.vmId) ?? [];
+      const mine = known.find((port) => port.nicId === input.nicId);
+      if (mine) return Promise.resolve(mine);
+      const port = portOf(input, this.ports.size * 8 + known.length);
+      this.ports.set(input.vmId, [...known, port]);
+      return Promise.resolve(port);
+    });
+    bus.handle(discardPorts, ({ vmId }) => {
+      this.ports.delete(vmId);
+      return Promise.resolve({});
+    });
+    bus.handle(wiringOfVm, ({ vmId }) => Promise.resolve({
+      hostIds: [this.hostId],
+      nics: (this.ports.get(vmId) ?? []).map((port) => ({
+        nicId: port.nicId, portId: port.id, portGroupId: port.portGroupId, switchId: newUuid() as ReplyOf<typeof wiringOfVm>['nics'][0]['switchId'],
+        mac: port.mac, vlan: 0, mtu: 1500, ip: port.ip, subnet: null,
+      })),
+    }));
+  }
+
+  private answerPlacement(): void {
+    this.bus.handle(claimPlacement, ({ vmId, demand, confinements }): Promise<Result<ReplyOf<typeof claimPlacement>>> => {
+      const refusal = confinements.find(({ hostIds }) => hostIds !== null && !hostIds.includes(this.hostId));
+      if (refusal) return Promise.resolve(failed(NoCapacity.fault(refusal.text, { refusals: [] })));
+      this.claims.set(vmId, this.hostId);
+      return Promise.resolve(ok({ claim: { id: newUuid() as ClaimId, vmId, hostId: this.hostId, ...demand, createdAt: new Date().toISOString() }, refusals: [] }));
+    });
+    this.bus.handle(releaseClaim, ({ vmId }) => {
+      this.claims.delete(vmId);
+      return Promise.resolve({});
+    });
+  }
+
+  private answerHost(): void {
+    const { host } = this.bus;
+    const unknown = (id: string) => NotFoundOnHost.fail('The host does not know the VM.', { noun: 'vm', id });
+    const off = (input: Readonly<Record<string, unknown>>) => {
+      const vmId = String(input['vmId']);
+      return this.onHost.has(vmId) ? ok(this.told(vmId, 'stopped', Number(input['epoch']))) : unknown(vmId);
+    };
+    host.act(hostVmStart, (input) => ok(this.told(String(input['vmId']), 'running', Number(input['epoch']))));
+    host.act(hostVmStop, off);
+    host.act(hostVmPowerOff, off);
+    host.act(hostVmDelete, (input) => {
+      const vmId = String(input['vmId']);
+      if (this.onHost.get(vmId)?.state === 'running') return WrongState.fail('It runs.', { state: 'running', allowed: ['stopped'] });
+      return this.onHost.delete(vmId) ? ok({}) : unknown(vmId);
+    });
+  }
+
+  /** The host's new view of a VM, reported as a host does. */
+  told(vmId: string, state: HostVmStatus['state'], epoch: number, over: Partial<HostVmStatus> = {}): HostVmStatus {
+    const vm: HostVmStatus = { ...statusOf(vmId, state, epoch), ...over };
+    this.onHost.set(vmId, vm);
+    const order = { bootId: 'boot-1', epoch: 1, seq: ++this.seq };
+    if (!this.reportsLost) this.heard.push(this.reports().vmChanged(this.hostId, { order, vm }));
+    return vm;
+  }
+}
+
+/** A request of a service, with a key of its own. */
+export const asService = () => contextOf({ system: true, caller: 'gateway', idempotencyKey: newUuid() });
+
+export const statusOf = (vmId: string, state: HostVmStatus['state'], epoch: number): HostVmStatus => ({
+  vmId: vmId as VmId, state, epoch, pid: state === 'running' ? 4711 : null, startedAt: state === 'running' ? '2026-01-01T00:00:00.000Z' : null,
+  exitReason: state === 'stopped' ? 'requested' : null, detail: null, guestAgent: false, guestAddresses: [],
+});
+
+function portOf(input: { vmId: string; portId: string; nicId: string; portGroupId: string }, index: number): ReplyOf<typeof provisionPort> {
+  const now = new Date().toISOString();
+  const hex = (value: number): string => (value & 0xff).toString(16).padStart(2, '0');
+  return provisionPort.reply.parse({
+    id: input.portId, portGroupId: input.portGroupId, vmId: input.vmId, nicId: input.nicId, mac: `02:00:00:00:${hex(index >> 8)}:${hex(index)}`,
+    ip: `10.0.${(index >> 8) & 0xff}.${index & 0xff}`, subnetId: null, number: index, version: 1, createdAt: now, updatedAt: now, ownerId: null, folderId: null,
+  });
+}
+
+function templateOf(): Template {
+  const now = new Date().toISOString();
+  return getTemplate.reply.parse({
+    id: newUuid(), name: 'template', description: '', labels: {}, imageId: newUuid(), volumeId: newUuid(), diskBytes: 8 * MiB,
+    hardware: { cpu: { sockets: 1, cores: 2, threads: 1 }, memoryBytes: 128 * MiB, firmware: 'bios', bootOrder: ['disk', 'network'], diskBus: 'virtio' },
+    number: 1, version: 1, createdAt: now, updatedAt: now, ownerId: null, folderId: null,
+  });
+}
+
+function taskOf(taskId: TaskId, objectId: string): Task {
+  const now = new Date().toISOString();
+  return {
+    id: taskId, service: 'storage', kind: 'storage.volume.make', object: { noun: 'volume', id: objectId, name: null }, state: 'succeeded', progress: null, waitsFor: null,
+    error: null, output: null, actor: null, parentTaskId: null, traceId: null, steps: [], version: 3, createdAt: now, startedAt: now, endedAt: now,
+  };
+}
+
+export const someUser = (): UserId => newUuid() as UserId;

@@ -1,0 +1,139 @@
+// One host with an agent as a real process over real NATS, for tests: start it, kill it, ask it, listen to it.
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { connect } from '@nats-io/transport-node';
+import { BusClient } from '#bus';
+import { HostVmSpec, hostStatus, hostVmPowerOff, hostVmStart, hostVmStatus } from '#contracts';
+import type { BodyOf, HostOperation, HostVmStatus, ReplyOf, RequestOf, hostVmChanged } from '#contracts';
+import { newUuid, orThrow, sleep } from '#kernel';
+import type { Result } from '#kernel';
+import { startTicksOf } from './vm/process-table.proc.ts';
+
+/** Polls until there is an answer; the bound only keeps a broken test from hanging. */
+export async function until<T>(what: string, look: () => Promise<T | null | undefined | false> | T | null | undefined | false, withinMs = 15_000): Promise<T> {
+  const end = performance.now() + withinMs;
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen;
+    if (performance.now() > end) throw new Error(`did not happen: ${what}`);
+    await sleep(15);
+  }
+}
+
+export const uidOf = (index: number): number => 230_000 + index;
+
+/** Firmware alone, 16 MiB: enough to start, stop and be looked at. */
+export const smallVm = (index: number, more: Partial<HostVmSpec> = {}): HostVmSpec => HostVmSpec.parse({
+  vmId: newUuid(), name: `vm ${index}`, uid: uidOf(index), cpu: { sockets: 1, cores: 1, threads: 1 }, cpuModel: 'qemu64', cpuService: {}, memoryBytes: 16 * 1024 * 1024, memoryService: {},
+  firmware: 'bios', disks: [], nics: [], ...more,
+});
+
+const nodeFlags = ['--conditions=source', '--import', join(import.meta.dirname, 'run-typescript.fixture.mjs')];
+
+export class AgentLab {
+  readonly hostId = newUuid();
+  readonly dir = mkdtempSync(join(tmpdir(), 'tok-agent-'));
+  readonly logFile = join(this.dir, 'agent.log');
+  private child: ChildProcess | undefined;
+  private exited: Promise<number | null> = Promise.resolve(null);
+
+  private constructor(readonly nats: NatsConnection, readonly bus: BusClient, private readonly url: string) {
+    chmodSync(this.dir, 0o755);
+  }
+
+  static async open(url: string = process.env['TOK_TEST_NATS_URL'] ?? ''): Promise<AgentLab> {
+    const nats = await connect({ servers: url });
+    return new AgentLab(nats, new BusClient({ connection: nats, service: 'compute' }), url);
+  }
+
+  /** Starts the agent's process; resolves at once. */
+  spawnAgent(environment: Readonly<Record<string, string>> = {}): void {
+    const log = openSync(this.logFile, 'a');
+    const child = spawn(process.execPath, [...nodeFlags, join(import.meta.dirname, 'agent.fixture.ts')], {
+      env: { PATH: process.env['PATH'], TOK_NATS_URL: this.url, TOK_HOST_ID: this.hostId, TOK_HOST_NAME: 'test-host', TOK_HOST_DIR: this.dir, TOK_OVS_RUNDIR: join(this.dir, 'ovs'), TOK_LOG_LEVEL: 'debug', ...environment },
+      stdio: ['ignore', log, log],
+    });
+    this.child = child;
+    this.exited = new Promise((resolve) => child.once('exit', resolve));
+  }
+
+  /** Starts the agent and waits until it takes commands. */
+  async start(environment: Readonly<Record<string, string>> = {}): Promise<void> {
+    this.spawnAgent(environment);
+    await until(`the agent takes commands; its log: ${this.logFile}`, async () => {
+      if (this.child?.exitCode !== null) throw new Error(`the agent has ended:\n${readFileSync(this.logFile, 'utf8')}`);
+      return (await this.ask(hostStatus, {}, 500)).ok;
+    }, 30_000);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child?.kill(signal);
+  }
+
+  ended(): Promise<number | null> {
+    return this.exited;
+  }
+
+  async kill(): Promise<void> {
+    this.signal('SIGKILL');
+    await this.exited;
+  }
+
+  ask<O extends HostOperation>(operation: O, input: RequestOf<O>, timeoutMs = 20_000): Promise<Result<ReplyOf<O>>> {
+    return this.bus.requestHost(this.hostId, operation, input, { as: 'system', timeoutMs });
+  }
+
+  async startVm(spec: HostVmSpec, epoch = 1, commandId = newUuid()): Promise<HostVmStatus> {
+    return orThrow(await this.ask(hostVmStart, { commandId, vmId: spec.vmId, epoch, spec, paused: false }));
+  }
+
+  async powerOff(vmId: HostVmSpec['vmId'], epoch = 1): Promise<HostVmStatus> {
+    return orThrow(await this.ask(hostVmPowerOff, { commandId: newUuid(), vmId, epoch }));
+  }
+
+  async status(vmId: HostVmSpec['vmId']): Promise<HostVmStatus> {
+    return orThrow(await this.ask(hostVmStatus, { vmId }));
+  }
+
+  /** Collects a kind of report of this host. */
+  reports(name: string): BodyOf<typeof hostVmChanged>[] {
+    const all: BodyOf<typeof hostVmChanged>[] = [];
+    this.nats.subscribe(`tok.v1.rpt.${this.hostId}.${name}`, { callback: (_error, message) => { all.push(message.json()); } });
+    return all;
+  }
+
+  vmDir(vmId: string): string {
+    return join(this.dir, 'vms', vmId);
+  }
+
+  /** Ends the agent, then every QEMU of this host, by pid, then the directory. */
+  async close(): Promise<void> {
+    await this.kill();
+    await this.nats.close();
+    for (const pid of qemuPidsOf(this.dir)) await endProcess(pid);
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** Living processes whose command line names the directory of a VM below `dir`. */
+export function qemuPidsOf(dir: string): number[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && commandLineOf(name).includes(`${dir}/vms/`)).map(Number);
+}
+
+function commandLineOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return ''; // it has ended meanwhile
+  }
+}
+
+export async function endProcess(pid: number): Promise<void> {
+  if (!existsSync(`/proc/${pid}`)) return;
+  process.kill(pid, 'SIGKILL');
+  await until(`process ${pid} ends`, async () => (await startTicksOf(pid)) === null);
+}

@@ -1,0 +1,75 @@
+// The agent's connection to one QEMU. The end of the connection means that the process is gone or must be looked at;
+// events come in the order in which QEMU sent them.
+import { z } from 'zod';
+import { greetingLimitMs } from './commands.ts';
+import { MonitorError } from './errors.ts';
+import { connectSocket, LineClient } from './line-client.socket.ts';
+import type { QmpEvent } from './wire.ts';
+
+export interface MonitorHandlers {
+  onEvent(event: QmpEvent): void;
+  onEnd(): void;
+}
+
+const Uuid = z.object({ UUID: z.string() });
+const Status = z.object({ status: z.string(), running: z.boolean() });
+const Chardevs = z.array(z.object({ label: z.string(), 'frontend-open': z.boolean() }));
+
+export class Monitor {
+  private constructor(private readonly client: LineClient) {}
+
+  /** Rejects with MonitorError: `not-listening`, `no-greeting` (another client holds it, or QEMU hangs), `gone`. */
+  static async connect(path: string, handlers: MonitorHandlers, limitMs: number = greetingLimitMs): Promise<Monitor> {
+    const socket = await connectSocket(path);
+    const greeted = Promise.withResolvers<null>();
+    const timer = setTimeout(() => greeted.reject(new MonitorError('no-greeting', `no greeting within ${limitMs} ms`)), limitMs);
+    let serving = false;
+    const client = new LineClient(socket, {
+      onGreeting: () => greeted.resolve(null),
+      onEvent: (event) => handlers.onEvent(event),
+      onEnd: () => {
+        greeted.reject(new MonitorError('gone', 'the connection ended before a greeting'));
+        if (serving) handlers.onEnd();
+      },
+    });
+    try {
+      await greeted.promise;
+      await client.execute('qmp_capabilities');
+    } catch (error) {
+      client.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+    serving = true;
+    return new Monitor(client);
+  }
+
+  execute(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown> {
+    return this.client.execute(command, args);
+  }
+
+  async uuid(): Promise<string> {
+    return Uuid.parse(await this.execute('query-uuid')).UUID.toLowerCase();
+  }
+
+  /** QEMU's run state: `running`, `paused`, `shutdown`, `guest-panicked`, `io-error`, `watchdog`, `internal-error`, … */
+  async status(): Promise<string> {
+    return Status.parse(await this.execute('query-status')).status;
+  }
+
+  /** Whether the guest has opened the port behind a character device. */
+  async isOpenInGuest(chardev: string): Promise<boolean> {
+    const all = Chardevs.parse(await this.execute('query-chardev'));
+    return all.some((one) => one.label === chardev && one['frontend-open']);
+  }
+
+  get transcript(): readonly string[] {
+    return this.client.transcript.read();
+  }
+
+  /** Lets go of the process without touching it. `onEnd` is called. */
+  close(): void {
+    this.client.close();
+  }
+}

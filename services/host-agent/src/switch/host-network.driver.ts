@@ -1,0 +1,74 @@
+// The kernel's side of the data path through `ip`: taps, addresses of DHCP ports, neighbours. One batch per change.
+import { z } from 'zod';
+import type { Result } from '#kernel';
+import { ok } from '#kernel';
+import { outputOf, runCommand, succeeded } from '../run-command.ts';
+import { dhcpServerAddress } from './flows.ts';
+
+const deadlineMs = 5_000;
+/** The alias marks our interfaces, so that nothing of anybody else's is ever removed. */
+const aliasPrefix = 'tokamak:';
+
+const Link = z.object({
+  ifindex: z.int(), ifname: z.string(), mtu: z.int(), ifalias: z.string().optional(), flags: z.array(z.string()).optional(),
+  linkinfo: z.object({ info_kind: z.string().optional(), info_data: z.object({ type: z.string().optional(), user: z.union([z.number(), z.string()]).optional() }).optional() }).optional(),
+});
+type Link = z.infer<typeof Link>;
+/** With several families `ip -j` prints empty objects for what the filter left out. */
+const Links = z.array(z.unknown()).transform((all) => all.flatMap((one) => { const read = Link.safeParse(one); return read.success ? [read.data] : []; }));
+
+export class HostNetwork {
+  /** `enter` is put before every command: how to get into the host's network namespace, usually nothing. */
+  constructor(readonly enter: readonly string[]) {}
+
+  private async batch(lines: readonly string[]): Promise<Result<void>> {
+    const done = await outputOf([...this.enter, 'ip', '-batch', '-'], { deadlineMs, input: `${lines.join('\n')}\n` });
+    return done.ok ? ok(undefined) : done;
+  }
+
+  private async links(...filter: readonly string[]): Promise<Link[]> {
+    const outcome = await runCommand([...this.enter, 'ip', '-json', '-details', 'link', 'show', ...filter], { deadlineMs });
+    return succeeded(outcome) && outcome.stdout.trim() !== '' ? Links.parse(JSON.parse(outcome.stdout)) : [];
+  }
+
+  async find(ifname: string): Promise<Link | undefined> {
+    return (await this.links('dev', ifname))[0];
+  }
+
+  /** A tap that a QEMU of `uid` can open; one that exists stays, so that a running QEMU keeps its end. */
+  async ensureTap(ifname: string, uid: number, mtu: number, nicId: string): Promise<Result<void>> {
+    const found = await this.find(ifname);
+    const usable = found?.linkinfo?.info_data?.type === 'tap' && Number(found.linkinfo.info_data.user) === uid;
+    return this.batch([
+      ...(found !== undefined && !usable ? [`link delete dev ${ifname}`] : []),
+      ...(usable ? [] : [`tuntap add dev ${ifname} mode tap user ${uid}`]),
+      // Without an address of its own the host does not talk to the guest through the tap.
+      `link set dev ${ifname} alias ${aliasPrefix}${nicId} mtu ${mtu} addrgenmode none`,
+      `link set dev ${ifname} up`,
+    ]);
+  }
+
+  async removeTap(ifname: string): Promise<Result<void>> {
+    return (await this.find(ifname)) === undefined ? ok(undefined) : this.batch([`link delete dev ${ifname}`]);
+  }
+
+  /** Taps that this agent made, whether or not a switch knows them. */
+  async ourTaps(): Promise<string[]> {
+    const all = await this.links('type', 'tun');
+    return all.filter((link) => link.ifalias?.startsWith(aliasPrefix) === true && link.ifname.startsWith('tap')).map((link) => link.ifname);
+  }
+
+  /**
+   * A DHCP port ready to serve: its address, and for each client the neighbour entry that a reply needs, because no ARP
+   * passes here. Answers the interface index; a new one means that the port was made anew.
+   */
+  async readyDhcpPort(ifname: string, clients: readonly { ip: string; mac: string }[]): Promise<Result<number>> {
+    const ready = await this.batch([
+      `link set dev ${ifname} addrgenmode none`,
+      `address replace ${dhcpServerAddress}/32 dev ${ifname} scope link`,
+      `link set dev ${ifname} up`,
+      ...clients.map(({ ip, mac }) => `neighbour replace ${ip} lladdr ${mac} dev ${ifname} nud permanent`),
+    ]);
+    return ready.ok ? ok((await this.find(ifname))?.ifindex ?? 0) : ready;
+  }
+}

@@ -1,0 +1,174 @@
+// The ports of VMs: tap, port with VLAN, rules, DHCP. Order matters for who may send what: rules come last when a port
+// is made and go first when it is taken away, so that a port is never usable with another's rules.
+import type { HostNic } from '#contracts';
+import type { Result } from '#kernel';
+import { ok } from '#kernel';
+import type { DhcpHost } from './dhcp-config.ts';
+import type { DhcpServers } from './dhcp-server.driver.ts';
+import { isolatedVlan, nicFlows, portGroupFlows, withoutFlows } from './flows.ts';
+import type { HostNetwork } from './host-network.driver.ts';
+import { dhcpPortName, nicCookie, portGroupCookie, tapName } from './names.ts';
+import type { OpenVswitch, OvsPort } from './open-vswitch.driver.ts';
+
+export interface AttachedNic { readonly vmId: string; readonly nic: HostNic; readonly uid: number; readonly bridge: string }
+
+/** A NIC whose address is given here. */
+const served = ({ nic }: AttachedNic): DhcpHost | null => (nic.ip === null || nic.subnet === null ? null : { mac: nic.mac, ip: nic.ip, mtu: nic.mtu, subnet: nic.subnet });
+
+export class Ports {
+  private readonly nics = new Map<string, AttachedNic>();
+
+  constructor(private readonly ovs: OpenVswitch, private readonly network: HostNetwork, private readonly dhcp: DhcpServers) {}
+
+  attached(): AttachedNic[] {
+    return [...this.nics.values()];
+  }
+
+  async attach(wanted: AttachedNic): Promise<Result<{ ifname: string }>> {
+    const ifname = tapName(wanted.nic.nicId);
+    const before = this.nics.get(wanted.nic.nicId);
+    if (before !== undefined && before.nic.portGroupId !== wanted.nic.portGroupId) {
+      const left = await this.detach(before.vmId, [wanted.nic.nicId]);
+      if (!left.ok) return left;
+    }
+    this.nics.set(wanted.nic.nicId, wanted);
+    const done = await this.make(ifname, wanted);
+    if (done.ok) return ok({ ifname });
+    await this.detach(wanted.vmId, [wanted.nic.nicId]);
+    return done;
+  }
+
+  private async make(ifname: string, { vmId, nic, uid, bridge }: AttachedNic): Promise<Result<void>> {
+    const tap = await this.network.ensureTap(ifname, uid, nic.mtu, nic.nicId);
+    if (!tap.ok) return tap;
+    const port = await this.ovs.vsctl(
+      '--may-exist', 'add-port', bridge, ifname,
+      '--', 'set', 'port', ifname, `tag=${nic.vlan}`, 'vlan_mode=access', `external_ids:tok-vm=${vmId}`, `external_ids:tok-nic=${nic.nicId}`, `external_ids:tok-group=${nic.portGroupId}`,
+      '--', 'set', 'interface', ifname, `mtu_request=${nic.mtu}`,
+    );
+    if (!port.ok) return port;
+    const group = await this.refreshGroup(bridge, nic.portGroupId);
+    if (!group.ok) return group;
+    const dhcpPort = nic.ip !== null && nic.subnet !== null ? dhcpPortName(nic.portGroupId) : null;
+    return this.ovs.changeFlows(bridge, nicFlows({ nicId: nic.nicId, port: ifname, mac: nic.mac, ip: nic.ip, dhcpPort }));
+  }
+
+  /** Makes a port group's DHCP port, server and rules fit its NICs; with none served, there is nothing. */
+  private async refreshGroup(bridge: string, portGroupId: string): Promise<Result<void>> {
+    const members = this.attached().filter((one) => one.bridge === bridge && one.nic.portGroupId === portGroupId && served(one) !== null);
+    const [first] = members;
+    const device = dhcpPortName(portGroupId);
+    if (first === undefined) return this.endGroup(bridge, portGroupId);
+
+    const hosts = members.flatMap((one) => served(one) ?? []);
+    const made = await this.ovs.vsctl(
+      '--may-exist', 'add-port', bridge, device,
+      '--', 'set', 'port', device, `tag=${isolatedVlan}`, `external_ids:tok-dhcp=${portGroupId}`,
+      '--', 'set', 'interface', device, 'type=internal',
+    );
+    if (!made.ok) return made;
+    const index = await this.network.readyDhcpPort(device, hosts);
+    if (!index.ok) return index;
+    const serves = await this.dhcp.serve(portGroupId, device, index.value, hosts);
+    if (!serves.ok) return serves;
+    const all = await this.ovs.ports();
+    if (!all.ok) return all;
+    const uplinks = all.value.filter((port) => port.bridge === bridge).flatMap((port) => port.ids.get('tok-uplinks')?.split(' ') ?? []);
+    return this.ovs.changeFlows(bridge, portGroupFlows({ portGroupId, vlan: first.nic.vlan, dhcpPort: device, ports: members.map((one) => tapName(one.nic.nicId)), uplinks }));
+  }
+
+  private async endGroup(bridge: string, portGroupId: string): Promise<Result<void>> {
+    await this.dhcp.end(portGroupId);
+    const unruled = await this.ovs.changeFlows(bridge, withoutFlows(portGroupCookie(portGroupId)));
+    if (!unruled.ok) return unruled;
+    const gone = await this.ovs.vsctl('--if-exists', 'del-port', bridge, dhcpPortName(portGroupId));
+    return gone.ok ? ok(undefined) : gone;
+  }
+
+  /** After the uplinks of a bridge changed. */
+  async refreshGroups(bridge: string): Promise<Result<void>> {
+    for (const group of new Set(this.attached().filter((one) => one.bridge === bridge).map((one) => one.nic.portGroupId))) {
+      const done = await this.refreshGroup(bridge, group);
+      if (!done.ok) return done;
+    }
+    return ok(undefined);
+  }
+
+  async detach(vmId: string, nicIds: readonly string[] | 'all'): Promise<Result<void>> {
+    const all = await this.ovs.ports();
+    if (!all.ok) return all;
+    const chosen = (id: string | undefined): boolean => id !== undefined && (nicIds === 'all' || nicIds.includes(id));
+    const present = all.value.filter((port) => port.ids.get('tok-vm') === vmId && chosen(port.ids.get('tok-nic')));
+    const known = this.attached().filter((one) => one.vmId === vmId && chosen(one.nic.nicId));
+    const wanted = nicIds === 'all' ? known.map((one) => one.nic.nicId) : nicIds;
+    for (const { nic } of known) this.nics.delete(nic.nicId);
+
+    const groups = new Map(known.map((one) => [one.nic.portGroupId, one.bridge]));
+    for (const port of present) {
+      const group = port.ids.get('tok-group');
+      if (group !== undefined) groups.set(group, port.bridge);
+      const gone = await this.removePort(port);
+      if (!gone.ok) return gone;
+    }
+    // A tap can be there without its port, when the agent died between the two.
+    for (const nicId of wanted) {
+      const gone = await this.network.removeTap(tapName(nicId));
+      if (!gone.ok) return gone;
+    }
+    for (const [group, bridge] of groups) {
+      const fits = await this.refreshGroup(bridge, group);
+      if (!fits.ok) return fits;
+    }
+    return ok(undefined);
+  }
+
+  private async removePort(port: OvsPort): Promise<Result<void>> {
+    const unruled = await this.ovs.changeFlows(port.bridge, withoutFlows(nicCookie(port.ids.get('tok-nic') ?? '')));
+    if (!unruled.ok) return unruled;
+    const gone = await this.ovs.vsctl('--if-exists', 'del-port', port.bridge, port.name);
+    return gone.ok ? this.network.removeTap(port.name) : gone;
+  }
+
+  /** Everything of `wanted` is there, and nothing of ours beside it. */
+  async restore(wanted: readonly AttachedNic[], bridges: readonly string[]): Promise<Result<void>> {
+    this.nics.clear();
+    for (const one of wanted) this.nics.set(one.nic.nicId, one);
+    const all = await this.ovs.ports();
+    if (!all.ok) return all;
+    for (const port of all.value.filter((one) => one.ids.has('tok-nic') && !this.nics.has(one.ids.get('tok-nic') ?? ''))) {
+      const gone = await this.removePort(port);
+      if (!gone.ok) return gone;
+    }
+    const taps = new Set(wanted.map((one) => tapName(one.nic.nicId)));
+    for (const tap of await this.network.ourTaps()) {
+      const gone = taps.has(tap) ? ok(undefined) : await this.network.removeTap(tap);
+      if (!gone.ok) return gone;
+    }
+    const ended = await this.endIdleGroups(all.value, bridges);
+    if (!ended.ok) return ended;
+    for (const one of wanted) {
+      const made = await this.make(tapName(one.nic.nicId), one);
+      if (!made.ok) return made;
+    }
+    return ok(undefined);
+  }
+
+  private async endIdleGroups(ports: readonly OvsPort[], bridges: readonly string[]): Promise<Result<void>> {
+    const busy = new Set(this.attached().filter((one) => served(one) !== null).map((one) => one.nic.portGroupId));
+    for (const group of (await this.dhcp.known()).filter((id) => !busy.has(id))) await this.dhcp.end(group);
+    for (const port of ports) {
+      const group = port.ids.get('tok-dhcp');
+      const ended = group === undefined || busy.has(group) ? ok(undefined) : await this.endGroup(port.bridge, group);
+      if (!ended.ok) return ended;
+    }
+    const cookies = new Set([...this.nics.keys()].map(nicCookie).concat([...busy].map(portGroupCookie)));
+    for (const bridge of bridges) {
+      const dumped = await this.ovs.dumpFlows(bridge);
+      if (!dumped.ok) return dumped;
+      const stale = new Set([...dumped.value.matchAll(/cookie=(0x[12]000[0-9a-f]{12})\b/g)].flatMap(([, cookie]) => (cookie === undefined || cookies.has(cookie) ? [] : [cookie])));
+      const cleared = await this.ovs.changeFlows(bridge, [...stale].flatMap(withoutFlows));
+      if (!cleared.ok) return cleared;
+    }
+    return ok(undefined);
+  }
+}

@@ -1,0 +1,74 @@
+// The processes of this host as /proc shows them. A zombie is dead; a pid is the same process only together with its
+// start time; and only processes of this network namespace belong to this host.
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { errorCode } from '../error-code.ts';
+
+export interface ProcessSeen {
+  readonly pid: number;
+  readonly startTicks: number;
+  readonly argv: readonly string[];
+}
+
+/** Fields of /proc/PID/stat behind the name, which may itself hold spaces and brackets. */
+export function parseStat(text: string): { state: string; startTicks: number } {
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return { state: fields[0] ?? '', startTicks: Number(fields[19]) };
+}
+
+const deadStates = new Set(['Z', 'X', 'x']);
+
+async function orNull<T>(read: Promise<T>): Promise<T | null> {
+  try {
+    return await read;
+  } catch (error) {
+    // A process may end between any two looks at it.
+    if (['ENOENT', 'ESRCH', 'EACCES'].includes(errorCode(error) ?? '')) return null;
+    throw error;
+  }
+}
+
+/** Field 22 of /proc/PID/stat of a living process, else null. */
+export async function startTicksOf(pid: number): Promise<number | null> {
+  const stat = await orNull(readFile(`/proc/${pid}/stat`, 'utf8'));
+  if (stat === null) return null;
+  const { state, startTicks } = parseStat(stat);
+  return deadStates.has(state) ? null : startTicks;
+}
+
+export async function isAlive(process: { readonly pid: number; readonly startTicks: number }): Promise<boolean> {
+  return (await startTicksOf(process.pid)) === process.startTicks;
+}
+
+/** Every living process of this network namespace that looks like QEMU, or is about to become the QEMU of a VM. */
+export async function qemuProcesses(): Promise<ProcessSeen[]> {
+  const own = await readlink('/proc/self/ns/net');
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const seen = await Promise.all(pids.map((pid) => qemuProcess(pid, own)));
+  return seen.filter((process) => process !== null);
+}
+
+async function qemuProcess(pid: number, ownNamespace: string): Promise<ProcessSeen | null> {
+  const cmdline = await orNull(readFile(`/proc/${pid}/cmdline`, 'utf8'));
+  if (!cmdline?.includes('qemu')) return null;
+  const argv = cmdline.split('\0').slice(0, -1);
+  if (!argv.some(isQemuProgram)) return null;
+  if ((await orNull(readlink(`/proc/${pid}/ns/net`))) !== ownNamespace) return null;
+  const startTicks = await startTicksOf(pid);
+  return startTicks === null ? null : { pid, startTicks, argv };
+}
+
+/** The launcher's shell and setpriv carry QEMU's arguments before they become QEMU. */
+const isQemuProgram = (argument: string): boolean => /^qemu-(system-[a-z0-9_]+|kvm)$/.test(basename(argument));
+
+/** QEMU itself, not a program that has its name among its arguments. */
+export const isQemuItself = ({ argv }: ProcessSeen): boolean => argv[0] !== undefined && isQemuProgram(argv[0]);
+
+/** Kernel clock ticks per second as /proc counts them, on every Linux that runs QEMU. */
+const ticksPerSecond = 100;
+
+/** When a process began, as far as the wall clock is right now. */
+export async function startedAt(startTicks: number): Promise<string> {
+  const uptime = Number((await readFile('/proc/uptime', 'utf8')).split(' ')[0]);
+  return new Date(Date.now() - (uptime - startTicks / ticksPerSecond) * 1000).toISOString();
+}

@@ -1,0 +1,37 @@
+// After a crash between a command's intent and its result: did its effect happen? One line per command that a VM takes.
+import type { HostVmSpec } from '#contracts';
+import { canonicalJson } from '#kernel';
+import { z } from 'zod';
+import type { Finding, OpenCommand, VmCommandName } from './vm.ts';
+
+export interface Evidence {
+  readonly finding: Finding;
+  /** What the VM's directory holds. */
+  readonly document: { readonly epoch: number; readonly spec: HostVmSpec } | null;
+}
+
+const runs = ({ finding }: Evidence): boolean => finding.kind === 'running' || finding.kind === 'paused';
+const isGone = ({ finding }: Evidence): boolean => finding.kind === 'none';
+const Intent = z.object({ epoch: z.number(), spec: z.unknown().optional() });
+
+export const effectHappened: Readonly<Record<VmCommandName, (evidence: Evidence, input: unknown) => boolean>> = {
+  'vm.define': ({ document }, input) => {
+    const intent = Intent.safeParse(input);
+    return intent.success && document !== null && document.epoch === intent.data.epoch && canonicalJson(document.spec) === canonicalJson(intent.data.spec);
+  },
+  'vm.start': runs,
+  'vm.stop': isGone,
+  'vm.power-off': isGone,
+  // A deleted VM has no directory, so its intent would not be read; where it is read, the deletion is not complete.
+  'vm.delete': () => false,
+};
+
+/** Which of the open commands are done, and which have to be sent again. Nothing is known while a process is silent. */
+export function settle(open: readonly OpenCommand[], evidence: Evidence, inputOf: (commandId: string) => unknown): { done: string[]; dropped: string[] } {
+  if (evidence.finding.kind === 'silent') return { done: [], dropped: [] };
+  const happened = ({ commandId, name }: OpenCommand): boolean => effectHappened[name](evidence, inputOf(commandId));
+  return {
+    done: open.filter(happened).map(({ commandId }) => commandId),
+    dropped: open.filter((command) => !happened(command)).map(({ commandId }) => commandId),
+  };
+}

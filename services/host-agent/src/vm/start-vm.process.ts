@@ -1,0 +1,105 @@
+// From a VM's document to a QEMU that runs: disks, ports and cgroup first, then the process, then its monitor. Fails with
+// a fault that says which of these did not work, and leaves no process behind when it does.
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { HostVmSpec } from '#contracts';
+import { QemuFailed } from '#contracts';
+import type { Failed, Result } from '#kernel';
+import { failed, ok } from '#kernel';
+import type { AgentEnvironment } from '../environment.ts';
+import { faultPoint } from '../fault-point.ts';
+import { MonitorError, startFailure } from '../qmp/errors.ts';
+import { commandLine } from './command-line.ts';
+import { launch } from './launch.process.ts';
+import { startedAt, startTicksOf } from './process-table.proc.ts';
+import { QemuProcess } from './qemu.process.ts';
+import type { QemuEvents } from './qemu.process.ts';
+import type { VmDirectory } from './vm-directory.store.ts';
+
+export interface StartInput {
+  readonly environment: AgentEnvironment;
+  readonly directory: VmDirectory;
+  readonly spec: HostVmSpec;
+  readonly epoch: number;
+  readonly paused: boolean;
+  readonly events: QemuEvents;
+  readonly signal: AbortSignal;
+}
+
+const monitorLimitMs = 20_000;
+
+export async function startVm(input: StartInput): Promise<Result<QemuProcess>> {
+  const prepared = await prepare(input);
+  if (!prepared.ok) return prepared;
+  const { argv, cgroups } = prepared.value;
+  const { environment: { qemu, identity }, directory, spec, epoch, signal } = input;
+  await directory.writeDocument({ epoch, spec, argv: [qemu.program, ...argv] });
+  if (signal.aborted) return givenUp();
+  faultPoint('vm.start:prepared');
+  const groups = [identity.templateGid, ...(qemu.accelerator === 'kvm' && qemu.kvmGid !== null ? [qemu.kvmGid] : [])];
+  const launched = await launch({ directory, program: qemu.program, argv, uid: spec.uid, groups, cgroups });
+  faultPoint('vm.start:launched');
+  const startTicks = await startTicksOf(launched.pid);
+  if (startTicks === null) return neverRan(directory);
+  const process = { pid: launched.pid, startTicks, startedAt: await startedAt(startTicks) };
+  const running = new QemuProcess(spec.vmId, process, directory.paths.qmp, launched.ended, input.events, () => directory.readQemuLog());
+  return takeOver(running, input);
+}
+
+async function takeOver(running: QemuProcess, { directory, signal }: StartInput): Promise<Result<QemuProcess>> {
+  try {
+    await running.connect(monitorLimitMs, signal);
+    await directory.lockRun();
+    faultPoint('vm.start:running');
+    return ok(running);
+  } catch (error) {
+    await running.end(false);
+    if (signal.aborted) return givenUp();
+    if (error instanceof MonitorError && error.failure === 'gone') return neverRan(directory);
+    return QemuFailed.fail('QEMU was started and did not answer.', { reason: error instanceof Error ? error.message : String(error) }, error);
+  }
+}
+
+async function neverRan(directory: VmDirectory): Promise<Failed> {
+  const { sentence, words } = startFailure(await directory.readQemuLog());
+  return QemuFailed.fail(words === '' ? sentence : `${sentence} (${words})`, { reason: words === '' ? sentence : words });
+}
+
+const givenUp = (): Failed => QemuFailed.fail('The VM was powered off while it started.', { reason: 'powered off' });
+
+interface Prepared { readonly argv: readonly string[]; readonly cgroups: readonly string[] }
+
+async function prepare({ environment: { drivers, qemu }, directory, spec, paused }: StartInput): Promise<Result<Prepared>> {
+  const [disks, nics, cgroups] = await Promise.all([
+    drivers.volumes.prepareForVm(spec),
+    Promise.all(spec.nics.map((nic) => drivers.switches.attach(spec.vmId, nic, spec.uid))),
+    drivers.cgroups.prepare(spec.vmId, spec),
+    directory.prepareRun(spec.uid).then(() => (spec.firmware === 'uefi' ? directory.prepareUefiVars(qemu.uefiVars, spec.uid) : undefined)),
+  ]);
+  if (!disks.ok) return disks;
+  const ports = new Map<string, string>();
+  for (const [index, nic] of nics.entries()) {
+    if (!nic.ok) return failed(nic.fault);
+    ports.set(spec.nics[index]!.nicId, nic.value.ifname);
+  }
+  const argv = commandLine({
+    spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused,
+    directDisks: await takingDirectIo(spec), paths: directory.paths, uefiCode: qemu.uefiCode,
+  });
+  return argv.ok ? ok({ argv: argv.value, cgroups }) : argv;
+}
+
+/** Disks on file systems that take O_DIRECT; tmpfs, for one, does not. */
+async function takingDirectIo(spec: HostVmSpec): Promise<Set<string>> {
+  const answers = await Promise.all(spec.disks.map(async ({ diskId, place }) => {
+    try {
+      const file = await open(join(place.datastorePath, place.relativePath), constants.O_RDONLY | constants.O_DIRECT);
+      await file.close();
+      return diskId;
+    } catch {
+      return null; // EINVAL: not here. A file that cannot be opened at all is what QEMU will report in its own words.
+    }
+  }));
+  return new Set(answers.filter((diskId) => diskId !== null));
+}

@@ -1,0 +1,147 @@
+// What the host keeps of one VM: its document, its journal, and a private directory that its QEMU may write to. All of
+// it can be read with `cat`, and the document holds the command line, so that an operator can start the VM by hand.
+import { chmod, chown, copyFile, constants, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Epoch, HostVmSpec } from '#contracts';
+import { z } from 'zod';
+import { errorCode } from '../error-code.ts';
+import { syncDirectory, writeWhole } from '../journal/journal.store.ts';
+import type { VmPaths } from './command-line.ts';
+
+const Document = z.object({ epoch: Epoch, spec: HostVmSpec, argv: z.array(z.string()).nullable() });
+export type VmDocument = z.infer<typeof Document>;
+
+/** `damaged` = it is there and cannot be read: the VM is kept, and the text says what is wrong. */
+export type DocumentRead = { readonly kind: 'document'; readonly document: VmDocument } | { readonly kind: 'none' } | { readonly kind: 'damaged'; readonly reason: string };
+
+const vmIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+export const vmsPath = (hostDir: string): string => join(hostDir, 'vms');
+
+/** Ids of the VMs that have a directory. */
+export async function listVmDirectories(hostDir: string): Promise<string[]> {
+  return (await readdir(vmsPath(hostDir))).filter((name) => vmIdPattern.test(name));
+}
+
+export class VmDirectory {
+  readonly path: string;
+  readonly journal: string;
+  readonly pidFile: string;
+  /** What QEMU said on its standard error since its last start. */
+  readonly qemuLog: string;
+  readonly paths: VmPaths;
+  private readonly document: string;
+  private readonly run: string;
+
+  constructor(readonly hostDir: string, readonly vmId: string) {
+    this.path = join(vmsPath(hostDir), vmId);
+    this.journal = join(this.path, 'journal.ndjson');
+    this.document = join(this.path, 'vm.json');
+    this.pidFile = join(this.path, 'qemu.pid');
+    this.qemuLog = join(this.path, 'qemu.log');
+    this.run = join(this.path, 'run');
+    const inRun = (name: string): string => join(this.run, name);
+    // Names are short because a unix socket's path ends at 107 characters.
+    this.paths = {
+      qmp: inRun('qmp.sock'), people: inRun('hmp.sock'), guestAgent: inRun('qga.sock'), serial: inRun('ser.sock'), vnc: inRun('vnc.sock'),
+      console: inRun('console.log'), uefiVars: inRun('uefi-vars.fd'),
+    };
+  }
+
+  async create(): Promise<void> {
+    await mkdir(this.path, { recursive: true, mode: 0o711 });
+    await syncDirectory(vmsPath(this.hostDir));
+  }
+
+  async readDocument(): Promise<DocumentRead> {
+    try {
+      const read = Document.safeParse(JSON.parse(await readFile(this.document, 'utf8')));
+      return read.success ? { kind: 'document', document: read.data } : { kind: 'damaged', reason: `vm.json: ${z.prettifyError(read.error)}` };
+    } catch (error) {
+      if (isMissing(error)) return { kind: 'none' };
+      return { kind: 'damaged', reason: `vm.json: ${error instanceof Error ? error.message : String(error)}` };
+    }
+  }
+
+  writeDocument(document: VmDocument): Promise<void> {
+    return writeWhole(this.document, `${JSON.stringify(document, null, 2)}\n`);
+  }
+
+  /** The directory for sockets and console, which belongs to the VM's user and to nobody else; stale sockets are removed. */
+  async prepareRun(uid: number): Promise<void> {
+    await mkdir(this.run, { recursive: true, mode: 0o700 });
+    await chown(this.run, uid, uid);
+    await chmod(this.run, 0o700);
+    const { qmp, people, guestAgent, serial, vnc } = this.paths;
+    await Promise.all([qmp, people, guestAgent, serial, vnc].map((socket) => rm(socket, { force: true })));
+  }
+
+  /** The VM's own copy of the firmware's variables, made once and kept for its life. */
+  async prepareUefiVars(template: string, uid: number): Promise<void> {
+    try {
+      await copyFile(template, this.paths.uefiVars, constants.COPYFILE_EXCL);
+    } catch (error) {
+      if (errorCode(error) !== 'EEXIST') throw error;
+    }
+    // Never through a link: the directory has been the VM user's while its QEMU started.
+    const file = await open(this.paths.uefiVars, constants.O_RDWR | constants.O_NOFOLLOW);
+    try {
+      await file.chown(uid, uid);
+      await file.chmod(0o600);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** QEMU has made its sockets: from now on only the agent can reach them, and QEMU can put nothing in their place. */
+  async lockRun(): Promise<void> {
+    await chown(this.run, 0, 0);
+    await chmod(this.run, 0o700);
+  }
+
+  /** Keeps the console's text bounded: what is beyond `limitBytes` moves into one older file. */
+  async rotateConsole(limitBytes: number): Promise<void> {
+    const file = await open(this.paths.console, constants.O_RDWR | constants.O_NOFOLLOW).catch((error: unknown) => {
+      if (isMissing(error)) return null;
+      throw error;
+    });
+    if (file === null) return;
+    try {
+      const { size } = await file.stat();
+      if (size <= limitBytes) return;
+      await copyFile(this.paths.console, `${this.paths.console}.1`);
+      await file.truncate(0);
+    } finally {
+      await file.close();
+    }
+  }
+
+  openQemuLog(): Promise<FileHandle> {
+    return open(this.qemuLog, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_APPEND, 0o600);
+  }
+
+  async readQemuLog(): Promise<string> {
+    const log = await readFile(this.qemuLog, 'utf8').catch((error: unknown) => {
+      if (isMissing(error)) return '';
+      throw error;
+    });
+    return log.slice(-16_384);
+  }
+
+  async readPid(): Promise<number | null> {
+    try {
+      const pid = Number((await readFile(this.pidFile, 'utf8')).trim());
+      return Number.isSafeInteger(pid) && pid > 1 ? pid : null;
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.path, { recursive: true, force: true });
+    await syncDirectory(vmsPath(this.hostDir));
+  }
+}
+
+export const isMissing = (error: unknown): boolean => errorCode(error) === 'ENOENT';

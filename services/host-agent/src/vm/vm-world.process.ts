@@ -1,0 +1,186 @@
+// Carries out what a VM's decisions ask for, on the real process, ports and files. Every effect ends in an input for the
+// actor; an effect that throws becomes one too, so that no VM waits for an outcome that never comes.
+import { JournalFailed, QemuFailed } from '#contracts';
+import type { Fault } from '#kernel';
+import { sleep } from '#kernel';
+import type { AgentEnvironment } from '../environment.ts';
+import { faultPoint } from '../fault-point.ts';
+import { optionOf } from '../host/adoption.ts';
+import { withGuestAgent } from '../qmp/guest-agent.socket.ts';
+import type { QmpEvent } from '../qmp/wire.ts';
+import { guestAgentChardev } from './command-line.ts';
+import { GuestWatch } from './guest-watch.socket.ts';
+import { endOfStatus, inputOfEvent, isRunningStatus, portChange } from './monitor-events.ts';
+import { isQemuItself, qemuProcesses, startedAt } from './process-table.proc.ts';
+import type { ProcessSeen } from './process-table.proc.ts';
+import { QemuProcess } from './qemu.process.ts';
+import type { QemuEvents } from './qemu.process.ts';
+import { startVm } from './start-vm.process.ts';
+import type { VmDirectory } from './vm-directory.store.ts';
+import type { Finding, VmEffect, VmInput, VmProcess } from './vm.ts';
+
+type Outcome = Exclude<VmInput, { type: 'looked' }>;
+type EffectOf<K extends VmEffect['do']> = Extract<VmEffect, { do: K }>;
+
+export interface WorldEvents {
+  readonly post: (input: Outcome) => void;
+  /** What the guest agent says has changed. */
+  readonly onGuest: () => void;
+  /** The process must be looked at again. */
+  readonly onSilent: (detail: string) => void;
+}
+
+const lookLimitMs = 4_000;
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+export class VmWorld {
+  readonly guest: GuestWatch;
+  private qemu: QemuProcess | undefined;
+  private starting: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
+  private grace: AbortController | undefined;
+
+  constructor(private readonly environment: AgentEnvironment, private readonly directory: VmDirectory, private readonly events: WorldEvents) {
+    this.guest = new GuestWatch(directory.paths.guestAgent, events.onGuest);
+  }
+
+  async write({ spec, epoch, attempt }: EffectOf<'write'>): Promise<void> {
+    const fault = await this.directory.writeDocument({ spec, epoch, argv: null }).then(() => null, journalFault);
+    faultPoint('vm.define:written');
+    this.events.post({ type: 'written', attempt, fault });
+  }
+
+  launch(effect: EffectOf<'launch'>): Promise<void> {
+    const abort = new AbortController();
+    const done = this.start(effect, abort.signal);
+    this.starting = { abort, done };
+    return done;
+  }
+
+  private async start({ spec, epoch, paused, attempt }: EffectOf<'launch'>, signal: AbortSignal): Promise<void> {
+    const { environment, directory } = this;
+    const started = await startVm({ environment, directory, spec, epoch, paused, events: this.qemuEvents(), signal }).catch((error: unknown) =>
+      QemuFailed.fail(`The host could not start QEMU: ${textOf(error)}`, { reason: textOf(error) }, error));
+    this.starting = undefined;
+    if (!started.ok) {
+      this.events.post({ type: 'launch-failed', attempt, fault: started.fault });
+      return;
+    }
+    this.qemu = started.value;
+    this.events.post({ type: 'launched', attempt, process: started.value.process, paused });
+  }
+
+  /** Guest agent first, ACPI when that does not answer or is not followed; then the grace runs out. */
+  async askShutdown({ graceMs, attempt }: EffectOf<'ask-shutdown'>): Promise<void> {
+    const grace = new AbortController();
+    this.grace = grace;
+    const asked = this.guest.info.guestAgent && (await this.askGuestAgent());
+    if (asked) await sleep(graceMs / 2, grace.signal);
+    if (!grace.signal.aborted) await this.qemu?.current?.execute('system_powerdown').catch((error: unknown) => this.note(error, 'the power button could not be pressed'));
+    await sleep(asked ? graceMs / 2 : graceMs, grace.signal);
+    if (!grace.signal.aborted) this.events.post({ type: 'grace-over', attempt });
+  }
+
+  private async askGuestAgent(): Promise<boolean> {
+    try {
+      await withGuestAgent(this.directory.paths.guestAgent, (agent) => agent.shutdown());
+      return true;
+    } catch (error) {
+      this.note(error, 'the guest agent did not take the shutdown');
+      return false;
+    }
+  }
+
+  async end({ gently }: EffectOf<'end'>, process: VmProcess | null): Promise<void> {
+    this.grace?.abort();
+    if (this.starting) {
+      this.starting.abort.abort();
+      await this.starting.done;
+    }
+    const target = this.qemu ?? (process === null ? undefined : this.holdOn(process));
+    await target?.end(gently);
+    faultPoint('vm.end:gone');
+    this.let();
+    this.events.post({ type: 'gone', reason: 'requested', detail: null });
+  }
+
+  async release(vmId: string): Promise<void> {
+    this.let();
+    const problem = await this.releaseAll(vmId).catch(textOf);
+    faultPoint('vm.release:done');
+    this.events.post({ type: 'released', problem });
+  }
+
+  private async releaseAll(vmId: string): Promise<string | null> {
+    const { switches, cgroups } = this.environment.drivers;
+    const detached = await switches.detach(vmId, 'all');
+    await cgroups.release(vmId);
+    return detached.ok ? null : detached.fault.detail;
+  }
+
+  /** Looks whether a process of this VM is there, and takes its monitor. `also` follows the look. */
+  async look(seen?: readonly ProcessSeen[]): Promise<{ finding: Finding; also: VmInput | null }> {
+    const mine = (seen ?? (await qemuProcesses())).filter(({ argv }) => optionOf(argv, '-uuid') === this.directory.vmId);
+    const pid = await this.directory.readPid();
+    const found = mine.find((one) => one.pid === pid) ?? mine.find(isQemuItself) ?? mine[0];
+    if (!found) return { finding: { kind: 'none' }, also: null };
+    const process = { pid: found.pid, startTicks: found.startTicks, startedAt: await startedAt(found.startTicks) };
+    try {
+      return await this.adopt(process);
+    } catch (error) {
+      this.let();
+      return { finding: { kind: 'silent', process, detail: `QEMU runs and does not answer: ${textOf(error)}` }, also: null };
+    }
+  }
+
+  private async adopt(process: VmProcess): Promise<{ finding: Finding; also: VmInput | null }> {
+    const qemu = this.holdOn(process);
+    const monitor = await qemu.connect(lookLimitMs);
+    const status = await monitor.status();
+    await this.directory.lockRun();
+    this.qemu = qemu;
+    this.guest.portOpen(await monitor.isOpenInGuest(guestAgentChardev));
+    const reason = endOfStatus(status);
+    if (reason !== null) return { finding: { kind: 'running', process, detail: null }, also: { type: 'guest-ended', reason } };
+    if (isRunningStatus(status)) return { finding: { kind: 'running', process, detail: null }, also: null };
+    return { finding: { kind: 'paused', process, detail: status === 'paused' ? null : `QEMU says ${status}` }, also: null };
+  }
+
+  /** Lets go of the process, which goes on. */
+  let(): void {
+    this.grace?.abort();
+    this.guest.stop();
+    this.qemu?.release();
+    this.qemu = undefined;
+  }
+
+  private holdOn(process: VmProcess): QemuProcess {
+    return new QemuProcess(this.directory.vmId, process, this.directory.paths.qmp, null, this.qemuEvents(), () => this.directory.readQemuLog());
+  }
+
+  private qemuEvents(): QemuEvents {
+    return {
+      onEvent: (event) => this.onEvent(event),
+      onGone: (reason, detail) => {
+        this.let();
+        this.events.post({ type: 'gone', reason, detail });
+      },
+      onSilent: (detail) => {
+        this.let();
+        this.events.onSilent(detail);
+      },
+    };
+  }
+
+  private onEvent(event: QmpEvent): void {
+    const open = portChange(event);
+    if (open !== null) this.guest.portOpen(open);
+    const input = inputOfEvent(event);
+    if (input) this.events.post(input as Outcome);
+  }
+
+  private note(error: unknown, text: string): void {
+    this.environment.log.warn({ vmId: this.directory.vmId, err: error }, text);
+  }
+}
+
+const journalFault = (error: unknown): Fault => JournalFailed.fault(`The VM’s document cannot be written: ${textOf(error)}`, { reason: textOf(error) }, error);

@@ -1,0 +1,5 @@
+// Starts network.
+import { startService } from '#service';
+import { networkService } from './network.definition.ts';
+
+await startService(networkService);

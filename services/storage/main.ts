@@ -1,0 +1,5 @@
+// Starts storage.
+import { startService } from '#service';
+import { storageService } from './storage.definition.ts';
+
+await startService(storageService);

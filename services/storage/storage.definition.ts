@@ -1,0 +1,27 @@
+// Storage as a table: its module, schema, tasks, the events it follows, and what it keeps right by itself.
+import type { serviceConfig } from '#config';
+import type { TaskService } from '#service';
+import { storageMigrations } from './migrations/0001-storage.ts';
+import { datastoreReconciler } from './src/datastore/datastore.reconciler.ts';
+import { DatastoreService } from './src/datastore/datastore.service.ts';
+import { hostConsumer } from './src/host/host.consumer.ts';
+import { hostReconciler } from './src/host/host.reconciler.ts';
+import { uploadReconciler } from './src/upload/upload.reconciler.ts';
+import { UploadService } from './src/upload/upload.service.ts';
+import { volumeReconciler } from './src/volume/volume.reconciler.ts';
+import { VolumeTasks } from './src/volume/volume.tasks.ts';
+import { StorageModule } from './storage.module.ts';
+
+export const storageService: TaskService<typeof serviceConfig> = {
+  name: 'storage',
+  module: StorageModule,
+  migrations: storageMigrations,
+  tasks: ({ get }) => get(VolumeTasks).all(),
+  consumers: ({ get }) => [hostConsumer(get(DatastoreService))],
+  reconcilers: ({ get, db, bus, tasks, log }) => [
+    hostReconciler(db, bus, get(DatastoreService)),
+    datastoreReconciler(get(DatastoreService)),
+    volumeReconciler(db, tasks, get(VolumeTasks), log),
+    uploadReconciler(db, get(UploadService), log),
+  ],
+};

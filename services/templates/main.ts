@@ -1,0 +1,5 @@
+// Starts templates.
+import { startService } from '#service';
+import { templatesService } from './templates.definition.ts';
+
+await startService(templatesService);
