@@ -17,6 +17,8 @@ const OvsUuid = z.tuple([z.literal('uuid'), z.string()]).transform(([, id]) => i
 const OvsUuids = z.union([OvsUuid.transform((id) => [id]), z.tuple([z.literal('set'), z.array(OvsUuid)]).transform(([, ids]) => ids)]);
 const table = <R extends z.ZodType>(row: R) => z.object({ data: z.array(row) }).transform(({ data }) => data);
 const BridgeRows = table(z.tuple([z.string(), OvsMap, OvsUuids]));
+const listBridges = ['--columns=name,external_ids,ports', 'list', 'bridge'];
+const listPorts = ['--columns=_uuid,name,external_ids', 'list', 'port'];
 const PortRows = table(z.tuple([OvsUuid, z.string(), OvsMap]));
 
 export class OpenVswitch {
@@ -50,30 +52,26 @@ export class OpenVswitch {
 
   /** Our bridges: name to external ids. */
   async bridges(): Promise<Result<Map<string, ReadonlyMap<string, string>>>> {
-    const rows = await this.rows(BridgeRows, 'bridge', 'name,external_ids,ports');
-    if (!rows.ok) return rows;
-    return ok(new Map(rows.value.filter(([, ids]) => ids.has('tok-switch')).map(([name, ids]) => [name, ids])));
+    const text = await this.vsctl('--format=json', ...listBridges);
+    if (!text.ok) return text;
+    const rows = readRows(BridgeRows, text.value);
+    return rows.ok ? ok(new Map(rows.value.filter(([, ids]) => ids.has('tok-switch')).map(([name, ids]) => [name, ids]))) : rows;
   }
 
   /** Ports of our bridges with their external ids. */
   async ports(): Promise<Result<OvsPort[]>> {
-    const bridges = await this.rows(BridgeRows, 'bridge', 'name,external_ids,ports');
+    const text = await this.vsctl('--format=json', ...listBridges, '--', ...listPorts);
+    if (!text.ok) return text;
+    const [bridgeText = '', portText = ''] = text.value.trim().split('\n');
+    const bridges = readRows(BridgeRows, bridgeText);
     if (!bridges.ok) return bridges;
-    const ports = await this.rows(PortRows, 'port', '_uuid,name,external_ids');
+    const ports = readRows(PortRows, portText);
     if (!ports.ok) return ports;
     const byId = new Map(ports.value.map(([id, name, ids]) => [id, { name, ids }]));
     return ok(bridges.value.filter(([, ids]) => ids.has('tok-switch')).flatMap(([bridge, , members]) => members.flatMap((id) => {
       const port = byId.get(id);
       return port === undefined ? [] : [{ ...port, bridge }];
     })));
-  }
-
-  private async rows<R>(shape: z.ZodType<R>, name: string, columns: string): Promise<Result<R>> {
-    const text = await this.vsctl('--format=json', `--columns=${columns}`, 'list', name);
-    if (!text.ok) return text;
-    const read = shape.safeParse(JSON.parse(text.value));
-    const reason = `ovs-vsctl list ${name} answered in an unknown form`;
-    return read.success ? ok(read.data) : HostCommandFailed.fail(reason, { reason }, read.error);
   }
 
   /** What changes when ovs-vswitchd starts anew (its rules are gone then); null when it does not run. */
@@ -83,6 +81,16 @@ export class OpenVswitch {
     const stat = await readFile(`/proc/${pid.trim()}/stat`, 'utf8').catch(() => null);
     if (stat === null) return null;
     return `${pid.trim()} ${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''}`;
+  }
+}
+
+function readRows<R>(shape: z.ZodType<R>, text: string): Result<R> {
+  const reason = 'ovs-vsctl answered in an unknown form';
+  try {
+    const read = shape.safeParse(JSON.parse(text));
+    return read.success ? ok(read.data) : HostCommandFailed.fail(reason, { reason }, read.error);
+  } catch (error) {
+    return HostCommandFailed.fail(reason, { reason }, error);
   }
 }
 

@@ -41,30 +41,36 @@ export class Ports {
   private async make(ifname: string, { vmId, nic, uid, bridge }: AttachedNic): Promise<Result<void>> {
     const tap = await this.network.ensureTap(ifname, uid, nic.mtu, nic.nicId);
     if (!tap.ok) return tap;
-    const port = await this.ovs.vsctl(
-      '--may-exist', 'add-port', bridge, ifname,
-      '--', 'set', 'port', ifname, `tag=${nic.vlan}`, 'vlan_mode=access', `external_ids:tok-vm=${vmId}`, `external_ids:tok-nic=${nic.nicId}`, `external_ids:tok-group=${nic.portGroupId}`,
-      '--', 'set', 'interface', ifname, `mtu_request=${nic.mtu}`,
-    );
-    if (!port.ok) return port;
-    const group = await this.refreshGroup(bridge, nic.portGroupId);
-    if (!group.ok) return group;
     const dhcpPort = nic.ip !== null && nic.subnet !== null ? dhcpPortName(nic.portGroupId) : null;
-    return this.ovs.changeFlows(bridge, nicFlows({ nicId: nic.nicId, port: ifname, mac: nic.mac, ip: nic.ip, dhcpPort }));
+    return this.refreshGroup(bridge, nic.portGroupId, {
+      ports: [
+        '--', '--may-exist', 'add-port', bridge, ifname,
+        '--', 'set', 'port', ifname, `tag=${nic.vlan}`, 'vlan_mode=access', `external_ids:tok-vm=${vmId}`, `external_ids:tok-nic=${nic.nicId}`, `external_ids:tok-group=${nic.portGroupId}`,
+        '--', 'set', 'interface', ifname, `mtu_request=${nic.mtu}`,
+      ],
+      flows: nicFlows({ nicId: nic.nicId, port: ifname, mac: nic.mac, ip: nic.ip, dhcpPort }),
+    });
   }
 
-  /** Makes a port group's DHCP port, server and rules fit its NICs; with none served, there is nothing. */
-  private async refreshGroup(bridge: string, portGroupId: string): Promise<Result<void>> {
+  /**
+   * Makes a port group's DHCP port, server and rules fit its NICs; with none served, there is nothing. A port that is
+   * being made goes along: one transaction, one bundle of rules, because each call costs a process.
+   */
+  private async refreshGroup(bridge: string, portGroupId: string, also: { ports: readonly string[]; flows: readonly string[] } = { ports: [], flows: [] }): Promise<Result<void>> {
     const members = this.attached().filter((one) => one.bridge === bridge && one.nic.portGroupId === portGroupId && served(one) !== null);
     const [first] = members;
     const device = dhcpPortName(portGroupId);
-    if (first === undefined) return this.endGroup(bridge, portGroupId);
+    if (first === undefined) {
+      const ended = await this.endGroup(bridge, portGroupId, also.ports);
+      return ended.ok ? this.ovs.changeFlows(bridge, also.flows) : ended;
+    }
 
     const hosts = members.flatMap((one) => served(one) ?? []);
     const made = await this.ovs.vsctl(
       '--may-exist', 'add-port', bridge, device,
       '--', 'set', 'port', device, `tag=${isolatedVlan}`, `external_ids:tok-dhcp=${portGroupId}`,
       '--', 'set', 'interface', device, 'type=internal',
+      ...also.ports,
     );
     if (!made.ok) return made;
     const index = await this.network.readyDhcpPort(device, hosts);
@@ -74,14 +80,17 @@ export class Ports {
     const all = await this.ovs.ports();
     if (!all.ok) return all;
     const uplinks = all.value.filter((port) => port.bridge === bridge).flatMap((port) => port.ids.get('tok-uplinks')?.split(' ') ?? []);
-    return this.ovs.changeFlows(bridge, portGroupFlows({ portGroupId, vlan: first.nic.vlan, dhcpPort: device, ports: members.map((one) => tapName(one.nic.nicId)), uplinks }));
+    return this.ovs.changeFlows(bridge, [
+      ...portGroupFlows({ portGroupId, vlan: first.nic.vlan, dhcpPort: device, ports: members.map((one) => tapName(one.nic.nicId)), uplinks }),
+      ...also.flows,
+    ]);
   }
 
-  private async endGroup(bridge: string, portGroupId: string): Promise<Result<void>> {
+  private async endGroup(bridge: string, portGroupId: string, ports: readonly string[] = []): Promise<Result<void>> {
     await this.dhcp.end(portGroupId);
     const unruled = await this.ovs.changeFlows(bridge, withoutFlows(portGroupCookie(portGroupId)));
     if (!unruled.ok) return unruled;
-    const gone = await this.ovs.vsctl('--if-exists', 'del-port', bridge, dhcpPortName(portGroupId));
+    const gone = await this.ovs.vsctl('--if-exists', 'del-port', bridge, dhcpPortName(portGroupId), ...ports);
     return gone.ok ? ok(undefined) : gone;
   }
 

@@ -51,7 +51,7 @@ export class SwitchLab {
 
   private spawn(argv: string[]): ChildProcess {
     const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...this.env } });
-    child.stderr?.resume();
+    child.stderr.resume();
     this.children.push(child);
     return child;
   }
