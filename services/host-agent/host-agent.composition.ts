@@ -20,8 +20,8 @@ export interface RunningAgent {
 }
 
 const heartbeatEveryMs = 1_000;
-/** How often processes are looked for that nobody here has started. */
-const unmanagedEveryMs = 10_000;
+/** How often processes are looked for that nobody here has started, and consoles are kept short. */
+const lookEveryMs = 10_000;
 
 const identityOf = (config: HostAgentConfig): HostIdentity => ({
   hostId: config.TOK_HOST_ID, hostName: config.TOK_HOST_NAME, hostDir: config.TOK_HOST_DIR, uplinks: config.TOK_UPLINKS,
@@ -58,7 +58,7 @@ export async function startHostAgent(config: HostAgentConfig, log: Logger, drive
   health.add('bus', () => (link.isLinked ? null : 'no connection to the bus'));
   health.serving();
   link.start();
-  const timers = [heartbeats(host, reporter, log), lookingForUnmanaged(host, join, log)];
+  const timers = [heartbeats(host, reporter, log), lookingAround(host, join, log)];
   await host.adopt();
   join();
   log.info({ hostId: identity.hostId, healthPort, epoch: directory.epoch, accelerator: environment.qemu.accelerator, reason: environment.qemu.acceleratorReason }, 'the agent takes commands');
@@ -100,13 +100,14 @@ function heartbeats(host: HostActor, reporter: Reporter, log: Logger): NodeJS.Ti
   return setInterval(() => { beat().catch((error: unknown) => log.error({ err: error }, 'a heartbeat failed')); }, heartbeatEveryMs);
 }
 
-function lookingForUnmanaged(host: HostActor, join: () => void, log: Logger): NodeJS.Timeout {
+function lookingAround(host: HostActor, join: () => void, log: Logger): NodeJS.Timeout {
   let before = '';
   const look = async (): Promise<void> => {
     if (!host.ready) return;
+    await host.tidy();
     const now = JSON.stringify(await host.unmanaged());
     if (now !== before) join();
     before = now;
   };
-  return setInterval(() => { look().catch((error: unknown) => log.error({ err: error }, 'processes could not be listed')); }, unmanagedEveryMs);
+  return setInterval(() => { look().catch((error: unknown) => log.error({ err: error }, 'processes could not be listed')); }, lookEveryMs);
 }

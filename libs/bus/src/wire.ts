@@ -41,12 +41,17 @@ function isTooDeep(bytes: Uint8Array): boolean {
 export function parseWith<S extends z.ZodType>(schema: S, value: unknown, what = 'The request'): Result<z.output<S>> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return ok(parsed.data);
-  const issues = parsed.error.issues.slice(0, 50).map((issue) => ({ path: issue.path.map(String).join('.'), message: messageOf(issue) }));
+  const issues = parsed.error.issues.flatMap(fieldIssues).slice(0, 50);
   const first = issues[0];
   return InvalidArgument.fail(`${what} does not fit its schema${first ? `: ${first.path ? `${first.path}: ` : ''}${first.message}` : ''}.`, { issues });
 }
 
-const messageOf = (issue: z.core.$ZodIssue): string => (issue.code === 'unrecognized_keys' ? `unknown: ${issue.keys.slice(0, 10).join(', ')}` : issue.message);
+/** Every issue names its field, also a field that nobody knows. */
+function fieldIssues(issue: z.core.$ZodIssue): { path: string; message: string }[] {
+  const at = (...more: readonly string[]): string => [...issue.path.map(String), ...more].join('.');
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ path: at(key.slice(0, 100)), message: 'unknown' }));
+  return [{ path: at(), message: issue.message }];
+}
 
 export const errorBody = (fault: Fault, traceId?: string): ErrorBody => ({
   code: fault.code,

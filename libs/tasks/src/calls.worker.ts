@@ -70,7 +70,7 @@ export async function followChild(caller: Caller, operation: Operation, input: u
   if (seen !== undefined) return endOf(seen);
   const expected = { service: operation.service, taskId: known?.taskId ?? childTaskId(operation.service, key) };
   await caller.noteChild(key, expected, operation.timeoutMs * 2);
-  const answer = await caller.bus.request(operation, input as RequestOf<Operation>, systemCall(caller, part));
+  const answer = await caller.bus.request(operation, input, systemCall(caller, part));
   if (!answer.ok) return parkOrThrow(caller, answer.fault, operation.service);
   const taskId = taskIdOf(operation, answer.value);
   if (taskId !== expected.taskId) await caller.noteChild(key, { ...expected, taskId }, 0);
@@ -94,7 +94,7 @@ function operationsOf(service: string): typeof computeTask {
   const operations = taskOperationsOf[service];
   if (operations === undefined) throw new Error(`${service} has no tasks`);
   // The services' sets differ in their subjects alone.
-  return operations as typeof computeTask;
+  return operations;
 }
 
 export const hasEnded = (task: Task): boolean => endStates.includes(task.state);

@@ -10,6 +10,8 @@ export interface Claim {
   readonly epoch: number;
 }
 
+/** The row while a claim holds: parameters are the task's id and the claim's epoch. */
+export const heldBy = 'id = ? AND run_epoch = ? AND claimed_by IS NOT NULL AND ended_at IS NULL';
 const free = 'ended_at IS NULL AND wake_at <= UTC_TIMESTAMP(3) AND (claim_until IS NULL OR claim_until < UTC_TIMESTAMP(3))';
 
 /** Null when the task has ended, is not due, or is in other hands. */
@@ -23,16 +25,16 @@ export async function claimTask(db: DataSource, taskId: string, worker: string, 
 
 /** Keeps the claim; answers whether a cancel was asked for, or null when the claim is lost. */
 export async function renewClaim(db: DataSource, claim: Claim, leaseMs: number): Promise<{ cancel: boolean } | null> {
-  const met = await execute(db, 'UPDATE task SET claim_until = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE id = ? AND run_epoch = ? AND claimed_by IS NOT NULL AND ended_at IS NULL', [leaseMs * 1000, claim.taskId, claim.epoch]);
+  const met = await execute(db, `UPDATE task SET claim_until = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE ${heldBy}`, [leaseMs * 1000, claim.taskId, claim.epoch]);
   if (met === 0) return null;
   const row = await selectRow<{ cancel_requested_at: Date | null }>(db, 'SELECT cancel_requested_at FROM task WHERE id = ?', [claim.taskId]);
-  return { cancel: row?.cancel_requested_at != null };
+  return { cancel: row !== undefined && row.cancel_requested_at !== null };
 }
 
 /** A transaction that commits only under the claim: the row stays locked to its end, so nobody can take over in between. */
 export const fenced = <T>(db: DataSource, claim: Claim, work: (tx: EntityManager) => Promise<T>): Promise<T> =>
   transaction(db, async (tx) => {
-    const row = await selectRow(tx, 'SELECT id FROM task WHERE id = ? AND run_epoch = ? AND claimed_by IS NOT NULL AND ended_at IS NULL FOR UPDATE', [claim.taskId, claim.epoch]);
+    const row = await selectRow(tx, `SELECT id FROM task WHERE ${heldBy} FOR UPDATE`, [claim.taskId, claim.epoch]);
     if (row === undefined) throw new ClaimLost();
     return work(tx);
   });

@@ -73,7 +73,7 @@ async function unwrapped<T>(work: Promise<T | Result<T>>): Promise<T> {
 }
 
 const isResult = <T>(answer: T | Result<T>): answer is Result<T> =>
-  typeof answer === 'object' && answer !== null && 'ok' in answer && ((answer.ok === true && 'value' in answer) || (answer.ok === false && 'fault' in answer));
+  typeof answer === 'object' && answer !== null && 'ok' in answer && ('value' in answer || 'fault' in answer);
 
 export const purgeCommands = (db: Queryable, limit = 1000): Promise<number> =>
   execute(db, `DELETE FROM task_command WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_HOURS} HOUR ORDER BY created_at LIMIT ?`, [limit]);

@@ -1,5 +1,5 @@
 // The engine against real MariaDB and Redis, with everything killed, paused and emptied that can be.
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { TaskState } from '#contracts';
 import { HostUnreachable, Internal, NoCapacity } from '#contracts';
@@ -15,6 +15,9 @@ import { answerThings, buildOnHost, dropThingKind, hostBuild, makeThing, makeThi
 import { taskEnd } from './testing/put-through.ts';
 import { contextOf, SceneBus, serviceScene } from './testing/scene.ts';
 import type { ServiceScene } from './testing/scene.ts';
+
+// For a busy machine; every wait inside has a bound of its own.
+jest.setTimeout(120_000);
 
 const redisUrl = (): string => process.env['TOK_TEST_REDIS_URL'] ?? '';
 const bus = new SceneBus();
@@ -117,7 +120,7 @@ describe('claims', () => {
     expect(await count("state = 'succeeded'")).toBe(200);
     expect(most).toBe(1);
     await Promise.all(replicas.map((engine) => engine.close()));
-  }, 90_000);
+  });
 });
 
 describe('without Redis', () => {

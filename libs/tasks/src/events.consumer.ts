@@ -111,7 +111,9 @@ class Consumer implements Consumption {
   }
 
   private async listen(signal: AbortSignal): Promise<void> {
-    const { nats, stream, name, sources } = this.options;
+    const { nats, db, stream, name, sources } = this.options;
+    // The rows whose lock keeps two takers apart; there before the first of them is needed.
+    for (const source of sources) await execute(db, 'INSERT IGNORE INTO consumer_position (consumer, source, last_seq) VALUES (?, ?, 0)', [name, source]);
     const manager = await jetstreamManager(nats);
     await manager.consumers.add(stream, {
       durable_name: name, ack_policy: AckPolicy.Explicit, deliver_policy: DeliverPolicy.All, ack_wait: nanos(30_000),
@@ -128,7 +130,7 @@ class Consumer implements Consumption {
       if (signal.aborted) return;
       for await (const message of messages) {
         await this.take(message);
-        if (signal.aborted) break;
+        if (this.stopping) break;
       }
     } finally {
       clearInterval(asking);
@@ -198,7 +200,6 @@ class Consumer implements Consumption {
   private apply(source: ServiceName, event: EventEnvelope): Promise<'taken' | 'known' | 'gap'> {
     const { db, name } = this.options;
     return transaction(db, async (tx) => {
-      await execute(tx, 'INSERT IGNORE INTO consumer_position (consumer, source, last_seq) VALUES (?, ?, 0)', [name, source]);
       const row = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM consumer_position WHERE consumer = ? AND source = ? FOR UPDATE', [name, source]);
       const last = Number(row?.last_seq ?? 0);
       if (event.seq <= last) return 'known';
@@ -210,7 +211,7 @@ class Consumer implements Consumption {
   }
 
   private async move(tx: EntityManager, source: ServiceName, seq: number): Promise<void> {
-    await execute(tx, 'INSERT INTO consumer_position (consumer, source, last_seq) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE last_seq = GREATEST(last_seq, ?)', [this.options.name, source, seq, seq]);
+    await execute(tx, 'UPDATE consumer_position SET last_seq = GREATEST(last_seq, ?) WHERE consumer = ? AND source = ?', [seq, this.options.name, source]);
   }
 }
 

@@ -7,7 +7,7 @@ import type { DueAgain, Workshop } from './run.worker.ts';
 
 interface Running {
   readonly control: RunControl;
-  readonly ended: Promise<void>;
+  readonly ended: Promise<undefined>;
   renewedAt: number;
 }
 
@@ -56,7 +56,7 @@ export class Floor {
     const claim = await claimTask(book.db, taskId, this.worker, settings.leaseMs);
     if (claim === null) return;
     const control = new RunControl(claim);
-    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    const { promise: ended, resolve } = Promise.withResolvers<undefined>();
     const running: Running = { control, ended, renewedAt: claimedAt };
     this.running.add(running);
     let due: DueAgain = null;
@@ -65,7 +65,7 @@ export class Floor {
       due = await runClaimed(this.shop, control);
     } finally {
       this.running.delete(running);
-      resolve();
+      resolve(undefined);
     }
     if (due !== null) this.later(taskId, due);
   }
@@ -103,8 +103,8 @@ export class Floor {
     for (const resume of this.waiting.splice(0)) resume();
     for (const { control } of this.running) control.interrupt('stopping');
     const all = Promise.all([...this.running].map((running) => running.ended));
-    const limit = Promise.withResolvers<void>();
-    const timer = setTimeout(limit.resolve, graceMs);
+    const limit = Promise.withResolvers<undefined>();
+    const timer = setTimeout(() => { limit.resolve(undefined); }, graceMs);
     await Promise.race([all, limit.promise]);
     clearTimeout(timer);
     clearInterval(this.renewTimer);

@@ -1,5 +1,5 @@
 // Workers that are really killed and really frozen, each in a process of its own.
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,6 +14,9 @@ import { taskEnd } from './testing/put-through.ts';
 import { worldMigration } from './testing/sample-kinds.ts';
 import { SceneBus, serviceScene } from './testing/scene.ts';
 import type { ServiceScene } from './testing/scene.ts';
+
+// For a busy machine; every wait inside has a bound of its own.
+jest.setTimeout(120_000);
 
 const script = fileURLToPath(new URL('./testing/mortal.worker.ts', import.meta.url));
 let scene: ServiceScene;
@@ -52,7 +55,7 @@ describe('a worker', () => {
     const engine = await scene.open([mortalKind(false)]);
     await checkWhole(await taskEnd(engine, taskId));
     await engine.close();
-  }, 30_000);
+  });
 
   it('that is frozen and thawed too late records nothing', async () => {
     const taskId = await beginFor({ at: 'two', place: 'after', signal: 'SIGSTOP' });
@@ -74,5 +77,5 @@ describe('a worker', () => {
     expect(code).toBe(0);
     expect(await selectRow(scene.db, 'SELECT * FROM task WHERE id = ?', [taskId])).toEqual(row);
     await engine.close();
-  }, 30_000);
+  });
 });

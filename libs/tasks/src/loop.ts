@@ -37,9 +37,13 @@ export class Loop {
       }
       this.pause = new AbortController();
       // A poke that came during the turn must not be slept over.
-      if (this.hasEnded() || this.poked) continue;
+      if (this.hasEnded() || this.wasPoked()) continue;
       await sleep(pauseMs, this.pause.signal);
     }
+  }
+
+  private wasPoked(): boolean {
+    return this.poked;
   }
 
   private hasEnded(): boolean {

@@ -17,6 +17,8 @@ export interface Emission<E extends EventDef> {
   readonly actor?: Pick<Actor, 'userId' | 'handle'> | null;
   readonly traceId?: string | null;
   readonly taskId?: string | null;
+  /** When it happened, where the database's clock has just been read; else it is read. */
+  readonly at?: Date;
 }
 
 export const OUTBOX_LEASE = 'outbox';
@@ -26,13 +28,13 @@ const KEEP_SENT_DAYS = 7;
 export async function emit<E extends EventDef>(tx: EntityManager, event: E, emission: Emission<E>): Promise<void> {
   const actor = emission.ctx?.actor ?? emission.actor ?? null;
   const id = newUuid();
-  const at = await dbNow(tx);
+  const at = emission.at ?? (await dbNow(tx));
   const envelope: Omit<EventEnvelope, 'seq'> = {
     id, source: event.service, name: event.name, version: event.version, noun: event.noun, objectId: emission.objectId,
     at: at.toISOString(),
     actor: actor === null ? null : { userId: actor.userId, handle: actor.handle },
     traceId: emission.ctx?.traceId ?? emission.traceId ?? null,
-    taskId: (emission.taskId ?? null) as EventEnvelope['taskId'],
+    taskId: (emission.taskId ?? null),
     data: event.data.parse(emission.data) as EventEnvelope['data'],
   };
   await insertRow(tx, 'outbox', { event_id: id, subject: eventSubject(event, emission.objectId), event: toJson(envelope), created_at: at });
@@ -65,7 +67,7 @@ export async function readEvents(db: Queryable, input: { afterSeq: number; limit
   const rows = await selectRows<{ seq: number | string; event: unknown }>(db,
     'SELECT seq, event FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?', [input.afterSeq, input.limit]);
   const lastSeq = Number(lease?.last_seq ?? 0);
-  return { events: rows.map(numbered), lastSeq, firstSeq: first?.seq == null ? lastSeq + 1 : Number(first.seq) };
+  return { events: rows.map(numbered), lastSeq, firstSeq: Number(first?.seq ?? lastSeq + 1) };
 }
 
 export const numbered = (row: { seq: number | string; event: unknown }): EventEnvelope =>

@@ -1,5 +1,5 @@
 // A kind with everything in it, put through everything that a task must survive.
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Task } from '#contracts';
 import { selectRows, transaction } from '#database';
 import { answerThings, beginSample, buildOnHost, dropThingKind, makeKind, makeThingKind, openLocks, worldMigration, worldRow } from './testing/sample-kinds.ts';
@@ -9,6 +9,9 @@ import { SceneBus, serviceScene } from './testing/scene.ts';
 import type { ServiceScene } from './testing/scene.ts';
 import { defineTask } from './kind.ts';
 import type { TaskKind } from './kind.ts';
+
+// For a busy machine; every wait inside has a bound of its own.
+jest.setTimeout(120_000);
 
 const bus = new SceneBus();
 const built = buildOnHost(bus);
@@ -52,11 +55,11 @@ const trial: Trial = {
 
 describe('a task with child, request and host command', () => {
   it('survives each step twice', () => everyStepTwice(trial));
-  it('leaves nothing behind after a failure at each step', () => failureAtEveryStep(trial), 60_000);
-  it('undoes twice what it undoes', () => undoTwice(trial), 60_000);
-  it('goes on when its worker dies at each step', () => killAtEveryStep(trial), 60_000);
-  it('undoes on when its worker dies in each undo', () => killAtEveryUndo(trial), 60_000);
-  it('can be cancelled at each step', () => cancelAtEveryStep(trial), 60_000);
+  it('leaves nothing behind after a failure at each step', () => failureAtEveryStep(trial));
+  it('undoes twice what it undoes', () => undoTwice(trial));
+  it('goes on when its worker dies at each step', () => killAtEveryStep(trial));
+  it('undoes on when its worker dies in each undo', () => killAtEveryUndo(trial));
+  it('can be cancelled at each step', () => cancelAtEveryStep(trial));
 });
 
 describe('a task with a point of no return', () => {
@@ -71,6 +74,6 @@ describe('a task with a point of no return', () => {
       expect(task.error?.code).toBe('INTERNAL');
     },
   };
-  it('turns back before it and asks for attention behind it', () => failureAtEveryStep(oneWay), 60_000);
-  it('can be cancelled before it alone', () => cancelAtEveryStep(oneWay), 60_000);
+  it('turns back before it and asks for attention behind it', () => failureAtEveryStep(oneWay));
+  it('can be cancelled before it alone', () => cancelAtEveryStep(oneWay));
 });

@@ -2,13 +2,14 @@
 // and tells everybody. If the process dies before, the step is repeated; if it dies after, the next worker goes on behind.
 import type { EntityManager } from 'typeorm';
 import type { ErrorBody, TaskService, TaskState } from '#contracts';
-import { dbNow, execute, fromJson, selectRow, sql, toJson, updateRows } from '#database';
+import { dbNow, execute, fromJson, selectRow, sql, toJson, transaction, updateRows } from '#database';
 import type { ColumnValue } from '#database';
 import type { DataSource } from 'typeorm';
 import type { Fault } from '#kernel';
-import { fenced } from './claim.store.ts';
+import { fenced, heldBy } from './claim.store.ts';
 import type { Claim } from './claim.store.ts';
 import { isAtWork, wireFault } from './fault.ts';
+import { ClaimLost } from './interrupt.ts';
 import type { Parked } from './interrupt.ts';
 import type { ObjectRef } from './kind.ts';
 import { releaseLocks } from './lock.store.ts';
@@ -20,11 +21,12 @@ export interface Book {
   readonly service: TaskService;
 }
 
-/** Runs `work` fenced, then counts the version and emits the change. */
+/** Runs `work` fenced by the count of the version, then emits the change. */
 const change = <T>(book: Book, claim: Claim, work: (tx: EntityManager) => Promise<T>): Promise<T> =>
-  fenced(book.db, claim, async (tx) => {
+  transaction(book.db, async (tx) => {
+    const met = await execute(tx, `UPDATE task SET version = version + 1 WHERE ${heldBy}`, [claim.taskId, claim.epoch]);
+    if (met === 0) throw new ClaimLost();
     const value = await work(tx);
-    await execute(tx, 'UPDATE task SET version = version + 1 WHERE id = ?', [claim.taskId]);
     await emitTaskChanged(tx, book.service, claim.taskId);
     return value;
   });
@@ -52,9 +54,10 @@ export interface StepDone {
 export const recordForward = (book: Book, claim: Claim, advance: Advance): Promise<boolean> =>
   change(book, claim, async (tx) => {
     await finishStep(tx, claim, advance.done);
-    if (await cancelAsked(tx, claim)) return false;
+    const goesOn = await execute(tx, `UPDATE task SET state = 'running', progress = NULL, waits_for = NULL, started_at = COALESCE(started_at, UTC_TIMESTAMP(3))
+      WHERE id = ? AND cancel_requested_at IS NULL`, [claim.taskId]);
+    if (goesOn === 0) return false;
     await beginStep(tx, claim, advance.begin, 'running');
-    await execute(tx, "UPDATE task SET state = 'running', waits_for = NULL, started_at = COALESCE(started_at, UTC_TIMESTAMP(3)) WHERE id = ?", [claim.taskId]);
     return true;
   });
 
@@ -81,12 +84,11 @@ export const recordUndo = (book: Book, claim: Claim, advance: { readonly undone?
 async function finishStep(tx: EntityManager, claim: Claim, done: StepDone | undefined): Promise<void> {
   if (done === undefined) return;
   await execute(tx, "UPDATE task_step SET state = 'done', output = ?, error = NULL, ended_at = UTC_TIMESTAMP(3) WHERE task_id = ? AND seq = ?", [toJson(done.output), claim.taskId, done.seq]);
-  await setTask(tx, claim, { progress: null, waits_for: null });
 }
 
 async function cancelAsked(tx: EntityManager, claim: Claim): Promise<boolean> {
   const row = await selectRow<{ cancel_requested_at: Date | null }>(tx, 'SELECT cancel_requested_at FROM task WHERE id = ?', [claim.taskId]);
-  return row?.cancel_requested_at != null;
+  return row !== undefined && row.cancel_requested_at !== null;
 }
 
 const beginStep = (tx: EntityManager, claim: Claim, seq: number, state: StepStateName): Promise<number> =>

@@ -78,7 +78,7 @@ export class TaskEngine {
     this.isOpen = true;
     this.floor.open();
     try {
-      if (redisUrl != null) this.wakes = await WakeQueue.open({ service: this.service, redisUrl, concurrency: this.settings.concurrency, log, look: (taskId) => this.floor.look(taskId) });
+      if (redisUrl !== undefined && redisUrl !== null) this.wakes = await WakeQueue.open({ service: this.service, redisUrl, concurrency: this.settings.concurrency, log, look: (taskId) => this.floor.look(taskId) });
     } catch (error) {
       await this.close();
       throw error;

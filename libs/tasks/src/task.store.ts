@@ -37,13 +37,11 @@ export async function listTasks(
 
 /** Writes `<service>.task.changed` for the task as it stands in this transaction. */
 export async function emitTaskChanged(tx: EntityManager, service: TaskService, taskId: string): Promise<void> {
-  const row = await readTaskRow(tx, taskId);
+  const row = await selectRow<TaskRow & { now: Date }>(tx, 'SELECT t.*, UTC_TIMESTAMP(3) AS now FROM task t WHERE t.id = ?', [taskId]);
   if (row === undefined) return;
   const task = taskView(service, row, await readStepRows(tx, taskId));
   await emit(tx, taskChanged(service), {
-    objectId: taskId, data: { task, ownerId: row.owner_id as Owner },
-    actor: fromJson(row.actor), traceId: row.trace_id, taskId,
+    objectId: taskId, data: { task, ownerId: row.owner_id },
+    actor: fromJson(row.actor), traceId: row.trace_id, taskId, at: row.now,
   });
 }
-
-type Owner = Task['actor'] extends infer A ? (A extends { userId: infer U } ? U : never) | null : never;

@@ -53,7 +53,7 @@ export class WakeQueue {
 
   private async evictionPolicy(): Promise<string | undefined> {
     const ready = new Promise<boolean>((resolve) => {
-      if (this.adding.status === 'ready') return resolve(true);
+      if (this.adding.status === 'ready') { resolve(true); return; }
       const timer = setTimeout(() => { resolve(false); }, POLICY_WAIT_MS);
       this.adding.once('ready', () => {
         clearTimeout(timer);

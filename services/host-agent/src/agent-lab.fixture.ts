@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -46,15 +47,19 @@ export class AgentLab {
   }
 
   static async open(url: string = process.env['TOK_TEST_NATS_URL'] ?? ''): Promise<AgentLab> {
-    const nats = await connect({ servers: url });
+    const nats = await connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
     return new AgentLab(nats, new BusClient({ connection: nats, service: 'compute' }), url);
   }
+
+  /** How the agent is run: by a program around it (`nsenter`), from which file. */
+  readonly run = { around: [] as string[], file: join(import.meta.dirname, 'agent.fixture.ts'), environment: {} as Record<string, string> };
 
   /** Starts the agent's process; resolves at once. */
   spawnAgent(environment: Readonly<Record<string, string>> = {}): void {
     const log = openSync(this.logFile, 'a');
-    const child = spawn(process.execPath, [...nodeFlags, join(import.meta.dirname, 'agent.fixture.ts')], {
-      env: { PATH: process.env['PATH'], TOK_NATS_URL: this.url, TOK_HOST_ID: this.hostId, TOK_HOST_NAME: 'test-host', TOK_HOST_DIR: this.dir, TOK_OVS_RUNDIR: join(this.dir, 'ovs'), TOK_LOG_LEVEL: 'debug', ...environment },
+    const argv = [...this.run.around, process.execPath, ...nodeFlags, this.run.file];
+    const child = spawn(argv[0]!, argv.slice(1), {
+      env: { PATH: process.env['PATH'], TOK_NATS_URL: this.url, TOK_HOST_ID: this.hostId, TOK_HOST_NAME: 'test-host', TOK_HOST_DIR: this.dir, TOK_OVS_RUNDIR: join(this.dir, 'ovs'), TOK_LOG_LEVEL: 'debug', ...this.run.environment, ...environment },
       stdio: ['ignore', log, log],
     });
     this.child = child;
@@ -106,8 +111,33 @@ export class AgentLab {
     return all;
   }
 
+  /** What the agents of this host have logged so far. */
+  log(): string {
+    return readFileSync(this.logFile, 'utf8');
+  }
+
   vmDir(vmId: string): string {
     return join(this.dir, 'vms', vmId);
+  }
+
+  /**
+   * What the guest would write to an I/O port, written by the monitor for people. On q35 0x2000 at 0x604 switches the
+   * machine off as ACPI does; 1 at 0x505 is what pvpanic's driver writes in a panic.
+   */
+  async writePort(vmId: string, size: 'b' | 'w', port: number, value: number): Promise<void> {
+    const socket = createConnection(join(this.vmDir(vmId), 'run', 'hmp.sock'));
+    // The prompt says that the monitor has read the line.
+    let prompts = 0;
+    const done = new Promise<void>((resolve, reject) => {
+      socket.once('error', reject);
+      socket.on('data', (chunk) => {
+        prompts += chunk.toString().split('(qemu) ').length - 1;
+        if (prompts >= 2) resolve();
+      });
+    });
+    socket.write(`o /${size} ${port} ${value}\n`);
+    await done;
+    socket.destroy();
   }
 
   /** Ends the agent, then every QEMU of this host, by pid, then the directory. */

@@ -59,6 +59,17 @@ describe('agent killed with VMs running', () => {
     expect(await lab.status(vm.vmId)).toMatchObject({ pid });
   });
 
+  test('a guest that ended while the agent was away is told with its reason', async () => {
+    await lab.start();
+    const vm = smallVm(27);
+    await lab.startVm(vm);
+    await lab.kill();
+    await lab.writePort(vm.vmId, 'b', 0x505, 1);
+    await lab.start();
+    await until('it rests', async () => (await lab.status(vm.vmId)).state === 'failed');
+    expect(await lab.status(vm.vmId)).toMatchObject({ exitReason: 'guest-panic', pid: null });
+  });
+
   test('SIGTERM drains and leaves the guest running', async () => {
     await lab.start();
     const { pid } = await lab.startVm(smallVm(26));
@@ -201,7 +212,9 @@ describe('damage', () => {
     writeFileSync(journal, text.replace('"epoch":1', '"epoch":0'));
     await lab.start();
     expect(await lab.status(torn.vmId)).toMatchObject({ state: 'running', pid: before[0]!.pid, detail: null });
-    expect(await lab.status(flipped.vmId)).toMatchObject({ state: 'running', pid: before[1]!.pid, epoch: 1 });
+    const kept = await lab.status(flipped.vmId);
+    expect(kept).toMatchObject({ state: 'running', pid: before[1]!.pid, epoch: 1 });
+    expect(kept.detail).toContain('journal.ndjson is damaged in line 1');
     expect(readFileSync(lab.logFile, 'utf8')).toContain('journal.ndjson is damaged in line 1');
     expect(readFileSync(`${journal}.damaged`, 'utf8')).toContain('"epoch":0');
   });

@@ -1,10 +1,12 @@
 // A VM's life on one host: real QEMU (firmware only), a real agent process, real NATS.
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { hostStatus, hostVmDefine, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStop } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import { AgentLab, smallVm, uidOf, until } from './agent-lab.fixture.ts';
+
+jest.setTimeout(30_000);
 
 let lab: AgentLab;
 beforeAll(async () => {
@@ -68,6 +70,21 @@ describe('start and end', () => {
     await lab.powerOff(vm.vmId, 2);
   });
 
+  test('a guest that switches itself off is told apart from one that panics', async () => {
+    const [off, panic] = [smallVm(10), smallVm(11)];
+    await Promise.all([lab.startVm(off), lab.startVm(panic)]);
+    // The firmware first sets up the power registers.
+    await until('the machine is off', async () => {
+      const { state } = await lab.status(off.vmId);
+      if (state === 'running') await lab.writePort(off.vmId, 'w', 0x604, 0x2000);
+      return state === 'stopped';
+    });
+    expect(await lab.status(off.vmId)).toMatchObject({ exitReason: 'guest-shutdown', pid: null });
+    await lab.writePort(panic.vmId, 'b', 0x505, 1);
+    await until('the panic is seen', async () => (await lab.status(panic.vmId)).state === 'failed');
+    expect(await lab.status(panic.vmId)).toMatchObject({ exitReason: 'guest-panic', pid: null });
+  });
+
   test('a QEMU that cannot start explains itself', async () => {
     const vm = smallVm(5, { cpuModel: 'no-such-model' });
     const result = await lab.ask(hostVmStart, { commandId: newUuid(), vmId: vm.vmId, epoch: 1, spec: vm, paused: false });
@@ -110,6 +127,12 @@ describe('epochs and repeats', () => {
     expect(readdirSync(join(lab.dir, 'vms'))).not.toContain(vm.vmId);
     expect(await lab.status(vm.vmId)).toMatchObject({ state: 'absent', epoch: 1 });
     expect(orThrow(await lab.ask(hostStatus, {})).vms.map(({ vmId }) => vmId)).not.toContain(vm.vmId);
+  });
+
+  test('a VM is not run as a user outside the range', async () => {
+    const vm = smallVm(12, { uid: 1_000 });
+    expect(await fault(lab.ask(hostVmStart, { commandId: newUuid(), vmId: vm.vmId, epoch: 1, spec: vm, paused: false }))).toBe('INVALID_ARGUMENT');
+    expect(await lab.status(vm.vmId)).toMatchObject({ state: 'absent' });
   });
 
   test('a running VM is not deleted and not defined anew', async () => {

@@ -26,22 +26,22 @@ export const ownRedis = (): Promise<OwnServer> =>
 async function own(scheme: string, argv: (port: number, dir: string) => string[]): Promise<OwnServer> {
   const dir = mkdtempSync(join(tmpdir(), `tok-test-${scheme}-`));
   const port = await freePort();
-  let process: ChildProcess | undefined;
+  const running = new Set<ChildProcess>();
   const kill = async (): Promise<void> => {
-    const ending = process;
-    process = undefined;
-    if (ending?.exitCode !== null || ending.signalCode !== null) return;
+    const [ending] = running;
+    if (ending === undefined) return;
     const gone = new Promise<void>((resolve) => { ending.once('exit', () => { resolve(); }); });
     ending.kill('SIGKILL');
     await gone;
   };
   const start = async (): Promise<void> => {
     const [command = '', ...rest] = argv(port, dir);
-    process = spawn(command, rest, { stdio: 'ignore' });
-    process.once('error', () => { process = undefined; });
+    const process = spawn(command, rest, { stdio: 'ignore' });
+    running.add(process);
+    for (const end of ['error', 'exit']) process.once(end, () => { running.delete(process); });
     const giveUpAt = performance.now() + 15_000;
     while (!(await accepts(port))) {
-      if (process === undefined || performance.now() > giveUpAt) throw new Error(`${command} did not start`);
+      if (running.size === 0 || performance.now() > giveUpAt) throw new Error(`${command} did not start`);
       await sleep(20);
     }
   };

@@ -149,20 +149,21 @@ async function takeOver(trial: Trial, dying: TaskKind, whole: TaskKind, death: P
 /** A cancel within each step: everything is undone; past the point of no return the cancel is refused and the task succeeds. */
 export async function cancelAtEveryStep(trial: Trial): Promise<void> {
   for (const at of trial.kind.steps.keys()) {
-    let engine: TaskEngine | undefined;
-    let refusal: string | null = null;
+    const refusals: (string | null)[] = [];
+    const opened = Promise.withResolvers<TaskEngine>();
     const kind = vary(trial.kind, (step, index) => (index !== at ? {} : {
       run: async (ctx) => {
         const answer = await step.run(ctx);
-        refusal = await cancelOf(engine, ctx.task.id);
+        refusals.push(await cancelOf(await opened.promise, ctx.task.id));
         return answer;
       },
     }));
-    engine = await trial.open(kind);
+    const engine = await trial.open(kind);
+    opened.resolve(engine);
     try {
       const task = await taskEnd(engine, await trial.begin(engine));
       const past = at >= pointOfNoReturn(trial.kind);
-      assert.equal(refusal, past ? 'TASK_NOT_CANCELLABLE' : null);
+      assert.deepEqual(refusals, [past ? 'TASK_NOT_CANCELLABLE' : null]);
       assert.equal(task.state, past ? 'succeeded' : 'cancelled');
       await trial.check(task);
     } finally {
@@ -171,8 +172,7 @@ export async function cancelAtEveryStep(trial: Trial): Promise<void> {
   }
 }
 
-async function cancelOf(engine: TaskEngine | undefined, taskId: string): Promise<string | null> {
-  assert.ok(engine !== undefined);
+async function cancelOf(engine: TaskEngine, taskId: string): Promise<string | null> {
   try {
     await transaction(engine.db, (tx) => engine.cancel(tx, taskId));
     return null;

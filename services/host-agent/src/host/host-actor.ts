@@ -1,7 +1,7 @@
 // The host: keeps one actor per VM, carries out what is no VM's, and knows when it has looked at its world. It takes no
 // command before that, and nothing it does at start or stop touches a guest.
 import type { HostInventory, HostVmStatus, ReplyOf, hostStatus } from '#contracts';
-import { HostCommandFailed, ShuttingDown } from '#contracts';
+import { HostCommandFailed, InvalidArgument, ShuttingDown } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
 import type { Progress, VolumeWork } from '../drivers.ts';
@@ -92,12 +92,26 @@ export class HostActor {
   async command(command: VmCommand & { readonly vmId: string }): Promise<Result<VmReply>> {
     if (!this.ready) return notReady();
     const { vmId, ...order } = command;
+    const refused = this.refuseUid(order);
+    if (refused) return refused;
     // Results of a VM that was deleted since are the host's.
     if (this.memory.book.results.has(order.commandId)) return (await this.ledger.run({ commandId: order.commandId, name: order.type, input: null }, neverRun)) as Result<VmReply>;
     const actor = await this.actorOf(vmId);
     const result = await actor.command(order);
     if (actor.disposable) this.vms.delete(vmId);
     return result;
+  }
+
+  /** A VM must not run as a user that means something else on this host. */
+  private refuseUid(command: VmCommand): Result<never> | null {
+    const { first, last } = this.environment.identity.vmUids;
+    if (!('spec' in command) || (command.spec.uid >= first && command.spec.uid <= last)) return null;
+    return InvalidArgument.fail(`VMs of this host run as users ${first} to ${last}, not ${command.spec.uid}.`, { issues: [{ path: 'spec.uid', message: `must be ${first} to ${last}` }] });
+  }
+
+  /** Keeps what VMs write bounded. */
+  async tidy(): Promise<void> {
+    await Promise.all((await this.actors()).map((actor) => actor.tidy()));
   }
 
   async vmStatus(vmId: string): Promise<Result<HostVmStatus>> {

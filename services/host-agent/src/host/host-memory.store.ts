@@ -30,8 +30,7 @@ export class HostMemory {
       log.error({ path, lines: content.damaged }, 'the host’s journal is damaged; the file is kept beside it as host.ndjson.damaged');
       await copyFile(path, `${path}.damaged`);
     }
-    const expired = memory.expire(Date.now());
-    if (expired > 0 || content.damaged.length > 0 || journal.sizeBytes > compactAboveBytes) await memory.compact();
+    if (content.damaged.length > 0 || journal.sizeBytes > 0) await memory.compact();
     return memory;
   }
 
@@ -63,13 +62,14 @@ export class HostMemory {
     else this.book.apply(record);
   }
 
-  private expire(now: number): number {
+  private expire(now: number): void {
     const old = [...this.tombstones.values()].filter(({ at }) => now - at > resultsKeptMs);
     for (const { vmId } of old) this.tombstones.delete(vmId);
-    return old.length + this.book.expire(now, resultsKeptMs);
+    this.book.expire(now, resultsKeptMs);
   }
 
   private async compact(): Promise<void> {
+    this.expire(Date.now());
     await this.journal.rewrite([...this.tombstones.values(), ...this.book.toRecords()]);
   }
 }

@@ -3,7 +3,6 @@
 import type { BusClient } from '#bus';
 import type { Heartbeat, HostVmStatus, ReportOrder } from '#contracts';
 import { hostJoined, hostVmChanged, hostVolumeProgress } from '#contracts';
-import type { VolumeId } from '#contracts';
 import type { BusLog } from '#bus';
 import type { Result } from '#kernel';
 import type { Progress } from '../drivers.ts';

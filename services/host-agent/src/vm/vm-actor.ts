@@ -29,6 +29,7 @@ export interface VmActorHooks {
 interface Waiter { readonly promise: Promise<Result<VmReply>>; settle(result: Result<VmReply>): void }
 const normalLane = 16;
 const silentPauseMs = 1_000;
+const consoleLimitBytes = 8 * 1024 * 1024;
 
 export class VmActor {
   private readonly mailbox = new Mailbox<VmInput>(normalLane);
@@ -38,7 +39,7 @@ export class VmActor {
   private busy = false;
   private stopped = new AbortController();
 
-  private constructor(private readonly environment: AgentEnvironment, directory: VmDirectory, private readonly memory: VmMemory, private readonly hooks: VmActorHooks) {
+  private constructor(private readonly environment: AgentEnvironment, private readonly directory: VmDirectory, private readonly memory: VmMemory, private readonly hooks: VmActorHooks) {
     this.world = new VmWorld(environment, directory, {
       post: (input) => this.post(input),
       onGuest: () => this.changed(),
@@ -56,7 +57,17 @@ export class VmActor {
   }
 
   status(): HostVmStatus {
-    return statusOf(this.vm, this.world.guest.info);
+    return this.told(this.vm);
+  }
+
+  private told(vm: Vm): HostVmStatus {
+    const status = statusOf(vm, this.world.guest.info);
+    return { ...status, detail: status.detail ?? this.memory.problem };
+  }
+
+  /** Keeps the console's text bounded. */
+  async tidy(): Promise<void> {
+    if (this.vm.process !== null) await this.directory.rotateConsole(consoleLimitBytes);
   }
 
   /** The document and whether its process runs; for restoring ports. */
@@ -163,7 +174,7 @@ export class VmActor {
 
   private replyOf(vm: Vm, open: OpenCommand, fault: Fault | null): Result<VmReply> {
     if (fault) return failed(fault);
-    return ok(open.name === 'vm.delete' ? {} : statusOf(vm, this.world.guest.info));
+    return ok(open.name === 'vm.delete' ? {} : this.told(vm));
   }
 
   private async deny(command: VmCommand, fault: Fault): Promise<void> {
@@ -223,7 +234,7 @@ export class VmActor {
 
   private changed(before?: Vm): void {
     const status = this.status();
-    if (before === undefined || JSON.stringify(statusOf(before, this.world.guest.info)) !== JSON.stringify(status)) this.hooks.onChange(status);
+    if (before === undefined || JSON.stringify(this.told(before)) !== JSON.stringify(status)) this.hooks.onChange(status);
   }
 }
 

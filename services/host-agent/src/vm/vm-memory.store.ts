@@ -34,6 +34,8 @@ function recordOf({ state, epoch, exitReason, detail, attempt, ending, process }
 export class VmMemory {
   book = new CommandBook();
   document: VmDocument | null = null;
+  /** What was found damaged when it was read; told until the agent's next start. */
+  problem: string | null = null;
   private journal: Journal | null = null;
 
   private constructor(private readonly directory: VmDirectory, public vm: Vm) {}
@@ -71,7 +73,8 @@ export class VmMemory {
     ];
     const epoch = Math.max(this.vm.epoch, state.epoch, this.document?.epoch ?? 0);
     const open = [...this.book.intents.values()].map(({ commandId, name }) => ({ commandId, name }) as OpenCommand);
-    this.vm = { ...this.vm, ...state, epoch, open, detail: problems.length > 0 ? problems.join('; ') : state.detail };
+    this.vm = { ...this.vm, ...state, epoch, open };
+    this.problem = problems.length > 0 ? problems.join('; ') : null;
     if (problems.length > 0) log.error({ vmId: this.vm.vmId, problems }, 'what the host keeps of a VM is damaged; the VM is kept');
     if (content.damaged.length > 0) await copyFile(this.directory.journal, `${this.directory.journal}.damaged`);
     const expired = this.book.expire(Date.now(), resultsKeptMs);
@@ -137,6 +140,7 @@ export class VmMemory {
   }
 
   private async compact(): Promise<void> {
+    this.book.expire(Date.now(), resultsKeptMs);
     await this.journal?.rewrite([...this.book.toRecords(), recordOf(this.vm)]);
   }
 }
