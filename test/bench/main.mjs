@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openLab } from '../../tools/lab.d/lab.mjs';
-import { SERVICES } from '../../tools/lab.d/layout.mjs';
+import { SERVICES, reachableDir } from '../../tools/lab.d/layout.mjs';
 import { signIn } from '../../tools/lab.d/demo.mjs';
 import { readRecord } from '../../tools/lab.d/record.mjs';
 import { reset } from '../../tools/lab.d/down.mjs';
@@ -14,7 +14,7 @@ import { benchVm } from './vm.mjs';
 
 const repo = join(import.meta.dirname, '../..');
 const say = (text) => process.stdout.write(`${text}\n`);
-const lab = await openLab(join(repo, '.lab-bench'), { say });
+const lab = await openLab(reachableDir(join(repo, '.lab-bench'), 'tok-bench'), { say });
 const rows = [];
 const take = (found) => {
   for (const row of found) {

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { closedParent } from './files.mjs';
 
 export const REPO = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
@@ -18,7 +19,16 @@ const MAX_SOCKET_PATH = 107;
 const DEEPEST_SOCKET = 'hosts/host1/state/vms/00000000-0000-0000-0000-000000000000/run/qmp.sock';
 
 export function labDir(env = process.env) {
-  return resolve(env.TOK_LAB_DIR || join(REPO, '.lab'));
+  return env.TOK_LAB_DIR ? resolve(env.TOK_LAB_DIR) : reachableDir(join(REPO, '.lab'), 'tokamak');
+}
+
+/**
+ * `beside` if QEMU's users can reach it and unix sockets in it keep their length; else a directory in /var/tmp, one per
+ * `beside` and user, so that a clone below /root works as well.
+ */
+export function reachableDir(beside, prefix) {
+  const odd = /[^A-Za-z0-9._/-]/.test(beside); // what a datastore's path may not hold
+  return odd || whyDirectoryUnusable(beside) || closedParent(beside) ? `/var/tmp/${prefix}-${process.getuid?.() ?? 0}-${labTag(beside)}` : beside;
 }
 
 /** Where downloads and built guests are kept, shared by all labs of this user. */

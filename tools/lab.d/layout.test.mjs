@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HOST_NAMES, cacheDir, labDir, labNames, labPaths, labTag, whyDirectoryUnusable } from './layout.mjs';
+import { HOST_NAMES, cacheDir, labDir, labNames, labPaths, labTag, reachableDir, whyDirectoryUnusable } from './layout.mjs';
 
 test('a lab directory always gets the same tag, another directory another one', () => {
   assert.match(labTag('/srv/one/.lab'), /^[0-9a-f]{4}$/);
@@ -36,4 +36,10 @@ test('the environment moves the lab and its cache', () => {
   assert.equal(labDir({ TOK_LAB_DIR: '/srv/a' }), '/srv/a');
   assert.equal(cacheDir({ TOK_LAB_CACHE: '/srv/c' }), '/srv/c');
   assert.equal(cacheDir({ XDG_CACHE_HOME: '/srv/x' }), '/srv/x/tokamak');
+});
+
+test('a lab goes elsewhere where QEMU or its sockets could not follow', () => {
+  assert.equal(reachableDir('/.lab', 'tokamak'), '/.lab');
+  assert.match(reachableDir(`/srv/${'deep/'.repeat(20)}.lab`, 'tokamak'), /^\/var\/tmp\/tokamak-\d+-[0-9a-f]{4}$/);
+  assert.match(reachableDir('/srv/my clone/.lab', 'tokamak'), /^\/var\/tmp\/tokamak-/);
 });

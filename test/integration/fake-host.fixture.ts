@@ -1,0 +1,128 @@
+// Hosts that keep their files and switches in memory: the contract's commands with a journal, for tests of services.
+// Hosts of one `FakeWorld` see the same files, as servers with a common NAS do.
+import type { NatsConnection } from '@nats-io/transport-node';
+import { BusClient, hostHandler, serveHost, silentLog } from '#bus';
+import type { ServingHost } from '#bus';
+import {
+  CommandCancelled, HostCommandFailed, hostDatastoreProbe, hostDatastoreScan, hostSwitchApply, hostSwitchRemove, hostUploadDiscard, hostUploadWrite, hostVolumeCancel, hostVolumeCopy,
+  hostVolumeCreate, hostVolumeDelete, hostVolumeIngest, hostVolumeProgress, ImageRefused, InUse, NotFoundOnHost,
+} from '#contracts';
+import type { VolumeId, VolumePlace } from '#contracts';
+import type { Result } from '#kernel';
+import { newUuid, ok } from '#kernel';
+
+export const GiB = 1024 ** 3;
+const fileOf = (place: VolumePlace): string => `${place.datastorePath}/${place.relativePath}`;
+
+export class FakeWorld {
+  /** Markers of directories; a path that is not in it does not exist. */
+  readonly directories = new Map<string, { marker: string | null; freeBytes: number }>();
+  readonly files = new Map<string, { backing: string | null; bytes: number }>();
+  readonly staging = new Map<string, Map<number, Buffer>>();
+  /** Set = copies wait for it, after having reported half of their way. */
+  copyGate: Promise<void> | undefined;
+  /** Files that are open somewhere and cannot be deleted. */
+  readonly open = new Set<string>();
+}
+
+export class FakeHost {
+  /** Commands that had an effect, each once per id: `noun.verb`. */
+  readonly done: string[] = [];
+  readonly switches = new Map<string, { mtu: number; uplinks: string[]; generation: number }>();
+  /** Uplinks that are not there. */
+  readonly badUplinks = new Set<string>();
+  private readonly journal = new Map<string, Promise<Result<unknown>>>();
+  private readonly aborts = new Map<string, () => void>();
+  private serving: ServingHost | undefined;
+
+  private constructor(readonly id: string, private readonly world: FakeWorld, private readonly nats: NatsConnection) {}
+
+  static async started(id: string, world: FakeWorld, nats: NatsConnection): Promise<FakeHost> {
+    const host = new FakeHost(id, world, nats);
+    await host.start();
+    return host;
+  }
+
+  async start(): Promise<void> {
+    const { world } = this;
+    const volume = (place: VolumePlace, bytes: number, backing: string | null = null): Result<{ allocatedBytes: number }> => {
+      world.files.set(fileOf(place), { backing, bytes });
+      return ok({ allocatedBytes: bytes });
+    };
+    this.serving = await serveHost(this.nats, this.id, [
+      hostHandler(hostVolumeCreate, (input) => this.once(input.commandId, 'volume.create', () => {
+        if (input.backing !== null && !world.files.has(fileOf(input.backing))) return NotFoundOnHost.fail('no backing file', { noun: 'volume', id: input.backing.volumeId });
+        return volume(input.place, 200_000, input.backing && fileOf(input.backing));
+      })),
+      hostHandler(hostVolumeCopy, (input) => this.once(input.commandId, 'volume.copy', () => this.copy(input, () => volume(input.to, input.sizeBytes)))),
+      hostHandler(hostVolumeDelete, (input) => this.once(input.commandId, 'volume.delete', () => {
+        if (world.open.has(fileOf(input.place))) return InUse.fail('the file is open', { by: [] });
+        world.files.delete(fileOf(input.place));
+        return ok({});
+      })),
+      hostHandler(hostVolumeCancel, (input) => this.once(input.commandId, 'volume.cancel', () => {
+        this.aborts.get(input.targetCommandId)?.();
+        return ok({});
+      })),
+      hostHandler(hostVolumeIngest, (input) => this.once(input.commandId, 'volume.ingest', () => {
+        const bytes = Buffer.concat([...(world.staging.get(input.uploadId) ?? new Map<number, Buffer>()).entries()].sort(([a], [b]) => a - b).map(([, piece]) => piece));
+        if (bytes.length !== input.sizeBytes || bytes.includes('backing')) return ImageRefused.fail('The image names a backing file.', { reason: 'backing-file' });
+        const made = volume(input.to, bytes.length);
+        return made.ok ? ok({ virtualBytes: 8 * 1024 * 1024, allocatedBytes: bytes.length, sha256: 'ab'.repeat(32) }) : made;
+      })),
+      hostHandler(hostUploadWrite, async ({ uploadId, offset, data }) => {
+        const pieces = world.staging.get(uploadId) ?? new Map<number, Buffer>();
+        world.staging.set(uploadId, pieces.set(offset, Buffer.from(data, 'base64')));
+        return Promise.resolve(ok({ sizeBytes: [...pieces].reduce((sum, [, piece]) => sum + piece.length, 0) }));
+      }),
+      hostHandler(hostUploadDiscard, (input) => this.once(input.commandId, 'upload.discard', () => {
+        world.staging.delete(input.uploadId);
+        return ok({});
+      })),
+      hostHandler(hostDatastoreProbe, async ({ path, datastoreId, initialise }) => {
+        const directory = world.directories.get(path) ?? world.directories.get(`${this.id}:${path}`);
+        if (directory === undefined) return Promise.resolve(HostCommandFailed.fail(`${path} is not a directory.`, { reason: 'no-directory' }));
+        if (initialise) directory.marker ??= datastoreId;
+        return ok({ totalBytes: 100 * GiB, freeBytes: directory.freeBytes, fileSystem: 'xfs', marker: directory.marker });
+      }),
+      hostHandler(hostDatastoreScan, async ({ path }) => Promise.resolve(ok({
+        files: [...world.files.keys()].filter((file) => file.startsWith(`${path}/`)).map((file) => ({ relativePath: file.slice(path.length + 1), volumeId: newUuid() as VolumeId, allocatedBytes: 0 })),
+      }))),
+      hostHandler(hostSwitchApply, (input) => this.once(input.commandId, 'switch.apply', () => {
+        const missing = input.uplinks.find((uplink) => this.badUplinks.has(uplink));
+        if (missing !== undefined) return HostCommandFailed.fail(`There is no interface ${missing}.`, { reason: 'no-uplink' });
+        this.switches.set(input.switchId, { mtu: input.mtu, uplinks: input.uplinks, generation: input.generation });
+        return ok({ bridge: 'tk0' });
+      })),
+      hostHandler(hostSwitchRemove, (input) => this.once(input.commandId, 'switch.remove', () => {
+        this.switches.delete(input.switchId);
+        return ok({});
+      })),
+    ], { log: silentLog });
+  }
+
+  async stop(): Promise<void> {
+    await this.serving?.close();
+  }
+
+  private once<T>(commandId: string, what: string, work: () => Result<T> | Promise<Result<T>>): Promise<Result<T>> {
+    const known = this.journal.get(commandId) as Promise<Result<T>> | undefined;
+    if (known !== undefined) return known;
+    this.done.push(what);
+    const result = Promise.resolve(work());
+    this.journal.set(commandId, result);
+    return result;
+  }
+
+  private async copy(input: { commandId: string; from: VolumePlace; to: VolumePlace; sizeBytes: number }, finish: () => Result<{ allocatedBytes: number }>): Promise<Result<{ allocatedBytes: number }>> {
+    if (!this.world.files.has(fileOf(input.from))) return NotFoundOnHost.fail('no source', { noun: 'volume', id: input.from.volumeId });
+    const { copyGate } = this.world;
+    if (copyGate === undefined) return finish();
+    const aborted = Promise.withResolvers<'aborted'>();
+    this.aborts.set(input.commandId, () => { aborted.resolve('aborted'); });
+    new BusClient({ connection: this.nats, service: 'host' }).report(this.id, hostVolumeProgress, {
+      order: { bootId: 'b', epoch: 1, seq: 1 }, volumeId: input.to.volumeId, commandId: input.commandId, doneBytes: input.sizeBytes / 2, totalBytes: input.sizeBytes,
+    });
+    return (await Promise.race([copyGate, aborted.promise])) === 'aborted' ? CommandCancelled.fail('The copy was cancelled.') : finish();
+  }
+}

@@ -1,0 +1,63 @@
+// The members of a contract's schema as rows for people: name, type, rule, meaning. Made from its JSON schema.
+import { z } from 'zod';
+import { code, table } from './markdown.ts';
+
+export type Json = { readonly [member: string]: unknown };
+
+/** JSON Schema 2020-12 of what a caller writes (`input`) or reads (`output`). */
+export function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
+  const { $schema: _, ...own } = z.toJSONSchema(schema, { io, unrepresentable: 'any', override: insidePreprocess }) as Json & { $schema?: unknown };
+  return own;
+}
+
+/** A preprocess takes what its inner schema takes. */
+function insidePreprocess({ zodSchema, jsonSchema: target }: { zodSchema: z.core.$ZodTypes; jsonSchema: z.core.JSONSchema.BaseSchema }): void {
+  const { def } = zodSchema._zod;
+  if (def.type !== 'pipe' || def.in._zod.def.type !== 'transform') return;
+  const { $schema: _, ...inner } = z.toJSONSchema(def.out, { io: 'input', unrepresentable: 'any' });
+  for (const [name, value] of Object.entries(inner)) target[name] ??= value;
+}
+
+const alternatives = (schema: Json): readonly Json[] | undefined => (schema['anyOf'] ?? schema['oneOf']) as readonly Json[] | undefined;
+
+/** `string (uuid)`, `integer 1..500`, `"a" or "b"`, `list of VmDisk`. */
+export function typeText(schema: Json): string {
+  const { $ref, type, format, enum: values, items, const: only } = schema;
+  if (typeof $ref === 'string') return $ref.slice($ref.lastIndexOf('/') + 1);
+  if (Array.isArray(values)) return values.map((value) => JSON.stringify(value)).join(' or ');
+  if (only !== undefined) return JSON.stringify(only);
+  const among = alternatives(schema);
+  if (among) return among.map(typeText).join(' or ');
+  if (type === 'array') return `list of ${typeText((items ?? {}) as Json)}`;
+  if (type === 'object') return objectText(schema);
+  const range = rangeText(schema);
+  return [typeof type === 'string' ? type : 'anything', typeof format === 'string' ? `(${format})` : '', range].filter(Boolean).join(' ');
+}
+
+function objectText({ properties }: Json): string {
+  return properties === undefined ? 'object' : `{${Object.entries(properties as Readonly<Record<string, Json>>).map(([name, member]) => `${name}: ${typeText(member)}`).join(', ')}}`;
+}
+
+/** Bounds that zod writes for every safe integer say nothing. */
+const bound = (value: unknown): string => (typeof value === 'number' && Math.abs(value) < Number.MAX_SAFE_INTEGER ? String(value) : '');
+
+function rangeText({ minimum, maximum, minLength, maxLength }: Json): string {
+  const [from, to] = [bound(minimum), bound(maximum)];
+  if (from || to) return `${from}..${to}`;
+  return maxLength === undefined ? '' : `${bound(minLength)}..${bound(maxLength)} characters`;
+}
+
+/** A table of an object's members; '' for an object without any. */
+export function membersTable(schema: z.ZodType, io: 'input' | 'output'): string {
+  const { properties = {}, required = [] } = jsonSchema(schema, io) as { properties?: Readonly<Record<string, Json>>; required?: readonly string[] };
+  const rows = Object.entries(properties).map(([name, member]) => [
+    code(name), typeText(member), required.includes(name) ? 'required' : member['default'] === undefined ? '' : `default ${code(JSON.stringify(member['default']))}`, typeof member['description'] === 'string' ? member['description'] : '',
+  ]);
+  return rows.length === 0 ? '' : table(['member', 'type', 'rule', 'meaning'], rows);
+}
+
+/** A named schema by its name, anything else by its members. */
+export const replyText = (schema: z.ZodType): string => {
+  const id = schema.meta()?.id;
+  return typeof id === 'string' ? id : typeText(jsonSchema(schema, 'output'));
+};

@@ -1,0 +1,88 @@
+// Writes docs/faults.md from the results of the fault tests: every fault of the plan with what its tests showed, so that
+// a reader sees what is proven, what is not, and what is not tested yet. A test says in its title which fault it is.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { REPO } from '../lab.d/layout.mjs';
+
+const FILE = join(REPO, 'docs', 'faults.md');
+
+/** The plan: number, fault, what must happen. */
+export const plan = [
+  ['F1', 'agent of a host with VMs killed, started again', 'no guest notices; all adopted'],
+  ['F2', 'agent stopped and continued', 'as F1; VMs unknown meanwhile, nothing starts elsewhere'],
+  ['F3', 'guard stopped', 'watchdog kills; VMs restart after the lease is free'],
+  ['F4', 'F3 without watchdog', 'the checker reports the overlap'],
+  ['F5', 'a host’s whole control group frozen and thawed', 'dead before takeover'],
+  ['F6', 'QEMU killed', 'restarted, epoch + 1'],
+  ['F7', 'the whole host killed', 'restart after proof of death'],
+  ['F8', 'BMC lies', 'refused; no overlap'],
+  ['F9', 'host cut from the bus, both ways', 'VMs run, no fences; heals'],
+  ['F10', 'host cut from the bus, one way', 'VMs run, no fences; heals'],
+  ['F11', '40 % packet loss', 'no fences; effects exactly once'],
+  ['F12', 'storage lost on one host', 'dead by H and restarted'],
+  ['F13', 'storage flapping', 'no kills'],
+  ['F14', 'storage hung on all hosts', 'freeze'],
+  ['F15', 'two HA leaders, the old one thawed late', 'one start'],
+  ['F16', 'wall clock jumps', 'no decision changes'],
+  ['F17', 'clock rate differs', 'no decision changes'],
+  ['F18', 'NATS killed for long', 'VMs run; all tasks end; effects once'],
+  ['F19', 'NATS stopped', 'VMs run; all tasks end; effects once'],
+  ['F20', 'NATS killed again and again under tasks', 'VMs run; all tasks end; effects once'],
+  ['F21', 'JetStream’s disk full', 'outbox holds and drains later'],
+  ['F22', 'the store of EVENTS deleted', 'consumers fill the gap; nothing lost'],
+  ['F23', 'database killed under load', 'acknowledged work is there'],
+  ['F24', 'database full', 'acknowledged work is there'],
+  ['F25', 'database cut right after COMMIT', 'retry gives the same task'],
+  ['F26', 'Redis killed', 'tasks end'],
+  ['F27', 'Redis flushed, full, wrong policy', 'tasks end; services refuse an evicting Redis'],
+  ['F28', 'worker killed in the middle of tasks', 'resumes or undoes; clean slate'],
+  ['F29', 'worker stopped', 'the thawed worker writes nothing'],
+  ['F30', 'worker failed at every step of every kind', 'everything undone; nothing left'],
+  ['F31', 'every step and undo twice', 'the second changes nothing'],
+  ['F32', 'agent killed between intent, effect and record', 'the probe decides'],
+  ['F33', 'host journal full, torn, damaged', 'loud error, VMs kept'],
+  ['F34', 'live migration, killed at each phase', 'exactly one QEMU with the lease'],
+  ['F35', 'datastore full in a copy', 'copy undone'],
+  ['F36', '30 % and 100 % of hosts silent', 'freeze'],
+  ['F37', 'fenced host returns', 'quarantine'],
+  ['F38', 'two hosts with one id', 'second refused'],
+  ['F39', 'rolling restart of all services under load', 'no failed acknowledged task'],
+  ['F40', 'one hour of random faults', 'all invariants'],
+];
+
+const stateOf = (tests) => {
+  if (tests.length === 0) return 'not tested here';
+  const failed = tests.filter((test) => test.status === 'failed').length;
+  const skipped = tests.filter((test) => !['passed', 'failed'].includes(test.status)).length;
+  const passed = tests.length - failed - skipped;
+  return [passed > 0 ? `${passed} passed` : '', failed > 0 ? `**${failed} failed**` : '', skipped > 0 ? `${skipped} skipped` : ''].filter(Boolean).join(', ');
+};
+
+/** The page's text from jest's JSON result. */
+export function reportText(result) {
+  const tests = result.testResults.flatMap((file) => file.assertionResults);
+  const numbersOf = (test) => test.fullName.match(/\bF\d{1,2}\b/g) ?? [];
+  const rows = plan.map(([number, fault, expected]) => `| ${number} | ${fault} | ${expected} | ${stateOf(tests.filter((test) => numbersOf(test).includes(number)))} |`);
+  const proven = plan.filter(([number]) => tests.some((test) => test.status === 'passed' && numbersOf(test).includes(number))).length;
+  const count = (...states) => tests.filter((test) => states.includes(test.status)).length;
+  return [
+    '# Faults', '',
+    'Written by `npm run test:faults`: what was done to a running pool, and what its tests showed. What is not tested here needs parts that the',
+    'pool does not have yet, or is tested beside the code.', '',
+    `${tests.length} tests: ${count('passed')} passed, ${count('failed')} failed, ${tests.length - count('passed', 'failed')} skipped. ${proven} of ${plan.length} faults have a test that passed.`, '',
+    '| # | fault | must happen | shown |', '|---|---|---|---|', ...rows, '',
+    '## Tests', '',
+    ...tests.map((test) => `- ${test.status}: ${test.fullName}`).sort(),
+    '',
+  ].join('\n');
+}
+
+/** Only a whole run is written down. */
+export function writeFaultReport(result, say) {
+  const text = reportText(result);
+  let before = '';
+  try { before = readFileSync(FILE, 'utf8'); } catch (error) { if (error.code !== 'ENOENT') throw error; }
+  if (before === text) return;
+  writeFileSync(FILE, text);
+  say(`wrote ${FILE}`);
+}

@@ -1,0 +1,38 @@
+// Counts of tests as values: { passed, failed, skipped, failures, skips }. Every source of tests becomes one, and a
+// command that fails without naming a test counts as one failure, so that nothing fails silently.
+
+const MOST_TEXT = 300;
+
+export function sum(parts) {
+  const add = (name) => parts.reduce((total, part) => total + part[name], 0);
+  return { passed: add('passed'), failed: add('failed'), skipped: add('skipped'), failures: parts.flatMap((part) => part.failures), skips: parts.flatMap((part) => part.skips) };
+}
+
+/** A check that is no test suite: it passes or fails as a whole. */
+export const oneFor = (what, passed, why) => ({ passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0, failures: passed ? [] : [`${what} ${why}`], skips: [] });
+
+/** From the result that jest writes with --json. A file that could not be run is a failure. */
+export function fromJest(result) {
+  const tests = result.testResults.flatMap((file) => file.assertionResults.map((test) => ({ ...test, file: file.name })));
+  const broken = result.testResults.filter((file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'));
+  const of = (...states) => tests.filter((test) => states.includes(test.status));
+  const name = (test) => `${shortPath(test.file)}: ${test.fullName}`;
+  return {
+    passed: of('passed').length, failed: of('failed').length + broken.length, skipped: of('pending', 'skipped', 'todo', 'disabled').length,
+    failures: [...of('failed').map(name), ...broken.map((file) => `${shortPath(file.name)}: ${firstLine(file.message)}`)],
+    skips: of('pending', 'skipped', 'todo', 'disabled').map(name),
+  };
+}
+
+const shortPath = (path) => path.replace(/^.*\/(?=(libs|services|tools|test)\/)/, '');
+const firstLine = (text) => (text ?? '').replaceAll(/\u001b\[[0-9;]*m/g, '').split('\n').map((line) => line.trim()).filter(Boolean).slice(0, 3).join(' ').slice(0, MOST_TEXT);
+
+/** From the TAP that node --test writes: its closing counts, and the names of what did not pass. */
+export function fromNodeTest(tap) {
+  const count = (name) => Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
+  const named = (pattern) => [...tap.matchAll(pattern)].map(([, name]) => name.trim());
+  return {
+    passed: count('pass'), failed: count('fail') + count('cancelled'), skipped: count('skipped') + count('todo'),
+    failures: named(/^\s*not ok \d+ - ([^#\n]*)$/gm), skips: named(/^\s*ok \d+ - ([^#\n]*)# SKIP/gm),
+  };
+}

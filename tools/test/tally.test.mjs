@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fromJest, fromNodeTest, oneFor, sum } from './tally.mjs';
+
+const file = (name, status, tests, message = '') => ({ name, status, message, assertionResults: tests.map(([fullName, state]) => ({ fullName, status: state })) });
+
+test('counts what jest tells, and names what failed and what was skipped', () => {
+  const tally = fromJest({ testResults: [file('/x/libs/a.spec.ts', 'failed', [['a works', 'passed'], ['a breaks', 'failed'], ['a later', 'pending']])] });
+  assert.deepEqual(tally, { passed: 1, failed: 1, skipped: 1, failures: ['libs/a.spec.ts: a breaks'], skips: ['libs/a.spec.ts: a later'] });
+});
+
+test('a file that jest could not run is a failure', () => {
+  const tally = fromJest({ testResults: [file('/x/test/e2e/b.e2e.ts', 'failed', [], '\u001b[1mCannot find module\n\n x')] });
+  assert.deepEqual([tally.failed, tally.failures], [1, ['test/e2e/b.e2e.ts: Cannot find module x']]);
+});
+
+test('a file whose clean-up failed behind passing tests is a failure', () => {
+  assert.equal(fromJest({ testResults: [file('/x/test/c.e2e.ts', 'failed', [['fine', 'passed']], 'afterAll')] }).failed, 1);
+});
+
+test('reads the closing counts of node --test', () => {
+  const tap = 'TAP version 13\nok 1 - fine\nok 2 - later # SKIP no root\nnot ok 3 - broken\n1..3\n# tests 3\n# pass 1\n# fail 1\n# cancelled 0\n# skipped 1\n# todo 0\n';
+  assert.deepEqual(fromNodeTest(tap), { passed: 1, failed: 1, skipped: 1, failures: ['broken'], skips: ['later'] });
+});
+
+test('adds up', () => {
+  assert.deepEqual(sum([oneFor('lint', true, ''), oneFor('docs', false, 'ended with 1')]), { passed: 1, failed: 1, skipped: 0, failures: ['docs ended with 1'], skips: [] });
+});

@@ -1,0 +1,13 @@
+// Ends the lab that the e2e and fault stages share.
+import { existsSync, rmSync } from 'node:fs';
+import { reset } from '../lab.d/down.mjs';
+import { openLab } from '../lab.d/lab.mjs';
+import { testLabDir } from '../../test/e2e/place.mjs';
+
+/** Nothing of it stays: processes, namespaces, data. */
+export async function endTestLab() {
+  const dir = testLabDir();
+  if (!existsSync(dir)) return;
+  await reset(await openLab(dir));
+  rmSync(dir, { recursive: true, force: true });
+}

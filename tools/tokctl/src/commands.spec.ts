@@ -1,0 +1,236 @@
+// From typed words to requests: flags, names, keys, waiting, and the exit status of everything that goes wrong.
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Desk, FakePlatform, someId, taskBody } from './platform.fixture.ts';
+import type { Reply, Seen } from './platform.fixture.ts';
+
+let platform: FakePlatform;
+let desk: Desk;
+beforeEach(async () => {
+  platform = await new FakePlatform().open();
+  desk = new Desk();
+  desk.env = { TOK_URL: platform.url, TOK_TOKEN: 'secret' };
+});
+afterEach(async () => {
+  await platform.close();
+  desk.close();
+});
+
+const [vmId, templateId, groupId, storeId, taskId] = [someId(), someId(), someId(), someId(), someId()];
+const page = (...items: unknown[]): Reply => ({ body: { items, next: null } });
+const named = (id: string, name: string) => ({ query }: Seen): Reply => (query.get('name') === name ? page({ id, name }) : page());
+
+/** Answers by `METHOD path`. */
+const routes = (table: Readonly<Record<string, Reply | ((seen: Seen) => Reply)>>): void => {
+  platform.answer = (seen) => {
+    const found = table[`${seen.method} ${seen.path}`];
+    return typeof found === 'function' ? found(seen) : found;
+  };
+};
+
+const pool = {
+  'GET /v1/templates': named(templateId, 'tiny'), 'GET /v1/port-groups': named(groupId, 'vlan100'), 'GET /v1/datastores': named(storeId, 'fast'), 'GET /v1/vms': named(vmId, 'web-1'),
+  'POST /v1/vms': { status: 202, body: { taskId, objectId: vmId } } as Reply,
+};
+
+describe('vm create', () => {
+  it('sends what was typed, names as ids, sizes as bytes, and nothing that was not typed', async () => {
+    routes(pool);
+    const { status, out } = await desk.tokctl('vm create --name web-1 --template tiny --nic port-group=vlan100,ip=10.0.0.7 --disk size=10GiB,datastore=fast --memory 2GiB --cpu.cores 2 --label a=1 --label b=x=y --no-start --ha.priority high'.split(' '));
+    expect(status).toBe(0);
+    expect(out).toBe(`vm create: accepted as task ${taskId} for vm ${vmId}`);
+    const [sent] = platform.of('POST', '/v1/vms');
+    expect(sent?.body).toEqual({
+      name: 'web-1', templateId, nics: [{ portGroupId: groupId, ip: '10.0.0.7' }], disks: [{ sizeBytes: 10 * 2 ** 30, datastoreId: storeId }],
+      memoryBytes: 2 * 2 ** 30, cpu: { sockets: 1, cores: 2, threads: 1 }, labels: { a: '1', b: 'x=y' }, start: false, ha: { priority: 'high' },
+    });
+    expect(sent?.headers.authorization).toBe('Bearer secret');
+    expect(sent?.headers['idempotency-key']).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('takes ids as they are, without asking for names', async () => {
+    routes(pool);
+    expect((await desk.tokctl(['vm', 'create', '--name', 'web-1', '--template', templateId])).status).toBe(0);
+    expect(platform.seen.map(({ method }) => method)).toEqual(['POST']);
+  });
+
+  it.each([
+    [['--memory', '1GiB'], '--name is missing'],
+    [['--name', 'a', '--memory', 'much'], '--memory takes a size'],
+    [['--name', '../etc'], '--name: letters, digits'],
+    [['--name', 'a', '--deploy', 'half'], '--deploy takes one of full, linked.'],
+    [['--name', 'a', '--nic', 'wire=x'], '--nic knows no wire; it takes port-group, ip, mac.'],
+    [['--name', 'a', '--nic', 'ip=1.2.3.4'], '--nic is missing'],
+    [['--name', 'a', '--cpu.cores', '1.5'], '--cpu.cores takes a whole number'],
+    [['--name', 'a', '--disk', 'size=1'], '--disk: at least 1 MiB'],
+    [['--name', 'a', '--frobnicate'], "unknown option '--frobnicate'"],
+    [['--name', 'a', 'extra'], 'too many arguments'],
+    [['--name', 'a', '-o', 'xml'], '-o takes one of'],
+  ])('%j is refused before anything is sent', async (words, text) => {
+    routes(pool);
+    const { status, said } = await desk.tokctl(['vm', 'create', ...words]);
+    expect(status).toBe(2);
+    expect(said).toContain(text);
+    expect(platform.seen).toEqual([]);
+  });
+
+  it('is sent once more, with the same key, when the connection breaks', async () => {
+    let drops = 1;
+    routes({ ...pool, 'POST /v1/vms': () => (drops-- > 0 ? 'drop' : { status: 202, body: { taskId, objectId: vmId } }) });
+    expect((await desk.tokctl(['vm', 'create', '--name', 'a', '--template', 'tiny'])).status).toBe(0);
+    const keys = platform.of('POST', '/v1/vms').map(({ headers }) => headers['idempotency-key']);
+    expect(keys).toHaveLength(2);
+    expect(keys[0]).toBe(keys[1]);
+  });
+
+  it('gives up when it breaks again', async () => {
+    routes({ ...pool, 'POST /v1/vms': 'drop' });
+    expect((await desk.tokctl(['vm', 'create', '--name', 'a', '--template', 'tiny'])).status).toBe(6);
+    expect(platform.of('POST', '/v1/vms')).toHaveLength(2);
+  });
+
+  it('carries the key that it was given', async () => {
+    routes(pool);
+    await desk.tokctl(['vm', 'create', '--name', 'a', '--template', 'tiny', '--idempotency-key', 'mine-1']);
+    expect(platform.of('POST', '/v1/vms')[0]?.headers['idempotency-key']).toBe('mine-1');
+  });
+});
+
+describe('names', () => {
+  it('of nothing end with 4', async () => {
+    routes(pool);
+    const { status, said } = await desk.tokctl(['vm', 'stop', 'web-9']);
+    expect(status).toBe(4);
+    expect(said).toContain('<vm>: there is no vm "web-9"');
+  });
+  it('of two objects are refused with their ids', async () => {
+    routes({ 'GET /v1/vms': page({ id: vmId, name: 'twin' }, { id: taskId, name: 'twin' }) });
+    const { status, said } = await desk.tokctl(['vm', 'stop', 'twin']);
+    expect(status).toBe(2);
+    expect(said).toContain(vmId);
+    expect(said).toContain(taskId);
+  });
+  it('are compared whole where the list has no filter for them', async () => {
+    const tokenId = someId();
+    const pages: Readonly<Record<string, unknown>> = { '': { items: [{ id: someId(), name: 'back' }], next: 'two' }, two: { items: [{ id: tokenId, name: 'backup' }], next: null } };
+    routes({ 'GET /v1/tokens': ({ query }) => ({ body: pages[query.get('cursor') ?? ''] }), [`DELETE /v1/tokens/${tokenId}`]: {} });
+    const { status, out } = await desk.tokctl(['token', 'delete', 'backup']);
+    expect({ status, out }).toEqual({ status: 0, out: 'token delete: done' });
+  });
+  it('that nothing can have are not asked for', async () => {
+    expect((await desk.tokctl(['vm', 'stop', 'a/../b'])).status).toBe(4);
+    expect(platform.seen).toEqual([]);
+  });
+});
+
+describe('--wait', () => {
+  const get = `GET /v1/tasks/${taskId}`;
+  const ended = (state: string, more = {}) => ({ body: taskBody(taskId, state, 3, more) });
+
+  it('follows the task by long poll and shows the object', async () => {
+    const states = [{ status: 404, body: { code: 'NOT_FOUND', detail: 'not yet' } }, { body: taskBody(taskId, 'running', 2) }, ended('succeeded')];
+    routes({ [`POST /v1/vms/${vmId}/start`]: { status: 202, body: { taskId, objectId: vmId } }, [get]: () => states.shift() ?? 'drop', [`GET /v1/vms/${vmId}`]: { body: { id: vmId, name: 'web-1' } } });
+    expect(await desk.tokctl(['vm', 'start', vmId, '--wait', '-o', 'name'])).toMatchObject({ status: 0, out: 'web-1' });
+    expect(platform.of('GET', `/v1/tasks/${taskId}`).map(({ query }) => query.get('afterVersion'))).toEqual([null, null, '2']);
+  });
+
+  it('ends with 1 and the reason when the task fails', async () => {
+    routes({ ...pool, [get]: ended('failed', { error: { code: 'NO_CAPACITY', detail: 'No host can take it.' } }) });
+    const { status, said } = await desk.tokctl(['vm', 'create', '--name', 'a', '--template', 'tiny', '--wait']);
+    expect(status).toBe(1);
+    expect(said).toContain('NO_CAPACITY: No host can take it.');
+  });
+
+  it('ends with 6 when the time is over, and the task goes on', async () => {
+    routes({ ...pool, [get]: { body: taskBody(taskId, 'running', 1) } });
+    const { status, said } = await desk.tokctl(['vm', 'create', '--name', 'a', '--template', 'tiny', '--wait', '--timeout', '50ms']);
+    expect(status).toBe(6);
+    expect(said).toContain(`tokctl task watch ${taskId}`);
+  });
+});
+
+describe('lists', () => {
+  it('turn the pages', async () => {
+    routes({ 'GET /v1/vms': ({ query }) => (query.get('cursor') === null ? { body: { items: [{ name: 'a' }], next: 'n' } } : page({ name: 'b' })) });
+    expect((await desk.tokctl(['vm', 'list', '-o', 'name'])).out).toBe('a\nb');
+  });
+  it('say when there is more than was asked for', async () => {
+    routes({ 'GET /v1/vms': { body: { items: [{ name: 'a' }], next: 'n' } } });
+    const { out, said } = await desk.tokctl(['vm', 'list', '-o', 'name', '--limit', '1']);
+    expect({ out, said }).toEqual({ out: 'a', said: 'Only the first 1 are shown: --limit N shows more.' });
+  });
+  it('pass their filters on, with names looked up', async () => {
+    const hostId = someId();
+    routes({ 'GET /v1/hosts': page({ id: hostId, name: 'host-1' }), 'GET /v1/vms': page() });
+    expect((await desk.tokctl(['vm', 'list', '--host', 'host-1', '--state', 'running', '-o', 'json'])).out).toBe('[]');
+    expect(Object.fromEntries(platform.of('GET', '/v1/vms')[0]!.query)).toEqual({ hostId, state: 'running', limit: '500' });
+  });
+});
+
+describe('refusals of the platform', () => {
+  it('name the flag of the field that is wrong', async () => {
+    routes({ ...pool, 'POST /v1/vms': { status: 400, body: { code: 'INVALID_ARGUMENT', detail: 'wrong', details: { issues: [{ path: 'memoryBytes', message: 'more than a host has' }] }, traceId: 't' } } });
+    const { status, said } = await desk.tokctl(['vm', 'create', '--name', 'a', '--template', 'tiny']);
+    expect(status).toBe(2);
+    expect(said.split('\n')).toEqual(expect.arrayContaining(['INVALID_ARGUMENT: wrong', '  --memory: more than a host has', 'trace t']));
+  });
+  it('that come from a proxy still end with a status', async () => {
+    routes({ 'GET /v1/vms': { status: 502, body: 'bad gateway' } });
+    expect((await desk.tokctl(['vm', 'list'])).status).toBe(6);
+  });
+});
+
+describe('image upload', () => {
+  it('announces the image, sends the bytes and follows the import', async () => {
+    const imageId = someId();
+    const file = join(desk.dir, 'f.qcow2');
+    writeFileSync(file, 'x'.repeat(100_000));
+    routes({
+      'GET /v1/images': page(), 'POST /v1/images': { status: 201, body: { id: imageId, name: 'tiny' } }, [`PUT /v1/images/${imageId}/content`]: { status: 202, body: { taskId, objectId: imageId } },
+      [`GET /v1/tasks/${taskId}`]: { body: taskBody(taskId, 'succeeded', 1) }, [`GET /v1/images/${imageId}`]: { body: { id: imageId, name: 'tiny', state: 'ready' } },
+    });
+    expect(await desk.tokctl(['image', 'upload', '--name', 'tiny', '--file', file, '--wait', '-o', 'name'])).toMatchObject({ status: 0, out: 'tiny' });
+    const [announced, sent] = [platform.of('POST', '/v1/images')[0], platform.of('PUT', `/v1/images/${imageId}/content`)[0]];
+    expect(sent?.text).toHaveLength(100_000);
+    expect(sent?.headers['idempotency-key']).not.toBe(announced?.headers['idempotency-key']);
+  });
+  it('goes on with the image that an upload left behind', async () => {
+    const imageId = someId();
+    const file = join(desk.dir, 'f.qcow2');
+    writeFileSync(file, 'x');
+    routes({ 'GET /v1/images': page({ id: imageId, name: 'tiny', state: 'awaiting-upload' }), [`PUT /v1/images/${imageId}/content`]: { status: 202, body: { taskId, objectId: imageId } } });
+    expect((await desk.tokctl(['image', 'upload', '--name', 'tiny', '--file', file])).status).toBe(0);
+    expect(platform.of('POST', '/v1/images')).toEqual([]);
+  });
+  it('refuses a file that is not there', async () => {
+    expect((await desk.tokctl(['image', 'upload', '--name', 'tiny', '--file', join(desk.dir, 'none')])).status).toBe(2);
+  });
+});
+
+describe('secrets', () => {
+  it('are refused on the command line', async () => {
+    const { status, said } = await desk.tokctl(['user', 'create', '--handle', 'ann', '--password', 'hunter2-hunter2']);
+    expect(status).toBe(2);
+    expect(said).not.toContain('hunter2');
+  });
+  it('come from a file or from standard input', async () => {
+    const file = join(desk.dir, 'password');
+    writeFileSync(file, 'from-a-file-1\n');
+    routes({ 'POST /v1/users': { status: 201, body: { id: someId(), handle: 'ann' } } });
+    await desk.tokctl(['user', 'create', '--handle', 'ann', '--password', `@${file}`]);
+    await desk.tokctl(['user', 'create', '--handle', 'ann', '--password', '-'], { lines: ['from-stdin-1'] });
+    expect(platform.of('POST', '/v1/users').map(({ body }) => (body as { password: string }).password)).toEqual(['from-a-file-1', 'from-stdin-1']);
+  });
+});
+
+describe('api', () => {
+  it('sends any request and shows its answer', async () => {
+    routes({ 'POST /v1/clusters': { status: 201, body: { id: vmId } } });
+    expect(await desk.tokctl(['api', 'post', '/v1/clusters', '{"name":"lab"}'])).toMatchObject({ status: 0, out: JSON.stringify({ id: vmId }, null, 2) });
+    expect(platform.seen[0]?.body).toEqual({ name: 'lab' });
+  });
+  it('ends with the status of the refusal', async () => {
+    expect((await desk.tokctl(['api', 'GET', '/v1/nothing'])).status).toBe(4);
+  });
+});

@@ -1,0 +1,166 @@
+// All commands in one tree: those of the contracts and those written by hand. Parsing, help and completion read it.
+import { Command as Parser, Option } from 'commander';
+import { callApi } from './api.command.ts';
+import { commandTree } from './command-tree.ts';
+import type { Command } from './command-tree.ts';
+import { completionFor } from './completion.ts';
+import { contextOf } from './context.ts';
+import type { Options } from './context.ts';
+import { examples } from './examples.ts';
+import { exitMeanings } from './exit-codes.ts';
+import { usageFailure } from './failures.ts';
+import { placeholder, presetText } from './flags.ts';
+import type { Flag } from './flags.ts';
+import type { Typed } from './input.ts';
+import { runOperation, watchTask } from './operation.command.ts';
+import { deleteProfile, listProfiles, showProfile, switchProfile } from './profile.command.ts';
+import { login, logout, passwd } from './sign-in.command.ts';
+import type { LoginOptions } from './sign-in.command.ts';
+import type { Surroundings } from './surroundings.ts';
+import { uploadImage } from './upload.command.ts';
+import { isId } from './values.ts';
+
+type Values = Options & LoginOptions & Typed;
+
+const collected = (text: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), text];
+
+/** The tree, ready to parse; actions use `around`. */
+export function programOf(around: Surroundings, version: string, commands: readonly Command[] = commandTree()): Parser {
+  const program = new Parser('tokctl').description('Works with a Tokamak platform: virtual machines, disks, networks, hosts.').version(version, '-V, --version').helpCommand(false).enablePositionalOptions();
+  for (const command of commands) addOperation(program, around, command);
+  addHandWritten(program, around, commands);
+  sortTree(program);
+  addExamples(program, '');
+  program.addHelpText('after', '\nEvery command and group has --help. Exit status: tokctl help exit-codes.');
+  return program;
+}
+
+/** The parser of these words, made with its groups where it is not there yet. */
+export function parserAt(program: Parser, words: readonly string[]): Parser {
+  return words.reduce((parent, word) => parent.commands.find((child) => child.name() === word) ?? parent.command(word).helpCommand(false).enablePositionalOptions(), program);
+}
+
+function addOperation(program: Parser, around: Surroundings, command: Command): void {
+  const parser = parserAt(program, command.words).summary(command.operation.summary).description([command.operation.summary, command.operation.description].filter(Boolean).join('.\n'));
+  for (const { name } of command.positionals) parser.argument(`<${name}>`, 'name or id');
+  for (const flag of command.flags) addFlag(parser, flag);
+  if (command.paged) parser.addOption(new Option('--limit <number>', 'show at most so many'));
+  addUsual(parser, { changes: command.operation.kind === 'command', task: command.operation.task });
+  parser.action(async (...given: unknown[]) => {
+    const positionals = given.slice(0, command.positionals.length) as string[];
+    const values = parser.opts<Values>();
+    const most = command.paged ? limitOf(values['limit']) : undefined;
+    await runOperation(command, contextOf(around, values), { positionals, typed: typedOf(command, values), ...(most === undefined ? {} : { most }) });
+  });
+}
+
+function limitOf(text: unknown): number | undefined {
+  if (text === undefined) return undefined;
+  if (typeof text !== 'string' || !/^[1-9]\d{0,8}$/.test(text)) throw usageFailure('--limit takes a number from 1.');
+  return Number(text);
+}
+
+/** Commander keeps `--if-version` as `ifVersion`; the rest of the program says it as the user does. */
+const typedOf = ({ flags }: Command, values: Values): Typed => Object.fromEntries(flags.map(({ name }) => [name, values[new Option(`--${name}`).attributeName()]]));
+
+function addFlag(parser: Parser, flag: Flag): void {
+  const { name, shape, description, required, repeatable } = flag;
+  const preset = presetText(flag);
+  const notes = [...(required ? ['required'] : []), ...(repeatable ? ['may be repeated'] : []), ...(flag.nullable && !repeatable ? ['none = without'] : []), ...(preset ? [`default ${preset}`] : [])];
+  const text = [description, notes.length > 0 ? `(${notes.join('; ')})` : ''].filter(Boolean).join(' ');
+  if (shape.kind === 'boolean') {
+    parser.addOption(new Option(`--${name}`, text)).addOption(new Option(`--no-${name}`, ''));
+    return;
+  }
+  const option = new Option(`--${name} <${placeholder(shape)}>`, text);
+  parser.addOption(repeatable ? option.argParser(collected) : option);
+}
+
+function addUsual(parser: Parser, { changes = false, task = false, output = true }): Parser {
+  if (task) parser.addOption(new Option('--wait', 'follow the task to its end and show the object')).addOption(new Option('--timeout <duration>', 'how long --wait waits (default 1h); the task goes on'));
+  if (changes) parser.addOption(new Option('--idempotency-key <key>', 'sent again with the same key, the command has one effect'));
+  if (output) parser.addOption(new Option('-o, --output <format>', 'table, json, yaml, name or id (default table)'));
+  return parser.addOption(new Option('--profile <name>', 'use this profile (TOK_PROFILE)')).addOption(new Option('--url <address>', 'use this platform (TOK_URL)'));
+}
+
+function addHandWritten(program: Parser, around: Surroundings, commands: readonly Command[]): void {
+  const at = (words: string, summary: string): Parser => parserAt(program, words.split(' ')).summary(summary).description(summary);
+
+  addUsual(at('login', 'Sign in; keeps the session in a profile').argument('[url]', 'address of the platform'), { output: false })
+    .option('--user <handle>', 'who signs in')
+    .option('--password-stdin', 'read the password from standard input; a second line is the new one, if one has to be set')
+    .action((url: string | undefined, values: LoginOptions) => login(around, url, values));
+  addUsual(at('logout', 'End the session and forget its tokens'), { output: false }).action((values: Options) => logout(around, values));
+  addUsual(at('passwd', 'Change your own password'), { output: false })
+    .option('--password-stdin', 'read the current and the new password from standard input, a line each')
+    .action((values: LoginOptions) => passwd(around, values));
+
+  addUsual(at('profile list', 'List the profiles'), {}).action((values: Options) => { listProfiles(around, values); });
+  addUsual(at('profile show', 'Show which platform and token the next command uses'), {}).action((values: Options) => { showProfile(around, values); });
+  at('profile use', 'Make a profile the current one').argument('<name>').action((name: string) => switchProfile(around, name));
+  at('profile delete', 'Delete a profile and its tokens').argument('<name>').action((name: string) => deleteProfile(around, name));
+
+  addUsual(at('task watch', 'Follow a task to its end').argument('<task>', 'id'), {}).addOption(new Option('--timeout <duration>', 'how long to wait (default 1h); the task goes on'))
+    .action((task: string, values: Options) => {
+      if (!isId(task)) throw usageFailure('<task>: give the id of a task (tokctl task list -o id).');
+      return watchTask(contextOf(around, values), task.toLowerCase());
+    });
+  addUsual(at('api', 'Send any request of the REST interface').argument('<words...>', 'METHOD PATH [BODY], the body as JSON, @file or -'), { changes: true, output: false })
+    .action((words: string[], values: Options) => callApi(contextOf(around, values), words));
+  addUpload(program, around, commands);
+
+  at('completion', 'Print the completion script of a shell').argument('<shell>', 'bash or zsh').action((shell: string) => { around.out(completionFor(shell, program)); });
+  at('help', 'Show help for a command, or for exit-codes').argument('[words...]').action((words: string[]) => { around.out(helpText(program, words)); });
+}
+
+function addUpload(program: Parser, around: Surroundings, commands: readonly Command[]): void {
+  const create = commands.find(({ operation }) => operation.name === 'templates.image.create');
+  if (!create) return;
+  const summary = 'Announce an image and send its bytes; sent again after a break it goes on with the same image';
+  const command = { ...create, words: ['image', 'upload'] };
+  const parser = parserAt(program, command.words).summary(summary).description(summary);
+  parser.requiredOption('--file <path>', 'the bytes (required)');
+  for (const flag of create.flags) addFlag(parser, flag);
+  addUsual(parser, { changes: true, task: true }).action(async () => {
+    const values = parser.opts<Values & { file: string }>();
+    await uploadImage(command, contextOf(around, values), values.file, typedOf(command, values));
+  });
+}
+
+export const exitCodesText = (): string => ['Exit status:', ...exitMeanings.map(({ code, meaning }) => `  ${String(code).padStart(3)}  ${meaning}`)].join('\n');
+
+function helpText(program: Parser, words: readonly string[]): string {
+  if (words.join(' ') === 'exit-codes') return exitCodesText();
+  let found = program;
+  for (const word of words) {
+    const next = found.commands.find((child) => child.name() === word);
+    if (!next) throw usageFailure(`There is no command "${words.join(' ')}".`, 'See tokctl --help.');
+    found = next;
+  }
+  return found.helpInformation().trimEnd() + examplesText(words.join(' '));
+}
+
+const examplesText = (words: string): string => {
+  const lines = examples[words] ?? [];
+  return lines.length === 0 ? '' : `\n\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
+};
+
+const groupSummaries: Readonly<Record<string, string>> = { vm: 'VMs', site: 'The site', capacity: 'Capacity and claims per host', placement: 'Where a VM would go', ha: 'Liveness of hosts', profile: 'Which platform the commands speak to', 'port-group': 'Port groups', switch: 'Distributed switches' };
+
+function addExamples(parser: Parser, words: string): void {
+  if (parser.commands.length > 0 && words !== '' && parser.summary() === '') {
+    const summary = groupSummaries[words] ?? `${words[0]!.toUpperCase()}${words.slice(1)}s`;
+    parser.summary(`${summary}: ${parser.commands.map((child) => child.name()).join(', ')}`).description(summary);
+  }
+  const own = examplesText(words);
+  // A group shows its commands' first examples.
+  const below = own === '' && parser.commands.length > 0 ? parser.commands.flatMap((child) => examples[`${words} ${child.name()}`]?.slice(0, 1) ?? []) : [];
+  if (own !== '') parser.addHelpText('after', own.slice(1));
+  else if (below.length > 0) parser.addHelpText('after', `\nExamples:\n${below.map((line) => `  ${line}`).join('\n')}`);
+  for (const child of parser.commands) addExamples(child, words === '' ? child.name() : `${words} ${child.name()}`);
+}
+
+function sortTree(parser: Parser): void {
+  (parser.commands as Parser[]).sort((a, b) => (a.name() < b.name() ? -1 : 1));
+  for (const child of parser.commands) sortTree(child);
+}
