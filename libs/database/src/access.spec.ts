@@ -3,7 +3,7 @@ import type { Actor, Permission } from '#contracts';
 import { accessFilter, allowed, mayAccess } from './access.ts';
 
 const me = '00000000-0000-7000-8000-000000000001';
-const actor = (...rights: Actor['rights']): Actor => ({ userId: me, handle: 'me', rights });
+const actor = (...rights: Actor['rights']): Actor => ({ userId: me as Actor['userId'], handle: 'me', rights });
 const right = (permission: Permission, scope: Actor['rights'][number]['scope'], scopeId: string | null = null): Actor['rights'][number] => ({ permissions: [permission], scope, scopeId });
 const columns = { id: 'v.id', ownerId: 'v.owner_id', folderId: 'v.folder_id', clusterId: 'v.cluster_id' };
 const vm = { id: 'vm1', ownerId: 'other', folderId: 'f1', clusterId: 'c1' };

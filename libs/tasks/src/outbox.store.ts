@@ -34,7 +34,7 @@ export async function emit<E extends EventDef>(tx: EntityManager, event: E, emis
     at: at.toISOString(),
     actor: actor === null ? null : { userId: actor.userId, handle: actor.handle },
     traceId: emission.ctx?.traceId ?? emission.traceId ?? null,
-    taskId: (emission.taskId ?? null),
+    taskId: (emission.taskId ?? null) as EventEnvelope['taskId'],
     data: event.data.parse(emission.data) as EventEnvelope['data'],
   };
   await insertRow(tx, 'outbox', { event_id: id, subject: eventSubject(event, emission.objectId), event: toJson(envelope), created_at: at });

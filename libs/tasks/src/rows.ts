@@ -43,7 +43,7 @@ export const taskInfo = (row: TaskRow): TaskInfo => ({
 /** The task as everybody sees it; fields as in the contract `Task`. */
 export function taskView(service: string, row: TaskRow, steps: readonly StepRow[]): Task {
   return {
-    id: row.id,
+    id: row.id as Task['id'],
     service,
     kind: row.kind,
     object: { noun: row.object_noun, id: row.object_id, name: row.object_name },
@@ -53,7 +53,7 @@ export function taskView(service: string, row: TaskRow, steps: readonly StepRow[
     error: fromJson<ErrorBody | null>(row.error),
     output: fromJson<unknown>(row.output),
     actor: fromJson<Task['actor']>(row.actor),
-    parentTaskId: row.parent_task_id,
+    parentTaskId: row.parent_task_id as Task['parentTaskId'],
     traceId: row.trace_id,
     steps: steps.map((step) => ({
       seq: step.seq, name: step.name, state: step.state, attempt: step.attempt,

@@ -38,7 +38,7 @@ export async function startTask<I>(tx: EntityManager, service: TaskService, kind
   });
   await insertRows(tx, 'task_step', kind.steps.map((step, seq) => ({ task_id: id, seq, name: step.name, state: 'pending' })));
   await emitTaskChanged(tx, service, id);
-  return { taskId: id, objectId: start.objectId };
+  return { taskId: id as TaskRef['taskId'], objectId: start.objectId };
 }
 
 async function identityOf(tx: EntityManager, service: TaskService, ctx: StartTask<unknown>['ctx']): Promise<{ id: string; parent: Parentage | null }> {

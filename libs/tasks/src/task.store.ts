@@ -1,6 +1,6 @@
 // Reading tasks, and the event that tells everybody about a change of one.
 import type { EntityManager } from 'typeorm';
-import type { Task, TaskService } from '#contracts';
+import type { Task, TaskService, UserId } from '#contracts';
 import { taskChanged } from '#contracts';
 import { fromJson, pageQuery, selectRow, selectRows, sql } from '#database';
 import type { Queryable } from '#database';
@@ -41,7 +41,7 @@ export async function emitTaskChanged(tx: EntityManager, service: TaskService, t
   if (row === undefined) return;
   const task = taskView(service, row, await readStepRows(tx, taskId));
   await emit(tx, taskChanged(service), {
-    objectId: taskId, data: { task, ownerId: row.owner_id },
+    objectId: taskId, data: { task, ownerId: row.owner_id as UserId | null },
     actor: fromJson(row.actor), traceId: row.trace_id, taskId, at: row.now,
   });
 }

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hostConfirm, hostStatus, hostVmDelete, hostVmStart, hostVolumeCancel, hostVolumeCopy, hostVolumeCreate } from '#contracts';
-import type { HostVmSpec, VolumePlace } from '#contracts';
+import type { DatastoreId, HostVmSpec, VolumeId, VolumePlace } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import { AgentLab, endProcess, qemuPidsOf, smallVm, until } from './agent-lab.fixture.ts';
 
@@ -162,7 +162,7 @@ describe('agent killed between intent, effect and done', () => {
 
   const place = (): VolumePlace => {
     const volumeId = newUuid();
-    return { volumeId, datastoreId: newUuid(), datastorePath: join(lab.dir, 'store'), relativePath: `volumes/${volumeId}.raw`, format: 'raw' };
+    return { volumeId: volumeId as VolumeId, datastoreId: newUuid() as DatastoreId, datastorePath: join(lab.dir, 'store'), relativePath: `volumes/${volumeId}.raw`, format: 'raw' };
   };
 
   test('a volume whose creation died before the effect is made once by the repeat', async () => {

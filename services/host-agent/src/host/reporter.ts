@@ -1,7 +1,7 @@
 // What the host tells: that it has joined, what changed, how far a copy is, and that it is there. Reports carry a rising
 // order; nothing is kept for a bus that is away, because joining again tells everything.
 import type { BusClient } from '#bus';
-import type { Heartbeat, HostVmStatus, ReportOrder } from '#contracts';
+import type { Heartbeat, HostVmStatus, ReportOrder, VolumeId } from '#contracts';
 import { hostJoined, hostVmChanged, hostVolumeProgress } from '#contracts';
 import type { BusLog } from '#bus';
 import type { Result } from '#kernel';
@@ -37,7 +37,7 @@ export class Reporter {
     if (!complete && now - (this.progressAt.get(commandId) ?? -Infinity) < progressEveryMs) return;
     if (complete) this.progressAt.delete(commandId);
     else this.progressAt.set(commandId, now);
-    if (this.bus) this.note(this.bus.report(this.hostId, hostVolumeProgress, { order: this.next(), volumeId: volumeId, commandId, doneBytes, totalBytes }));
+    if (this.bus) this.note(this.bus.report(this.hostId, hostVolumeProgress, { order: this.next(), volumeId: volumeId as VolumeId, commandId, doneBytes, totalBytes }));
   }
 
   heartbeat(body: Omit<Heartbeat, 'order'>): void {

@@ -112,7 +112,7 @@ export class Ports {
     const wanted = nicIds === 'all' ? known.map((one) => one.nic.nicId) : nicIds;
     for (const { nic } of known) this.nics.delete(nic.nicId);
 
-    const groups = new Map(known.map((one) => [one.nic.portGroupId, one.bridge]));
+    const groups = new Map<string, string>(known.map((one) => [one.nic.portGroupId, one.bridge]));
     for (const port of present) {
       const group = port.ids.get('tok-group');
       if (group !== undefined) groups.set(group, port.bridge);
@@ -163,7 +163,7 @@ export class Ports {
   }
 
   private async endIdleGroups(ports: readonly OvsPort[], bridges: readonly string[]): Promise<Result<void>> {
-    const busy = new Set(this.attached().filter((one) => served(one) !== null).map((one) => one.nic.portGroupId));
+    const busy = new Set<string>(this.attached().filter((one) => served(one) !== null).map((one) => one.nic.portGroupId));
     for (const group of (await this.dhcp.known()).filter((id) => !busy.has(id))) await this.dhcp.end(group);
     for (const port of ports) {
       const group = port.ids.get('tok-dhcp');

@@ -9,7 +9,7 @@
 //
 //   unknown: not looked at yet, or a process is there that does not answer. A look leads to any of the others.
 //   Only `delete` leads back to absent. An epoch lower than seen is refused in every state.
-import type { ExitReason, HostVmSpec, HostVmState, HostVmStatus } from '#contracts';
+import type { ExitReason, HostVmSpec, HostVmState, HostVmStatus, VmId } from '#contracts';
 import { NotFoundOnHost, QemuFailed, StaleEpoch, VmBusy, WrongState } from '#contracts';
 import type { Fault } from '#kernel';
 import type { z } from 'zod';
@@ -240,7 +240,7 @@ const without = (vm: Vm, command: OpenCommand): Vm => ({ ...vm, open: vm.open.fi
 /** What is told about a VM; what its guest agent says is added by the actor. */
 export function statusOf(vm: Vm, guest: Pick<HostVmStatus, 'guestAgent' | 'guestAddresses'>): HostVmStatus {
   return {
-    vmId: vm.vmId, state: vm.state, epoch: vm.epoch,
+    vmId: vm.vmId as VmId, state: vm.state, epoch: vm.epoch,
     pid: vm.process?.pid ?? null, startedAt: vm.process?.startedAt ?? null, exitReason: vm.exitReason, detail: vm.detail,
     ...(vm.process === null ? { guestAgent: false, guestAddresses: [] } : guest),
   };

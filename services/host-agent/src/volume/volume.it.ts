@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatastoreId, HostVmSpec, UploadId } from '#contracts';
+import type { HostDisk } from '#contracts';
 import { newUuid, orThrow, sleep } from '#kernel';
 import type { VolumeDriver } from '../drivers.ts';
 import { isInUse } from './qemu-img.driver.ts';
@@ -224,7 +225,7 @@ describe('the files of a VM', () => {
     ...HostVmSpec.parse({ vmId: newUuid(), name: 'vm', uid: 250_002, cpu: { sockets: 1, cores: 1, threads: 1 }, cpuService: {}, memoryBytes: 64 * MiB, memoryService: {}, firmware: 'bios', disks: [], nics: [] }), disks,
   });
   const disk = (place: ReturnType<TestDatastore['place']>, readOnly: boolean): HostVmSpec['disks'][number] =>
-    ({ diskId: newUuid(), slot: 0, bus: 'virtio', place, readOnly, bootIndex: null });
+    ({ diskId: newUuid() as HostDisk['diskId'], slot: 0, bus: 'virtio', place, readOnly, bootIndex: null });
 
   it('belong to its uid, and what they stand on to the template group', async () => {
     const image = await store.image(store.place('images'), 8 * MiB, MiB);
