@@ -1,31 +1,5 @@
 // The monitoring service: tasks and events of all services in one view.
-import { services, taskChanged } from '#contracts';
-import { afterCommit } from '#database';
 import { startService } from '#service';
-import { monitoringMigrations } from './migrations/0001-tables.ts';
-import { MonitoringModule } from './monitoring.module.ts';
-import { logEvent } from './src/event/event.store.ts';
-import { retentionReconciler } from './src/event/retention.reconciler.ts';
-import { keepTask } from './src/task/task.store.ts';
-import { TaskWaiters } from './src/task/task.waiters.ts';
+import { monitoringService } from './monitoring.definition.ts';
 
-const taskData = taskChanged('compute').data;
-
-await startService({
-  name: 'monitoring',
-  module: MonitoringModule,
-  migrations: monitoringMigrations,
-  consumers: ({ get }) => [
-    {
-      name: 'monitoring-log',
-      sources: services,
-      handle: async (tx, event) => {
-        await logEvent(tx, event);
-        if (event.noun !== 'task') return;
-        const { task, ownerId } = taskData.parse(event.data);
-        if (await keepTask(tx, task, ownerId)) afterCommit(tx, () => get(TaskWaiters).wake(task.id));
-      },
-    },
-  ],
-  reconcilers: ({ db }) => [retentionReconciler(db)],
-});
+await startService(monitoringService);

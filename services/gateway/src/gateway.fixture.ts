@@ -29,7 +29,7 @@ const user = (handle: string, rights: readonly Permission[]): Actor => ({ userId
 export const people = { ann: user('ann', permissions), eve: user('eve', ['cluster.read']), may: user('may', permissions) } as const;
 type Person = keyof typeof people;
 
-const everything = { ...doorLimits, body: { bytes: 1024 * 1024, timeMs: 400 }, headersTimeoutMs: 800, drainMs: 1_000, upload: { parallel: 3, idleMs: 500, tries: 3 } };
+const everything = { ...doorLimits, body: { bytes: 1024 * 1024, timeMs: 400 }, headersTimeoutMs: 800, drainMs: 1_000, upload: { idleMs: 500, tries: 3 } };
 
 export class GatewayUnderTest {
   readonly asked: Asked[] = [];

@@ -40,7 +40,7 @@ export class HostReports {
       if (found === 'news') await this.keepHost(tx, hostId, body);
       return found;
     });
-    if (age === undefined) return this.stranger(hostId);
+    if (age === undefined) this.stranger(hostId);
     if (age !== 'news') return;
     for (const status of body.vms) await this.observeOne(hostId, status, body.order);
     // What the report does not name may have been started since it was written: only an answer can say that it is gone.
@@ -49,7 +49,7 @@ export class HostReports {
 
   async vmChanged(hostId: string, body: BodyOf<typeof hostVmChanged>): Promise<void> {
     const age = await vmReportAge(this.db, hostId, body.order);
-    if (age === undefined) return this.stranger(hostId);
+    if (age === undefined) this.stranger(hostId);
     if (age === 'unclear') this.lookSoon(hostId);
     if (age === 'news') await this.observeOne(hostId, body.vm, body.order);
   }

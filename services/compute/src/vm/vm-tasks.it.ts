@@ -22,6 +22,10 @@ const creation = (over: Partial<z.input<typeof createVm.input>>) => createVm.inp
   name: `vm-${newUuid()}`, templateId: world.template.id, disks: [{ sizeBytes: 4 * MiB }], nics: [{ portGroupId: newUuid() }, { portGroupId: newUuid() }], ...over,
 });
 
+async function gone(task: Task): Promise<void> {
+  expect(await world.traces(task.object.id)).toEqual(nothing);
+}
+
 /** The VM is its own again, and the row says what the host does. */
 async function free(task: Task): Promise<NonNullable<Awaited<ReturnType<VmWorld['record']>>>> {
   await world.heardAll();
@@ -46,7 +50,7 @@ const cases: Readonly<Record<string, Case>> = {
     begin: async (vms) => begun(await vms.create(creation({}), asService())),
     check: async (task) => {
       await world.heardAll();
-      if (task.state !== 'succeeded') return void expect(await world.traces(task.object.id)).toEqual(nothing);
+      if (task.state !== 'succeeded') return gone(task);
       const vm = (await world.record(task.object.id))!.vm;
       expect(vm).toMatchObject({ taskId: null, status: { state: 'running', hostId: world.hostId, pid: 4711 } });
       expect(vm.spec.disks.map((disk) => disk.sizeBytes)).toEqual([8 * MiB, 4 * MiB]);
@@ -57,7 +61,7 @@ const cases: Readonly<Record<string, Case>> = {
     kind: createVmTask as TaskKind,
     begin: async (vms) => begun(await vms.create(creation({ start: false, nics: [] }), asService())),
     check: async (task) => {
-      if (task.state !== 'succeeded') return void expect(await world.traces(task.object.id)).toEqual(nothing);
+      if (task.state !== 'succeeded') return gone(task);
       expect((await world.record(task.object.id))!.vm).toMatchObject({ taskId: null, status: { state: 'stopped', hostId: null, epoch: 0 } });
       expect(await world.traces(task.object.id)).toMatchObject({ volumes: 2, ports: 0, claim: false, host: false, uids: 1, locks: 0 });
     },
@@ -100,9 +104,9 @@ const cases: Readonly<Record<string, Case>> = {
     begin: async (vms) => begun(await vms.delete({ vmId: await world.vm('running'), force: true }, asService())),
     check: async (task) => {
       await world.heardAll();
-      if (task.state === 'succeeded') return void expect(await world.traces(task.object.id)).toEqual(nothing);
-      if (task.state !== 'needs-attention') return void (await free(task));
-      expect((await world.record(task.object.id))!.vm).toMatchObject({ taskId: task.id, status: { state: 'failed' } });
+      if (task.state === 'succeeded') return gone(task);
+      if (task.state !== 'needs-attention') await free(task);
+      else expect((await world.record(task.object.id))!.vm).toMatchObject({ taskId: task.id, status: { state: 'failed' } });
     },
   },
 };

@@ -17,7 +17,7 @@ export async function takeUid(tx: EntityManager, vmId: string, range: { first: n
     return free.uid;
   }
   const top = await selectRow<{ uid: number | null }>(tx, 'SELECT MAX(uid) AS uid FROM vm_uid WHERE uid BETWEEN ? AND ?', [range.first, range.last]);
-  const uid = top?.uid == null ? range.first : top.uid + 1;
+  const uid = (top?.uid ?? range.first - 1) + 1;
   if (uid > range.last) return null;
   await insertRow(tx, 'vm_uid', { uid, vm_id: vmId });
   return uid;

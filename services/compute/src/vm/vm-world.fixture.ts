@@ -1,13 +1,12 @@
 // A world for tests of VMs: compute's schema on the real database, one host that runs VMs and reports, and neighbours
 // (storage, network, scheduler, templates) that keep what they were asked to make, so that a test can see what is left.
 import {
-  NoCapacity, NotFound, NotFoundOnHost, WrongState, checkPortGroups, chooseDatastore, claimPlacement, discardPorts, discardVolume, getTemplate, hostVmDelete, hostVmPowerOff,
+  NoCapacity, NotFound, NotFoundOnHost, WrongState, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, hostVmDelete, hostVmPowerOff,
   hostVmStart, hostVmStop, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, storageTask, wiringOfVm,
-  type ClaimId, type DatastoreId, type HostId, type HostVmStatus, type InputOf, type ReplyOf, type Task, type TaskId, type Template, type UserId, type VmId,
+  type ClaimId, type DatastoreId, type HostId, type HostVmStatus, type InputOf, type ReplyOf, type SwitchId, type Task, type TaskId, type Template, type VmId,
 } from '#contracts';
 import { selectRow, selectRows, transaction } from '#database';
 import { failed, newUuid, ok, orThrow, type Result } from '#kernel';
-import { createVm } from '#contracts';
 import type { TaskEngine, TaskKind } from '#tasks';
 import { childTaskId } from '../../../../libs/tasks/src/keys.ts';
 import { SceneBus, contextOf, serviceScene, silentTaskLog, type ServiceScene } from '../../../../libs/tasks/src/testing/scene.ts';
@@ -34,6 +33,7 @@ export class VmWorld {
   readonly onHost = new Map<string, HostVmStatus>();
   readonly hostId = newUuid() as HostId;
   readonly datastoreId = newUuid() as DatastoreId;
+  readonly switchId = newUuid() as SwitchId;
   readonly template = templateOf();
   readonly tasks = new Map<string, Task>();
   reportsLost = false;
@@ -175,7 +175,7 @@ export class VmWorld {
     bus.handle(wiringOfVm, ({ vmId }) => Promise.resolve({
       hostIds: [this.hostId],
       nics: (this.ports.get(vmId) ?? []).map((port) => ({
-        nicId: port.nicId, portId: port.id, portGroupId: port.portGroupId, switchId: newUuid() as ReplyOf<typeof wiringOfVm>['nics'][0]['switchId'],
+        nicId: port.nicId, portId: port.id, portGroupId: port.portGroupId, switchId: this.switchId,
         mac: port.mac, vlan: 0, mtu: 1500, ip: port.ip, subnet: null,
       })),
     }));
@@ -254,5 +254,3 @@ function taskOf(taskId: TaskId, objectId: string): Task {
     error: null, output: null, actor: null, parentTaskId: null, traceId: null, steps: [], version: 3, createdAt: now, startedAt: now, endedAt: now,
   };
 }
-
-export const someUser = (): UserId => newUuid() as UserId;

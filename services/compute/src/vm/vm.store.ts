@@ -7,7 +7,7 @@ import { conflict, stamp } from '../cluster/cluster.store.ts';
 
 interface VmRow {
   id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown;
-  state: VmState; observed_at: Date | null; host_state: HostVmStatus['state'] | null; host_reason: string | null; seen_boot: string | null; seen_epoch: number; seen_seq: number; epoch: number; host_id: string | null;
+  state: VmState; observed_at: Date | null; host_state: HostVmStatus['state'] | null; host_reason: string | null; seen_boot: string | null; seen_epoch: number | string; seen_seq: number | string; epoch: number | string; host_id: string | null;
   pid: number | null; started_at: Date | null; reason: string | null; guest_agent: number; addresses: unknown; task_id: string | null; claim_held: number; deleted_at: Date | null;
   number: number; version: number; created_at: Date; updated_at: Date;
 }
@@ -62,7 +62,9 @@ export async function vmsById(tx: Queryable, ids: readonly string[]): Promise<Vm
 
 /** VMs that hold capacity although nothing runs and no task works on them. */
 export async function idleClaims(tx: Queryable, limit: number): Promise<VmRecord[]> {
-  return (await selectRows<VmRow>(tx, 'SELECT vm.* FROM vm WHERE vm.claim_held = 1 AND vm.state IN (\'stopped\', \'failed\') AND vm.task_id IS NULL LIMIT ?', [limit])).map(recordOf);
+  const rows = await selectRows<VmRow>(tx,
+    "SELECT vm.* FROM vm WHERE vm.claim_held = 1 AND vm.state IN ('stopped', 'failed') AND vm.task_id IS NULL LIMIT ?", [limit]);
+  return rows.map(recordOf);
 }
 
 export async function pageOfVms(tx: Queryable, who: Who, input: InputOf<typeof listVms>): Promise<Result<{ items: Vm[]; next: string | null }>> {
@@ -82,7 +84,10 @@ export async function pageOfVms(tx: Queryable, who: Who, input: InputOf<typeof l
   return page.ok ? ok({ items: page.value.rows.map((row) => recordOf(row).vm), next: page.value.next }) : page;
 }
 
-export interface NewVm { id: string; name: string; description: string; labels: Readonly<Record<string, string>>; clusterId: string; templateId: string | null; ownerId: string | null; folderId: string | null; uid: number; spec: VmSpec; taskId: string }
+export interface NewVm {
+  id: string; name: string; description: string; labels: Readonly<Record<string, string>>; clusterId: string; templateId: string | null;
+  ownerId: string | null; folderId: string | null; uid: number; spec: VmSpec; taskId: string;
+}
 
 const nameTaken = (name: string): FaultError => new FaultError(NameTaken.fault(`There is a VM called "${name}" already.`, { noun: 'vm', name }));
 
@@ -107,7 +112,9 @@ export interface VmChange {
   claimHeld?: boolean; pid?: number | null; startedAt?: string | null;
 }
 
-const columnOf: Readonly<Record<keyof VmChange, (value: NonNullable<unknown> | null) => Record<string, string | number | boolean | Date | null>>> = {
+type Value = VmChange[keyof VmChange] | null;
+type Columns = Record<string, string | number | boolean | Date | null>;
+const columnOf: Readonly<Record<keyof VmChange, (value: Value) => Columns>> = {
   name: (value) => ({ name: value as string, live_name: value as string }),
   description: (value) => ({ description: value as string }),
   labels: (value) => ({ labels: toJson(value) }),
@@ -124,10 +131,12 @@ const columnOf: Readonly<Record<keyof VmChange, (value: NonNullable<unknown> | n
 
 /** Changes a locked VM and answers it as it is now. */
 export async function changeVm(tx: EntityManager, id: string, change: VmChange): Promise<Vm> {
-  const set = Object.assign({}, ...Object.entries(change).filter(([, value]) => value !== undefined).map(([key, value]) => columnOf[key as keyof VmChange](value as NonNullable<unknown> | null))) as Record<string, string | number | boolean | Date | null>;
+  const given = Object.entries(change).filter(([, value]) => value !== undefined);
+  const set = Object.assign({}, ...given.map(([key, value]) => columnOf[key as keyof VmChange](value as Value))) as Columns;
   const columns = Object.keys(set);
   try {
-    await execute(tx, `UPDATE vm SET ${[...columns.map((column) => `${column} = ?`), 'version = version + 1', 'updated_at = UTC_TIMESTAMP(3)'].join(', ')} WHERE id = ?`, [...columns.map((column) => set[column] ?? null), id]);
+    const assignments = [...columns.map((column) => `${column} = ?`), 'version = version + 1', 'updated_at = UTC_TIMESTAMP(3)'];
+    await execute(tx, `UPDATE vm SET ${assignments.join(', ')} WHERE id = ?`, [...columns.map((column) => set[column] ?? null), id]);
   } catch (error) {
     throw isDuplicate(error) ? nameTaken(change.name ?? '') : error;
   }
@@ -148,7 +157,8 @@ async function indexAddresses(tx: EntityManager, vmId: string, spec: VmSpec): Pr
 
 /** The row stays as a tombstone; the name is free and the uid goes into quarantine. */
 export async function buryVm(tx: EntityManager, id: string): Promise<void> {
-  await execute(tx, `UPDATE vm SET deleted_at = UTC_TIMESTAMP(3), live_name = NULL, task_id = NULL, claim_held = 0, state = 'deleting', version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?`, [id]);
+  await execute(tx, `UPDATE vm SET deleted_at = UTC_TIMESTAMP(3), live_name = NULL, task_id = NULL, claim_held = 0, state = 'deleting',
+    version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?`, [id]);
   await execute(tx, 'DELETE FROM vm_address WHERE vm_id = ?', [id]);
   await execute(tx, 'UPDATE vm_uid SET vm_id = NULL, freed_at = UTC_TIMESTAMP(3) WHERE vm_id = ?', [id]);
 }

@@ -25,7 +25,7 @@ export const doorLimits: DoorLimits = {
   body: { bytes: 1024 * 1024, timeMs: 15_000 },
   headersTimeoutMs: 10_000,
   drainMs: 8_000,
-  upload: { parallel: 4, idleMs: 30_000, tries: 5 },
+  upload: { idleMs: 30_000, tries: 5 },
 };
 
 /** A door that also tells where it listens. */

@@ -1,6 +1,6 @@
-// Carries the bytes of an image from a client's request to storage, a few pieces at a time: memory stays bounded however
-// large the image is, and a slow storage slows the client down. Writing a piece again changes nothing, so a piece whose
-// answer was lost is sent again.
+// Carries the bytes of an image from a client's request to storage, one piece after the other, since a host takes no piece
+// that would leave a hole: memory stays bounded however large the image is, and a slow storage slows the client down.
+// Writing a piece again changes nothing, so a piece whose answer was lost is sent again.
 import type { IncomingMessage } from 'node:http';
 import type { BusClient, BusContext } from '#bus';
 import { allErrors, InvalidArgument, RequestTooSlow, writeUpload } from '#contracts';
@@ -11,8 +11,6 @@ import { Pieces } from './pieces.ts';
 import type { Piece } from './pieces.ts';
 
 export interface UploadLimits {
-  /** Pieces on their way at the same time. */
-  readonly parallel: number;
   /** Longest silence of the client, ms. */
   readonly idleMs: number;
   /** Tries per piece. */
@@ -29,18 +27,15 @@ export class UploadBrokenOff extends Error {}
 
 export async function carry(request: IncomingMessage, uploadId: UploadId, bus: BusClient, ctx: BusContext, limits: UploadLimits): Promise<Result<Content>> {
   const pieces = new Pieces();
-  const writer = new Writer((piece) => write(piece, uploadId, bus, ctx, limits.tries), limits.parallel);
   try {
     for await (const chunk of chunksOf(request, limits.idleMs)) {
-      for (const piece of pieces.add(chunk)) await writer.offer(piece);
+      for (const piece of pieces.add(chunk)) await write(piece, uploadId, bus, ctx, limits.tries);
     }
     const { last, ...content } = pieces.end();
     if (content.sizeBytes === 0) return InvalidArgument.fail('The body is empty: send the bytes of the image.', { issues: [{ path: 'body', message: 'is empty' }] });
-    if (last) await writer.offer(last);
-    await writer.finish();
+    if (last) await write(last, uploadId, bus, ctx, limits.tries);
     return ok(content);
   } catch (error) {
-    await writer.idle();
     if (error instanceof FaultError) return failed(error.fault);
     throw error;
   }
@@ -73,35 +68,5 @@ async function write(piece: Piece, uploadId: UploadId, bus: BusClient, ctx: BusC
     if (answer.ok) return;
     if (left <= 0 || allErrors.get(answer.fault.code)?.retry !== 'same') throw new FaultError(answer.fault);
     await sleep(pauseMs, ctx.signal);
-  }
-}
-
-/** Bounded parallel work; the first failure stops it. */
-class Writer {
-  private readonly running = new Set<Promise<void>>();
-  private failure: unknown;
-
-  constructor(private readonly work: (piece: Piece) => Promise<void>, private readonly limit: number) {}
-
-  /** Resolves when there is room for the next one. Throws what an earlier piece failed with. */
-  async offer(piece: Piece): Promise<void> {
-    this.check();
-    const job: Promise<void> = this.work(piece).catch((error: unknown) => { this.failure ??= error; }).finally(() => { this.running.delete(job); });
-    this.running.add(job);
-    while (this.running.size >= this.limit) await Promise.race(this.running);
-    this.check();
-  }
-
-  async finish(): Promise<void> {
-    await this.idle();
-    this.check();
-  }
-
-  async idle(): Promise<void> {
-    await Promise.all(this.running);
-  }
-
-  private check(): void {
-    if (this.failure !== undefined) throw this.failure;
   }
 }

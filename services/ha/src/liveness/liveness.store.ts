@@ -1,14 +1,16 @@
 // Rows of liveness. A change is written only if the row still says the opposite, so that replicas tell it once.
 import type { EntityManager } from 'typeorm';
 import { livenessChanged, type Host, type InputOf, type Liveness, type listLiveness } from '#contracts';
-import { accessFilter, execute, isoAt, isoAtOrNull, pageQuery, selectRow, selectRows, type Queryable, type Who } from '#database';
+import { accessFilter, execute, isoAt, isoAtOrNull, pageQuery, selectRow, selectRows, sql, type Queryable, type Who } from '#database';
 import { ok, type Result } from '#kernel';
 import { emit } from '#tasks';
 import type { z } from 'zod';
 
 type LivenessValue = z.output<typeof Liveness>;
 interface Row { host_id: string; cluster_id: string; state: LivenessValue['state']; since: Date; last_heartbeat_at: Date | null }
-const livenessOf = (row: Row): LivenessValue => ({ hostId: row.host_id as LivenessValue['hostId'], state: row.state, since: isoAt(row.since), lastHeartbeatAt: isoAtOrNull(row.last_heartbeat_at) });
+const livenessOf = (row: Row): LivenessValue => ({
+  hostId: row.host_id as LivenessValue['hostId'], state: row.state, since: isoAt(row.since), lastHeartbeatAt: isoAtOrNull(row.last_heartbeat_at),
+});
 
 export interface Kept extends LivenessValue { readonly clusterId: string }
 
@@ -30,19 +32,31 @@ export async function unwatch(tx: EntityManager, hostId: string): Promise<void> 
   await execute(tx, 'DELETE FROM liveness WHERE host_id = ?', [hostId]);
 }
 
-export async function changeLiveness(tx: EntityManager, hostId: string, state: LivenessValue['state']): Promise<void> {
-  const met = await execute(tx, 'UPDATE liveness SET state = ?, since = UTC_TIMESTAMP(3), last_heartbeat_at = IF(? = \'connected\', UTC_TIMESTAMP(3), last_heartbeat_at) WHERE host_id = ? AND state <> ?', [state, state, hostId, state]);
-  if (met === 0) return;
+/** A host that some replica heard so lately is not blamed by another one that did not, seconds by the database's clock. */
+const HEARD_BY_ANOTHER_S = 3;
+
+/** True = it was written: nobody else had, and nobody knows better. */
+export async function changeLiveness(tx: EntityManager, hostId: string, state: LivenessValue['state']): Promise<boolean> {
+  const met = state === 'connected'
+    ? await execute(tx, `UPDATE liveness SET state = 'connected', since = UTC_TIMESTAMP(3), last_heartbeat_at = UTC_TIMESTAMP(3)
+        WHERE host_id = ? AND state <> 'connected'`, [hostId])
+    : await execute(tx, `UPDATE liveness SET state = 'not-responding', since = UTC_TIMESTAMP(3) WHERE host_id = ? AND state <> 'not-responding'
+        AND (last_heartbeat_at IS NULL OR last_heartbeat_at < UTC_TIMESTAMP(3) - INTERVAL ? SECOND)`, [hostId, HEARD_BY_ANOTHER_S]);
+  if (met === 0) return false;
   const row = await selectRow<Row>(tx, 'SELECT * FROM liveness WHERE host_id = ?', [hostId]);
   if (row) await emit(tx, livenessChanged, { objectId: hostId, data: { liveness: livenessOf(row) } });
+  return true;
 }
 
-/** For people only; nothing is decided by it. */
+/** Says when hosts were heard: to people, and to replicas that hear less. */
 export async function noteHeartbeats(tx: Queryable, hostIds: readonly string[]): Promise<void> {
-  if (hostIds.length > 0) await execute(tx, `UPDATE liveness SET last_heartbeat_at = UTC_TIMESTAMP(3) WHERE host_id IN (${hostIds.map(() => '?').join(', ')})`, [...hostIds]);
+  if (hostIds.length > 0) await execute(tx, sql`UPDATE liveness SET last_heartbeat_at = UTC_TIMESTAMP(3) WHERE host_id IN (${[...hostIds]})`);
 }
 
 export async function pageOfLiveness(tx: Queryable, who: Who, input: InputOf<typeof listLiveness>): Promise<Result<{ items: LivenessValue[]; next: string | null }>> {
-  const page = await pageQuery<Row>(tx, { select: 'liveness.*', from: 'liveness', orderBy: { host: 'liveness.host_id' }, id: 'liveness.host_id', limit: input.limit, cursor: input.cursor, where: [accessFilter(who, 'host.read', { id: 'liveness.host_id', clusterId: 'liveness.cluster_id' })] });
+  const page = await pageQuery<Row>(tx, {
+    select: 'liveness.*', from: 'liveness', orderBy: { host: 'liveness.host_id' }, id: 'liveness.host_id', limit: input.limit, cursor: input.cursor,
+    where: [accessFilter(who, 'host.read', { id: 'liveness.host_id', clusterId: 'liveness.cluster_id' })],
+  });
   return page.ok ? ok({ items: page.value.rows.map(livenessOf), next: page.value.next }) : page;
 }

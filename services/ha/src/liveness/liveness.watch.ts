@@ -9,12 +9,15 @@ import { judge } from './liveness.ts';
 import { allLiveness, changeLiveness, noteHeartbeats } from './liveness.store.ts';
 
 const CANARY_MS = 1_000;
-const NOTE_EVERY_MS = 10_000;
+const NOTE_EVERY_MS = 2_000;
+/** Looks come twice a second. So long a gap means that this process or its database stood still: it may have missed heartbeats. */
+const STOOD_STILL_MS = 3_000;
 
 export class LivenessWatch {
   private readonly heardAt = new Map<string, number>();
   private listeningSince: number;
   private notedAt = 0;
+  private lookedAt: number;
 
   constructor(
     private readonly db: DataSource,
@@ -23,6 +26,7 @@ export class LivenessWatch {
     private readonly clock: Clock = systemClock,
   ) {
     this.listeningSince = clock.monotonic();
+    this.lookedAt = this.listeningSince;
     void this.followConnection();
   }
 
@@ -36,9 +40,11 @@ export class LivenessWatch {
     const canary = await this.busCarries();
     const watched = rows.map((row) => ({ hostId: row.hostId, state: row.state, heardAt: this.heardAt.get(row.hostId) ?? null }));
     const now = this.clock.monotonic();
+    if (now - this.lookedAt > STOOD_STILL_MS) this.listeningSince = now;
+    this.lookedAt = now;
     for (const change of judge(watched, { now, listeningSince: this.listeningSince, canary })) {
-      await transaction(this.db, (tx) => changeLiveness(tx, change.hostId, change.state));
-      this.log.info({ ...change }, change.state === 'connected' ? 'a host responds' : 'a host does not respond');
+      const told = await transaction(this.db, (tx) => changeLiveness(tx, change.hostId, change.state));
+      if (told) this.log.info({ ...change }, change.state === 'connected' ? 'a host responds' : 'a host does not respond');
     }
     if (now - this.notedAt < NOTE_EVERY_MS) return;
     const known = new Set(rows.map((row) => row.hostId as string));

@@ -16,13 +16,27 @@ const idIn = (value: unknown): string | null => {
 export const ownerOf = (event: EventEnvelope): string | null => idIn(event.data) ?? Object.values(event.data).map(idIn).find((owner) => owner !== null) ?? null;
 
 export async function logEvent(tx: EntityManager, event: EventEnvelope): Promise<void> {
+  // The row's lock makes concurrent consumers wait here, so what one has written the next one sees.
+  await selectRow(tx, 'SELECT last_seq FROM event_sequence WHERE singleton = 1 FOR UPDATE');
   if (await selectRow(tx, 'SELECT 1 FROM event_log WHERE event_id = ?', [event.id])) return;
   await execute(tx, 'UPDATE event_sequence SET last_seq = last_seq + 1 WHERE singleton = 1');
-  const next = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM event_sequence WHERE singleton = 1');
+  const owner = ownerOf(event) ?? (await lastOwnerOf(tx, event));
   await insertRow(tx, 'event_log', {
-    global_seq: Number(next!.last_seq), event_id: event.id, source: event.source, name: event.name, object_id: event.objectId,
-    actor_id: event.actor?.userId ?? null, owner_id: ownerOf(event), at: new Date(event.at), event: toJson(event),
+    global_seq: await lastSeq(tx), event_id: event.id, source: event.source, name: event.name, object_id: event.objectId,
+    actor_id: event.actor?.userId ?? null, owner_id: owner, at: new Date(event.at), event: toJson(event),
   });
+}
+
+/** An object that is gone has nobody to say whose it was; the event before does. */
+async function lastOwnerOf(tx: EntityManager, event: EventEnvelope): Promise<string | null> {
+  const before = await selectRow<{ owner_id: string | null }>(tx,
+    'SELECT owner_id FROM event_log WHERE object_id = ? AND source = ? ORDER BY global_seq DESC LIMIT 1', [event.objectId, event.source]);
+  return before?.owner_id ?? null;
+}
+
+async function lastSeq(tx: Queryable): Promise<number> {
+  const row = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM event_sequence WHERE singleton = 1');
+  return Number(row?.last_seq ?? 0);
 }
 
 /** Own deeds, own objects, and what rights cover; what happens to users is for those who may read users. */
@@ -40,15 +54,20 @@ export async function readLog(tx: Queryable, who: Who, input: InputOf<typeof lis
     input.name === undefined ? null : sql`event_log.name = ${input.name}`,
     input.objectId === undefined ? null : sql`event_log.object_id = ${input.objectId}`,
   ]);
-  const last = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM event_sequence WHERE singleton = 1');
-  const rows = await selectRows<Row>(tx, `SELECT global_seq, event FROM event_log WHERE ${where.sql} ORDER BY global_seq ${input.latest ? 'DESC' : 'ASC'} LIMIT ?`, [...where.params, input.limit]);
-  return { items: rows.map(loggedOf), lastSeq: Number(last?.last_seq ?? 0) };
+  // Read before the rows: what is logged in between is found behind it next time, never skipped.
+  const last = await lastSeq(tx);
+  const order = input.latest ? 'DESC' : 'ASC';
+  const rows = await selectRows<Row>(tx,
+    `SELECT global_seq, event FROM event_log WHERE ${where.sql} ORDER BY global_seq ${order} LIMIT ?`, [...where.params, input.limit]);
+  return { items: rows.map(loggedOf), lastSeq: last };
 }
 
 const KEEP_EVENTS_DAYS = 90;
 const KEEP_EVENTS = 5_000_000;
-/** Removes what is too old or too much, oldest first; at most `limit` rows, so that nobody waits. */
-export async function purgeEvents(tx: Queryable, limit: number): Promise<number> {
-  const last = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM event_sequence WHERE singleton = 1');
-  return execute(tx, `DELETE FROM event_log WHERE at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_EVENTS_DAYS} DAY OR global_seq <= ? ORDER BY global_seq LIMIT ?`, [Number(last?.last_seq ?? 0) - KEEP_EVENTS, limit]);
+/** Removes what is too old or too much; at most `limit` rows, so that nobody waits. Each half has its index. */
+export async function purgeEvents(tx: Queryable, limit: number, keep = KEEP_EVENTS): Promise<number> {
+  const tooOld = await execute(tx, `DELETE FROM event_log WHERE at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_EVENTS_DAYS} DAY ORDER BY at LIMIT ?`, [limit]);
+  if (tooOld === limit) return limit;
+  const tooMany = await execute(tx, 'DELETE FROM event_log WHERE global_seq <= ? ORDER BY global_seq LIMIT ?', [(await lastSeq(tx)) - keep, limit - tooOld]);
+  return tooOld + tooMany;
 }

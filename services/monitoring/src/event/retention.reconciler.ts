@@ -10,6 +10,9 @@ export const retentionReconciler = (db: DataSource): Reconciler => ({
   name: 'retention',
   everyMs: 60_000,
   run: async (signal) => {
-    for (const purge of [purgeEvents, purgeTasks]) while (!signal.aborted && (await purge(db, ROWS_AT_ONCE)) === ROWS_AT_ONCE);
+    for (const purge of [purgeEvents, purgeTasks]) {
+      let removed = ROWS_AT_ONCE;
+      while (removed === ROWS_AT_ONCE && !signal.aborted) removed = await purge(db, ROWS_AT_ONCE);
+    }
   },
 });

@@ -1,9 +1,12 @@
 // Finds a task for a caller: in the view, or, when its first event is still on the way, at the service that owns it.
 import type { DataSource } from 'typeorm';
 import type { BusClient, BusContext } from '#bus';
-import { NotFound, PermissionDenied, computeTask, endStates, networkTask, storageTask, templatesTask, type InputOf, type Permission, type ReplyOf, type Task, type TaskService, type cancelTask, type getTask } from '#contracts';
+import {
+  NotFound, PermissionDenied, computeTask, endStates, networkTask, storageTask, templatesTask,
+  type InputOf, type Permission, type ReplyOf, type Task, type TaskService, type cancelTask, type getTask,
+} from '#contracts';
 import { mayAccess, whoOf } from '#database';
-import { ok, type Result } from '#kernel';
+import { FaultError, ok, type Result } from '#kernel';
 import { findTask, type TaskView } from './task.store.ts';
 import type { TaskWaiters } from './task.waiters.ts';
 
@@ -11,7 +14,7 @@ const owners = { compute: computeTask, storage: storageTask, network: networkTas
 const missing = (taskId: string): Result<never> => NotFound.fail('There is no task with this id.', { noun: 'task', id: taskId });
 
 export class TaskReader {
-  constructor(private readonly db: DataSource, private readonly bus: BusClient, private readonly waiters: TaskWaiters) {}
+  constructor(private readonly db: DataSource, private readonly bus: Pick<BusClient, 'request'>, private readonly waiters: TaskWaiters) {}
 
   /** Answers at once, or with `waitMs` when the task has a version after `afterVersion` or has ended. */
   async get(input: InputOf<typeof getTask>, ctx: BusContext): Promise<Result<Task>> {
@@ -23,7 +26,7 @@ export class TaskReader {
       const task = seen.value;
       const leftMs = until - performance.now();
       const news = input.afterVersion === undefined ? endStates.includes(task.state) : task.version > input.afterVersion || endStates.includes(task.state);
-      if (news || leftMs <= 0 || ctx.signal.aborted) return ok(task);
+      if (news || leftMs <= 0 || ctx.signal.aborted || !this.waiters.hasRoom) return ok(task);
       await this.waiters.news(input.taskId, leftMs, ctx.signal);
     }
   }
@@ -33,21 +36,27 @@ export class TaskReader {
     const allowed = this.mayDo(found, 'task.cancel', input.taskId, ctx);
     if (!allowed.ok) return allowed;
     const owner = owners[allowed.value.service as TaskService];
-    return this.bus.request(owner[verb], { taskId: input.taskId }, { ctx, as: 'system', ...(ctx.idempotencyKey === null ? {} : { idempotencyKey: ctx.idempotencyKey }) });
+    const key = ctx.idempotencyKey === null ? {} : { idempotencyKey: ctx.idempotencyKey };
+    return this.bus.request(owner[verb], { taskId: input.taskId }, { ctx, as: 'system', ...key });
   }
 
+  /** Throws the fault of an owner that does not answer, unless another one has the task: then nobody can say that it is not there. */
   private async find(taskId: InputOf<typeof getTask>['taskId']): Promise<TaskView | undefined> {
     const known = await findTask(this.db, taskId);
     if (known) return known;
     const answers = await Promise.all(Object.values(owners).map((owner) => this.bus.request(owner.get, { taskId }, { as: 'system', timeoutMs: 2_000 })));
     const task = answers.find((answer) => answer.ok)?.value;
-    return task && { task, ownerId: task.actor?.userId ?? null };
+    if (task) return { task, ownerId: task.actor?.userId ?? null };
+    const silent = answers.find((answer) => !answer.ok && answer.fault.code !== NotFound.code);
+    if (silent && !silent.ok) throw new FaultError(silent.fault);
+    return undefined;
   }
 
   private mayDo(found: TaskView | undefined, permission: Permission, taskId: string, ctx: BusContext): Result<Task> {
     if (!found) return missing(taskId);
     const who = whoOf(ctx);
-    const mine = (wanted: Permission): boolean => mayAccess(who, wanted, { id: taskId, ownerId: found.ownerId }) || mayAccess(who, wanted, { id: taskId, ownerId: found.task.actor?.userId ?? null });
+    const owners = [found.ownerId, found.task.actor?.userId ?? null];
+    const mine = (wanted: Permission): boolean => owners.some((ownerId) => mayAccess(who, wanted, { id: taskId, ownerId }));
     if (!mine('task.read')) return missing(taskId);
     return mine(permission) ? ok(found.task) : PermissionDenied.fail(`You lack the right ${permission} on this task.`, { permission });
   }

@@ -1,7 +1,7 @@
 // Rows of the tasks view: what the owners of tasks last told. The highest version of a task wins, whatever comes when.
 import type { EntityManager } from 'typeorm';
 import { endStates, type InputOf, type Task, type listTasks } from '#contracts';
-import { accessFilter, anyOf, execute, fromJson, pageQuery, selectRow, sql, toJson, type Queryable, type Sql, type Who } from '#database';
+import { accessFilter, anyOf, execute, fromJson, pageQuery, selectRow, sql, toJson, updateRows, type Queryable, type Sql, type Who } from '#database';
 import { ok, type Result } from '#kernel';
 
 export interface TaskView { readonly task: Task; readonly ownerId: string | null }
@@ -10,13 +10,15 @@ const viewOf = (row: Row): TaskView => ({ task: fromJson<Task>(row.task), ownerI
 
 /** True = it was news. */
 export async function keepTask(tx: EntityManager, task: Task, ownerId: string | null): Promise<boolean> {
-  const known = await selectRow<{ version: number }>(tx, 'SELECT version FROM task_view WHERE id = ? FOR UPDATE', [task.id]);
-  if (known && known.version >= task.version) return false;
-  const open = !endStates.includes(task.state);
-  await execute(tx, `INSERT INTO task_view (id, service, kind, object_id, state, is_open, is_top, actor_id, owner_id, version, created_at, task) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON DUPLICATE KEY UPDATE state = VALUES(state), is_open = VALUES(is_open), owner_id = VALUES(owner_id), version = VALUES(version), task = VALUES(task)`,
-    [task.id, task.service, task.kind, task.object.id, task.state, open, task.parentTaskId === null, task.actor?.userId ?? null, ownerId, task.version, new Date(task.createdAt), toJson(task)]);
-  return true;
+  const told = { state: task.state, is_open: !endStates.includes(task.state), owner_id: ownerId, version: task.version, task: toJson(task) };
+  const row = {
+    id: task.id, service: task.service, kind: task.kind, object_id: task.object.id, is_top: task.parentTaskId === null,
+    actor_id: task.actor?.userId ?? null, created_at: new Date(task.createdAt), ...told,
+  };
+  const columns = Object.keys(row);
+  const marks = columns.map(() => '?').join(', ');
+  if ((await execute(tx, `INSERT IGNORE INTO task_view (${columns.join(', ')}) VALUES (${marks})`, Object.values(row))) === 1) return true;
+  return (await updateRows(tx, 'task_view', told, sql`id = ${task.id} AND version < ${task.version}`)) === 1;
 }
 
 export async function findTask(tx: Queryable, id: string): Promise<TaskView | undefined> {
@@ -32,7 +34,8 @@ function visible(who: Who): Sql {
 
 export async function pageOfTasks(tx: Queryable, who: Who, input: InputOf<typeof listTasks>): Promise<Result<{ items: Task[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: 'task_view.id, task_view.owner_id, task_view.task', from: 'task_view', orderBy: { created: 'task_view.created_at' }, sort: '-created', id: 'task_view.id', limit: input.limit, cursor: input.cursor,
+    select: 'task_view.id, task_view.owner_id, task_view.task', from: 'task_view', orderBy: { created: 'task_view.created_at' }, sort: '-created',
+    id: 'task_view.id', limit: input.limit, cursor: input.cursor,
     where: [
       visible(who),
       input.state === undefined ? null : sql`task_view.state = ${input.state}`,

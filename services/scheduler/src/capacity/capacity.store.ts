@@ -7,9 +7,14 @@ import type { z } from 'zod';
 import type { HostCapacity } from '#contracts';
 import { capacityOf, type HostView } from '../placement/placement.ts';
 
-interface ViewRow { host_id: string; cluster_id: string; name: string; connected: number; maintenance: number; state_text: string; logical_cpus: number; memory_bytes: number | string; vcpus_capacity: number; memory_capacity: number | string; vcpus_claimed: number; memory_claimed: number | string }
+interface ViewRow {
+  host_id: string; cluster_id: string; name: string; connected: number; maintenance: number; state_text: string;
+  logical_cpus: number; memory_bytes: number | string; vcpus_capacity: number; memory_capacity: number | string;
+  vcpus_claimed: number; memory_claimed: number | string;
+}
 const viewOf = (row: ViewRow): HostView => ({
-  hostId: row.host_id, name: row.name, clusterId: row.cluster_id, connected: fromBit(row.connected), maintenance: fromBit(row.maintenance), stateText: row.state_text,
+  hostId: row.host_id, name: row.name, clusterId: row.cluster_id,
+  connected: fromBit(row.connected), maintenance: fromBit(row.maintenance), stateText: row.state_text,
   vcpusCapacity: row.vcpus_capacity, memoryCapacity: Number(row.memory_capacity), vcpusClaimed: row.vcpus_claimed, memoryClaimed: Number(row.memory_claimed),
 });
 type CapacityValue = z.output<typeof HostCapacity>;
@@ -29,14 +34,15 @@ export async function keepHost(tx: EntityManager, host: Host): Promise<void> {
   const logicalCpus = host.inventory?.cpu.logical ?? 0;
   const memoryBytes = host.inventory?.memoryBytes ?? 0;
   const capacity = capacityOf({ logicalCpus, memoryBytes }, await ratiosOf(tx, host.clusterId));
-  await execute(tx, `INSERT INTO host_view (host_id, cluster_id, name, connected, maintenance, state_text, version, logical_cpus, memory_bytes, vcpus_capacity, memory_capacity) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON DUPLICATE KEY UPDATE
-      cluster_id = IF(version <= VALUES(version), VALUES(cluster_id), cluster_id), name = IF(version <= VALUES(version), VALUES(name), name),
-      connected = IF(version <= VALUES(version), VALUES(connected), connected), maintenance = IF(version <= VALUES(version), VALUES(maintenance), maintenance),
-      state_text = IF(version <= VALUES(version), VALUES(state_text), state_text), logical_cpus = IF(version <= VALUES(version), VALUES(logical_cpus), logical_cpus),
-      memory_bytes = IF(version <= VALUES(version), VALUES(memory_bytes), memory_bytes), vcpus_capacity = IF(version <= VALUES(version), VALUES(vcpus_capacity), vcpus_capacity),
-      memory_capacity = IF(version <= VALUES(version), VALUES(memory_capacity), memory_capacity), version = GREATEST(version, VALUES(version))`,
-    [host.id, host.clusterId, host.name, host.state === 'connected', host.maintenance, host.state, host.version, logicalCpus, memoryBytes, capacity.vcpus, capacity.memoryBytes]);
+  const row = {
+    cluster_id: host.clusterId, name: host.name, connected: host.state === 'connected', maintenance: host.maintenance, state_text: host.state,
+    logical_cpus: logicalCpus, memory_bytes: memoryBytes, vcpus_capacity: capacity.vcpus, memory_capacity: capacity.memoryBytes,
+  };
+  const columns = Object.keys(row);
+  // The version is set last: MariaDB evaluates assignments from left to right.
+  const newer = [...columns.map((column) => `${column} = IF(version <= VALUES(version), VALUES(${column}), ${column})`), 'version = GREATEST(version, VALUES(version))'];
+  await execute(tx, `INSERT INTO host_view (${columns.join(', ')}, host_id, version) VALUES (${columns.map(() => '?').join(', ')}, ?, ?)
+    ON DUPLICATE KEY UPDATE ${newer.join(', ')}`, [...Object.values(row), host.id, host.version]);
 }
 
 export async function forgetHost(tx: EntityManager, hostId: string): Promise<void> {
@@ -44,19 +50,31 @@ export async function forgetHost(tx: EntityManager, hostId: string): Promise<voi
 }
 
 export async function keepCluster(tx: EntityManager, cluster: z.output<typeof Cluster>): Promise<void> {
-  await execute(tx, 'INSERT INTO cluster_view (cluster_id, cpu_overcommit, memory_overcommit) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE cpu_overcommit = VALUES(cpu_overcommit), memory_overcommit = VALUES(memory_overcommit)', [cluster.id, cluster.cpuOvercommit, cluster.memoryOvercommit]);
+  await execute(tx, `INSERT INTO cluster_view (cluster_id, cpu_overcommit, memory_overcommit) VALUES (?, ?, ?)
+    ON DUPLICATE KEY UPDATE cpu_overcommit = VALUES(cpu_overcommit), memory_overcommit = VALUES(memory_overcommit)`,
+    [cluster.id, cluster.cpuOvercommit, cluster.memoryOvercommit]);
   for (const row of await selectRows<ViewRow>(tx, 'SELECT * FROM host_view WHERE cluster_id = ? FOR UPDATE', [cluster.id])) {
     const capacity = capacityOf({ logicalCpus: row.logical_cpus, memoryBytes: Number(row.memory_bytes) }, cluster);
     await execute(tx, 'UPDATE host_view SET vcpus_capacity = ?, memory_capacity = ? WHERE host_id = ?', [capacity.vcpus, capacity.memoryBytes, row.host_id]);
   }
 }
 
+export async function forgetCluster(tx: EntityManager, clusterId: string): Promise<void> {
+  await execute(tx, 'DELETE FROM cluster_view WHERE cluster_id = ?', [clusterId]);
+}
+
 export async function pageOfCapacity(tx: Queryable, who: Who, input: InputOf<typeof listCapacity>): Promise<Result<{ items: CapacityValue[]; next: string | null }>> {
   const page = await pageQuery<ViewRow>(tx, {
     select: 'host_view.*', from: 'host_view', orderBy: { name: 'host_view.name' }, id: 'host_view.host_id', limit: input.limit, cursor: input.cursor,
-    where: [accessFilter(who, 'placement.read', { id: 'host_view.host_id', clusterId: 'host_view.cluster_id' }), input.clusterId === undefined ? null : sql`host_view.cluster_id = ${input.clusterId}`],
+    where: [
+      accessFilter(who, 'placement.read', { id: 'host_view.host_id', clusterId: 'host_view.cluster_id' }),
+      input.clusterId === undefined ? null : sql`host_view.cluster_id = ${input.clusterId}`,
+    ],
   });
   if (!page.ok) return page;
-  const items = page.value.rows.map((row): CapacityValue => ({ hostId: row.host_id as CapacityValue['hostId'], hostName: row.name, vcpus: row.vcpus_capacity, vcpusClaimed: row.vcpus_claimed, memoryBytes: Number(row.memory_capacity), memoryClaimedBytes: Number(row.memory_claimed) }));
+  const items = page.value.rows.map((row): CapacityValue => ({
+    hostId: row.host_id as CapacityValue['hostId'], hostName: row.name, vcpus: row.vcpus_capacity, vcpusClaimed: row.vcpus_claimed,
+    memoryBytes: Number(row.memory_capacity), memoryClaimedBytes: Number(row.memory_claimed),
+  }));
   return ok({ items, next: page.value.next });
 }

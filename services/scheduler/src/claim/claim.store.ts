@@ -1,37 +1,54 @@
 // Claims: capacity held on a host for one VM. A claim and the host's sums change in one statement that checks the room,
 // so any number of replicas together never promise more than there is.
 import type { EntityManager } from 'typeorm';
-import type { Claim, InputOf, listClaims } from '#contracts';
-import { accessFilter, execute, insertRow, isoAt, pageQuery, selectRow, selectRows, sql, type Queryable, type Who } from '#database';
-import { newUuid, ok, type Result } from '#kernel';
+import { Busy, claimChanged, type Claim, type InputOf, type listClaims } from '#contracts';
+import { accessFilter, dbNow, execute, insertRow, isDuplicate, isoAt, pageQuery, selectRow, selectRows, sql, type Queryable, type Who } from '#database';
+import { FaultError, newUuid, ok, type Result } from '#kernel';
+import { emit, type Emission } from '#tasks';
 import type { z } from 'zod';
 
 export type ClaimValue = z.output<typeof Claim>;
 interface ClaimRow { id: string; vm_id: string; host_id: string; vcpus: number; memory_bytes: number | string; created_at: Date }
-const claimOf = (row: ClaimRow): ClaimValue => ({ id: row.id as ClaimValue['id'], vmId: row.vm_id as ClaimValue['vmId'], hostId: row.host_id as ClaimValue['hostId'], vcpus: row.vcpus, memoryBytes: Number(row.memory_bytes), createdAt: isoAt(row.created_at) });
+const claimOf = (row: ClaimRow): ClaimValue => ({
+  id: row.id as ClaimValue['id'], vmId: row.vm_id as ClaimValue['vmId'], hostId: row.host_id as ClaimValue['hostId'],
+  vcpus: row.vcpus, memoryBytes: Number(row.memory_bytes), createdAt: isoAt(row.created_at),
+});
+
+type By = Pick<Emission<typeof claimChanged>, 'ctx'>;
+const tell = (tx: EntityManager, claim: ClaimValue, gone: boolean, by: By): Promise<void> =>
+  emit(tx, claimChanged, { objectId: claim.id, data: { claim, gone }, ...by });
 
 export async function claimOfVm(tx: EntityManager, vmId: string): Promise<ClaimValue | undefined> {
   const row = await selectRow<ClaimRow>(tx, 'SELECT * FROM claim WHERE vm_id = ? FOR UPDATE', [vmId]);
   return row && claimOf(row);
 }
 
-/** Holds the capacity, or answers undefined when the host has no room (any more). */
-export async function takeClaim(tx: EntityManager, hostId: string, vmId: string, demand: { vcpus: number; memoryBytes: number }): Promise<ClaimValue | undefined> {
+export interface Demanded { readonly vcpus: number; readonly memoryBytes: number }
+
+/** Holds the capacity, or answers undefined when the host has no room (any more). BUSY = somebody else claims for the VM just now. */
+export async function takeClaim(tx: EntityManager, hostId: string, vmId: string, { vcpus, memoryBytes }: Demanded, by: By = {}): Promise<ClaimValue | undefined> {
   const met = await execute(tx, `UPDATE host_view SET vcpus_claimed = vcpus_claimed + ?, memory_claimed = memory_claimed + ?
     WHERE host_id = ? AND connected = 1 AND maintenance = 0 AND vcpus_claimed + ? <= vcpus_capacity AND memory_claimed + ? <= memory_capacity`,
-    [demand.vcpus, demand.memoryBytes, hostId, demand.vcpus, demand.memoryBytes]);
+    [vcpus, memoryBytes, hostId, vcpus, memoryBytes]);
   if (met === 0) return undefined;
-  const now = await selectRow<{ now: Date }>(tx, 'SELECT UTC_TIMESTAMP(3) AS now');
-  await insertRow(tx, 'claim', { id: newUuid(), vm_id: vmId, host_id: hostId, vcpus: demand.vcpus, memory_bytes: demand.memoryBytes, created_at: now!.now });
-  return claimOfVm(tx, vmId);
+  try {
+    await insertRow(tx, 'claim', { id: newUuid(), vm_id: vmId, host_id: hostId, vcpus, memory_bytes: memoryBytes, created_at: await dbNow(tx) });
+  } catch (error) {
+    throw isDuplicate(error) ? new FaultError(Busy.fault('A claim for this VM is being made.', { noun: 'claim', id: vmId })) : error;
+  }
+  const claim = await claimOfVm(tx, vmId);
+  if (claim) await tell(tx, claim, false, by);
+  return claim;
 }
 
 /** Gives the capacity back; undefined = there was no claim. */
-export async function dropClaim(tx: EntityManager, vmId: string): Promise<ClaimValue | undefined> {
+export async function dropClaim(tx: EntityManager, vmId: string, by: By = {}): Promise<ClaimValue | undefined> {
   const claim = await claimOfVm(tx, vmId);
   if (!claim) return undefined;
   await execute(tx, 'DELETE FROM claim WHERE id = ?', [claim.id]);
-  await execute(tx, 'UPDATE host_view SET vcpus_claimed = GREATEST(0, vcpus_claimed - ?), memory_claimed = GREATEST(0, memory_claimed - ?) WHERE host_id = ?', [claim.vcpus, claim.memoryBytes, claim.hostId]);
+  await execute(tx, `UPDATE host_view SET vcpus_claimed = GREATEST(0, vcpus_claimed - ?), memory_claimed = GREATEST(0, memory_claimed - ?)
+    WHERE host_id = ?`, [claim.vcpus, claim.memoryBytes, claim.hostId]);
+  await tell(tx, claim, true, by);
   return claim;
 }
 
@@ -45,12 +62,15 @@ export async function recount(tx: EntityManager, hostId: string): Promise<void> 
 
 /** Claims that have stood a while, oldest first: their VMs are asked for. */
 export async function oldClaims(tx: Queryable, olderThanMinutes: number, limit: number): Promise<ClaimValue[]> {
-  return (await selectRows<ClaimRow>(tx, 'SELECT * FROM claim WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL ? MINUTE ORDER BY created_at LIMIT ?', [olderThanMinutes, limit])).map(claimOf);
+  const rows = await selectRows<ClaimRow>(tx,
+    'SELECT * FROM claim WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL ? MINUTE ORDER BY created_at LIMIT ?', [olderThanMinutes, limit]);
+  return rows.map(claimOf);
 }
 
 export async function pageOfClaims(tx: Queryable, who: Who, input: InputOf<typeof listClaims>): Promise<Result<{ items: ClaimValue[]; next: string | null }>> {
   const page = await pageQuery<ClaimRow>(tx, {
-    select: 'claim.*', from: 'claim LEFT JOIN host_view ON host_view.host_id = claim.host_id', orderBy: { created: 'claim.created_at' }, id: 'claim.id', limit: input.limit, cursor: input.cursor,
+    select: 'claim.*', from: 'claim LEFT JOIN host_view ON host_view.host_id = claim.host_id',
+    orderBy: { created: 'claim.created_at' }, id: 'claim.id', limit: input.limit, cursor: input.cursor,
     where: [
       accessFilter(who, 'placement.read', { id: 'claim.host_id', clusterId: 'host_view.cluster_id' }),
       input.hostId === undefined ? null : sql`claim.host_id = ${input.hostId}`,

@@ -2,14 +2,14 @@
 import { Controller, Inject } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import { Handles, type BusContext } from '#bus';
-import { NoCapacity, claimChanged, claimPlacement, explainPlacement, listCapacity, listClaims, releaseClaim, type InputOf, type ReplyOf } from '#contracts';
+import { NoCapacity, claimPlacement, explainPlacement, listCapacity, listClaims, releaseClaim, type InputOf, type ReplyOf } from '#contracts';
 import { whoOf, mayAccess } from '#database';
 import type { Result } from '#kernel';
 import { Db } from '#service';
-import { emit, runCommand } from '#tasks';
+import { runCommand } from '#tasks';
 import { hostViews, pageOfCapacity } from '../capacity/capacity.store.ts';
 import { claimOfVm, dropClaim, pageOfClaims, takeClaim, type ClaimValue } from '../claim/claim.store.ts';
-import { decide, type Decision } from './placement.ts';
+import { decide, type Decision, type HostView } from './placement.ts';
 
 @Controller()
 export class PlacementHandlers {
@@ -21,8 +21,7 @@ export class PlacementHandlers {
 
   @Handles(releaseClaim) release(input: InputOf<typeof releaseClaim>, ctx: BusContext) {
     return runCommand(this.db, { ctx, operation: releaseClaim, input }, async (tx) => {
-      const claim = await dropClaim(tx, input.vmId);
-      if (claim) await tell(tx, claim, true, ctx);
+      await dropClaim(tx, input.vmId, { ctx });
       return {};
     });
   }
@@ -43,17 +42,11 @@ type Placed = ReplyOf<typeof claimPlacement>;
 async function place(tx: EntityManager, input: InputOf<typeof claimPlacement>, ctx: BusContext): Promise<Result<Placed> | Placed> {
   const held = await claimOfVm(tx, input.vmId);
   if (held && fits(held, input, await decideNow(tx, input, held))) return { claim: held, refusals: [] };
-  if (held) {
-    await dropClaim(tx, input.vmId);
-    await tell(tx, held, true, ctx);
-  }
+  if (held) await dropClaim(tx, input.vmId, { ctx });
   const { candidates, refusals } = await decideNow(tx, input);
   for (const { hostId, hostName } of candidates) {
-    const claim = await takeClaim(tx, hostId, input.vmId, input.demand);
-    if (claim) {
-      await tell(tx, claim, false, ctx);
-      return { claim, refusals };
-    }
+    const claim = await takeClaim(tx, hostId, input.vmId, input.demand, { ctx });
+    if (claim) return { claim, refusals };
     refusals.push({ hostId: hostId as ClaimValue['hostId'], hostName, reason: 'memory', text: 'was filled by others a moment ago' });
   }
   const words = refusals.map((refusal) => `${refusal.hostName} ${refusal.text}`).join('; ');
@@ -62,11 +55,10 @@ async function place(tx: EntityManager, input: InputOf<typeof claimPlacement>, c
 
 const decideNow = async (tx: EntityManager, input: InputOf<typeof claimPlacement>, without?: ClaimValue): Promise<Decision> => {
   const hosts = await hostViews(tx);
-  const adjusted = hosts.map((host) => (without?.hostId === host.hostId ? { ...host, vcpusClaimed: host.vcpusClaimed - without.vcpus, memoryClaimed: host.memoryClaimed - without.memoryBytes } : host));
-  return decide(adjusted, input);
+  const own = (host: HostView): HostView => (without?.hostId !== host.hostId ? host
+    : { ...host, vcpusClaimed: host.vcpusClaimed - without.vcpus, memoryClaimed: host.memoryClaimed - without.memoryBytes });
+  return decide(hosts.map(own), input);
 };
 
 const fits = (held: ClaimValue, input: InputOf<typeof claimPlacement>, { candidates }: Decision): boolean =>
   held.vcpus === input.demand.vcpus && held.memoryBytes === input.demand.memoryBytes && candidates.some((candidate) => candidate.hostId === held.hostId);
-
-const tell = (tx: EntityManager, claim: ClaimValue, gone: boolean, ctx: BusContext): Promise<void> => emit(tx, claimChanged, { objectId: claim.id, data: { claim, gone }, ctx });

@@ -1,0 +1,47 @@
+// The whole service, two replicas on one schema, with a NATS server of their own and a host that answers on it.
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { BusClient, hostHandler, serveHost, silentLog } from '#bus';
+import { getHost, hostStatus, listClusters, registerHost, type HostId } from '#contracts';
+import { newUuid, orThrow } from '#kernel';
+import { startService, type RunningService } from '#service';
+import { startNatsServer, testDir, type TestNats } from '../../libs/bus/src/nats.fixture.ts';
+import { makeTestSchema, type TestSchema } from '../../libs/database/src/testing/test-schema.store.ts';
+import { computeService } from './compute.definition.ts';
+
+let server: TestNats;
+let schema: TestSchema;
+let nats: NatsConnection;
+let bus: BusClient;
+let replicas: RunningService[] = [];
+beforeAll(async () => {
+  server = await startNatsServer(testDir());
+  schema = await makeTestSchema('compute');
+  nats = await connect({ servers: server.url });
+  bus = new BusClient({ connection: nats, service: 'gateway' });
+  const env = { TOK_NATS_URL: server.url, TOK_MYSQL_URL: schema.url, TOK_REDIS_URL: process.env['TOK_TEST_REDIS_URL'] ?? '', TOK_LOG_LEVEL: 'fatal' };
+  replicas = await Promise.all([1, 2].map(() => startService(computeService, { env, ownsProcess: false })));
+}, 60_000);
+afterAll(async () => {
+  expect(await Promise.all(replicas.map((replica) => replica.stop()))).toEqual([true, true]);
+  await nats.close();
+  await server.stop();
+  await schema.drop();
+}, 30_000);
+
+it('makes one site with one cluster, and takes in a host that is registered and answers', async () => {
+  const { items: [cluster, ...others] } = orThrow(await bus.request(listClusters, {}, { as: 'system' }));
+  expect(others).toEqual([]);
+  const hostId = newUuid() as HostId;
+  const inventory = {
+    name: 'host1', agentVersion: '1', kernel: '6', qemuVersion: '7.2', ovsVersion: null, accelerator: 'tcg' as const, acceleratorReason: 'no KVM', cpu: { model: 'x', logical: 4, mhz: 1 },
+    memoryBytes: 1024 ** 3, cgroup: 'v2' as const, uplinks: [], datapath: 'none' as const, vmUids: { from: 200_000, to: 265_535 },
+  };
+  const host = await serveHost(nats, hostId, [hostHandler(hostStatus, () => Promise.resolve({ inventory, vms: [], unmanaged: [] }))], { log: silentLog });
+  orThrow(await bus.request(registerHost, { hostId, name: 'host1', clusterId: cluster!.id }, { as: 'system', idempotencyKey: newUuid() }));
+  for (let turn = 0; orThrow(await bus.request(getHost, { hostId }, { as: 'system' })).state !== 'connected'; turn++) {
+    if (turn > 500) throw new Error('the host has not joined');
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
+  }
+  await host.close();
+}, 30_000);

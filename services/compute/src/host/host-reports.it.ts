@@ -1,0 +1,197 @@
+// What hosts say, against rows: out of order, from an old boot, about others' VMs, too late, and after a silence.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { hostStatus, hostVmDelete, type HostId, type HostVmStatus, type ReportOrder, type VmId } from '#contracts';
+import { selectRows, transaction } from '#database';
+import { newUuid, ok, orThrow } from '#kernel';
+import type { TaskEngine, TaskKind } from '#tasks';
+import { startVmTask, type StartInput } from '../vm/power-vm.task.ts';
+import { VmWorld, asService, statusOf, uids } from '../vm/vm-world.fixture.ts';
+import { hostReconciler } from './host.reconciler.ts';
+import { HostReports } from './host.reports.ts';
+import { findHost, insertHost } from './host.store.ts';
+
+let world: VmWorld;
+let reports: HostReports;
+let engine: TaskEngine;
+let seq = 100;
+/** What the host answers when it is asked; changed by tests. */
+let present: HostVmStatus[] = [];
+/** Held while set: the answer was written before, and arrives after. */
+let hold: Promise<unknown> = Promise.resolve();
+let asked = 0;
+const forgotten: string[] = [];
+
+const inventory = {
+  name: 'host1', agentVersion: '1', kernel: '6', qemuVersion: '7.2', ovsVersion: null, accelerator: 'tcg' as const, acceleratorReason: 'no KVM', cpu: { model: 'x', logical: 4, mhz: 1000 },
+  memoryBytes: 8 * 1024 ** 3, cgroup: 'v2' as const, uplinks: [], datapath: 'none' as const, vmUids: { from: uids.first, to: uids.last },
+};
+const next = (over: Partial<ReportOrder> = {}): ReportOrder => ({ bootId: 'boot-1', epoch: 1, seq: ++seq, ...over });
+const joined = (vms: HostVmStatus[], order = next()) => reports.joined(world.hostId, { order, inventory, vms, unmanaged: [] });
+const said = (vm: HostVmStatus, order = next(), hostId: string = world.hostId) => reports.vmChanged(hostId, { order, vm });
+const stateOf = async (vmId: string) => (await world.record(vmId))?.vm.status.state;
+const hostState = async () => (await findHost(world.scene.db, world.hostId))?.state;
+
+async function until(reached: () => Promise<boolean>): Promise<void> {
+  for (let turn = 0; !(await reached()); turn++) {
+    if (turn > 500) throw new Error('it did not come to that');
+    await new Promise((resolve) => { setTimeout(resolve, 10); });
+  }
+}
+
+beforeAll(async () => {
+  world = await VmWorld.open();
+  world.reportsLost = true;
+  engine = await world.engine([startVmTask as TaskKind]);
+  const { host } = world.bus;
+  host.act(hostVmDelete, (input) => {
+    forgotten.push(String(input['vmId']));
+    return ok({});
+  });
+  reports = new HostReports(world.scene.db, {
+    requestHost: async (hostId, operation, input) => {
+      if (operation.name !== hostStatus.name || !host.reachable) return host.take(hostId, operation, input);
+      const answer = { inventory, vms: [...present], unmanaged: [] };
+      asked += 1;
+      await hold;
+      return ok(operation.reply.parse(answer)) as Awaited<ReturnType<typeof host.take<typeof operation>>>;
+    },
+  }, uids, { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined });
+});
+beforeEach(() => {
+  present = [];
+  hold = Promise.resolve();
+});
+afterAll(() => world.close());
+
+describe('a report about a VM', () => {
+  it('is believed in its order, once, and the reason of an end is kept', async () => {
+    const vmId = await world.vm('running');
+    const first = next();
+    const second = next();
+    await said({ ...statusOf(vmId, 'stopped', 1), exitReason: 'guest-panic', detail: 'oops' }, second);
+    await said(statusOf(vmId, 'running', 1), first);
+    await said(statusOf(vmId, 'running', 1), second);
+    expect((await world.record(vmId))?.vm.status).toMatchObject({ state: 'stopped', reason: 'guest-panic: oops', pid: null });
+    await said(statusOf(vmId, 'running', 1), next({ epoch: 0 }));
+    expect(await stateOf(vmId)).toBe('stopped');
+  });
+
+  it('changes nothing with an epoch that is over, from another host, or from one that is not registered', async () => {
+    const vmId = await world.vm('running');
+    const other = newUuid() as HostId;
+    await transaction(world.scene.db, (tx) => insertHost(tx, { hostId: other, name: `other-${other}`, clusterId: world.clusterId }));
+    const before = await world.record(vmId);
+    await said(statusOf(vmId, 'stopped', 0));
+    await said(statusOf(vmId, 'stopped', 9), next(), other);
+    await said(statusOf(vmId, 'stopped', 9), next(), newUuid());
+    await reports.joined(newUuid(), { order: next(), inventory, vms: [statusOf(vmId, 'stopped', 9)], unmanaged: [] });
+    expect(await world.record(vmId)).toEqual(before);
+  });
+
+  it('of an old boot changes nothing, and the new one counts from its beginning', async () => {
+    const vmId = await world.vm('running');
+    present = [statusOf(vmId, 'running', 1)];
+    await joined(present, next());
+    await joined([statusOf(vmId, 'stopped', 1)], { bootId: 'boot-2', epoch: 2, seq: 1 });
+    present = [statusOf(vmId, 'stopped', 1)];
+    expect(await stateOf(vmId)).toBe('stopped');
+    await said(statusOf(vmId, 'running', 1), next());
+    await joined([statusOf(vmId, 'running', 1)], next({ epoch: 9 }));
+    expect(await stateOf(vmId)).toBe('stopped');
+    await said(statusOf(vmId, 'running', 1), { bootId: 'boot-2', epoch: 2, seq: 2 });
+    expect(await stateOf(vmId)).toBe('running');
+    await transaction(world.scene.db, (tx) => tx.query('UPDATE host SET boot_id = NULL, past_boots = NULL'));
+  });
+
+  it('while a task works on it leaves the state to the task, and is remembered for its end', async () => {
+    const vmId = await world.vm('stopped');
+    await transaction(world.scene.db, (tx) => tx.query('UPDATE vm SET task_id = ?, host_id = ?, state = ?, epoch = 1 WHERE id = ?', [newUuid(), world.hostId, 'starting', vmId]));
+    await said(statusOf(vmId, 'running', 1));
+    expect(await world.record(vmId)).toMatchObject({ hostState: 'running', vm: { status: { state: 'starting', pid: 4711 } } });
+  });
+});
+
+describe('an answer of a host', () => {
+  it('that was written before a start and arrives after it does not make the VM stopped', async () => {
+    const vmId = await world.vm('stopped');
+    const late = Promise.withResolvers<undefined>();
+    const before = asked;
+    hold = late.promise;
+    const looking = reports.look(world.hostId);
+    await until(() => Promise.resolve(asked > before));
+    const { taskId } = orThrow(await world.commands(engine).start({ vmId }, asService()));
+    await until(async () => (await engine.get(taskId))?.state === 'succeeded');
+    late.resolve(undefined);
+    expect(await looking).toBe(true);
+    expect(await stateOf(vmId)).toBe('running');
+  });
+
+  it('says which VMs are gone, and a start that ended at once is not shown as running', async () => {
+    const gone = await world.vm('running');
+    await reports.look(world.hostId);
+    expect(await stateOf(gone)).toBe('stopped');
+    const vmId = await world.vm('stopped');
+    await engine.close();
+    const short: TaskKind<StartInput> = {
+      ...startVmTask,
+      steps: startVmTask.steps.map((step) => (step.name !== 'start-on-host' ? step : {
+        ...step,
+        run: async (ctx) => {
+          const answer = await step.run(ctx);
+          await said({ ...statusOf(vmId, 'failed', 1), exitReason: 'qemu-crashed' });
+          return answer;
+        },
+      })),
+    };
+    const { taskId } = orThrow(await world.commands(await world.engine([short as TaskKind])).start({ vmId }, asService()));
+    await until(async () => (await world.record(vmId))?.vm.taskId === null);
+    expect(await engine.get(taskId)).toMatchObject({ state: 'succeeded' });
+    expect((await world.record(vmId))?.vm.status).toMatchObject({ state: 'failed', reason: 'qemu-crashed' });
+  });
+
+  it('names directories of VMs that are gone: forgotten when nothing runs in them, left alone when it does', async () => {
+    const [dead, running, living] = [newUuid(), newUuid(), await world.vm('running')];
+    present = [statusOf(dead, 'stopped', 3), statusOf(running, 'running', 3), statusOf(living, 'running', 1)];
+    await reports.look(world.hostId);
+    expect(forgotten).toEqual([dead]);
+  });
+
+  it('with a uid range that does not fit keeps the host from joining, and says why', async () => {
+    await reports.joined(world.hostId, { order: next(), inventory: { ...inventory, vmUids: { from: 1, to: 2 } }, vms: [], unmanaged: [] });
+    await until(async () => (await hostState()) === 'connected'); // the look that follows tells the right range
+    const events = await selectRows<{ event: string }>(world.scene.db, "SELECT event FROM outbox WHERE subject LIKE '%host.changed%'");
+    expect(events.map(({ event }) => event).join()).toContain('its uid range 1-2 does not cover');
+  });
+});
+
+describe('a host that falls silent', () => {
+  it('leaves its VMs unknown and refused, and all heals when it returns', async () => {
+    const vms: VmId[] = [];
+    for (let count = 0; count < 3; count++) vms.push(await world.vm('running'));
+    const stopped = await world.vm('stopped');
+    world.bus.host.reachable = false;
+    await transaction(world.scene.db, (tx) => reports.lost(tx, world.hostId));
+    await until(async () => (await Promise.all(vms.map(stateOf))).every((state) => state === 'unknown'));
+    expect(await hostState()).toBe('not-responding');
+    expect(await stateOf(stopped)).toBe('stopped');
+    const commands = world.commands(engine);
+    for (const answer of [
+      await commands.start({ vmId: vms[0]! }, asService()),
+      await commands.powerOff({ vmId: vms[0]! }, asService()),
+      await commands.delete({ vmId: vms[0]!, force: true }, asService()),
+    ]) expect(answer).toMatchObject({ ok: false, fault: { code: 'HOST_UNREACHABLE' } });
+
+    world.bus.host.reachable = true;
+    present = vms.map((vmId) => statusOf(vmId, 'running', 1));
+    await hostReconciler(world.scene.db, reports).run(new AbortController().signal);
+    expect(await Promise.all(vms.map(stateOf))).toEqual(['running', 'running', 'running']);
+    expect(await hostState()).toBe('connected');
+  });
+
+  it('while a task has just started a VM there leaves that one unknown too', async () => {
+    const vmId = await world.vm('running');
+    await transaction(world.scene.db, (tx) => tx.query("UPDATE host SET state = 'not-responding' WHERE id = ?", [world.hostId]));
+    await reports.doubt();
+    expect(await stateOf(vmId)).toBe('unknown');
+  });
+});
