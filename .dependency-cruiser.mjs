@@ -9,7 +9,7 @@ export default {
     { name: 'contracts-know-the-kernel-alone', severity: 'error', from: { path: '^libs/contracts/' }, to: { path: '^libs/', pathNot: '^libs/(contracts|kernel)/' } },
     { name: 'libs-are-imported-by-their-name', severity: 'error', from: { path: '^services/' }, to: { path: '^libs/[^/]+/src/(?!index\\.ts$|testing/|openapi\\.ts$)', dependencyTypes: ['local'] } },
     { name: 'pure-files-stay-pure', comment: 'a noun’s model imports contracts, kernel and other pure files only', severity: 'error', from: { path: '^services/[^/]+/src/([^/]+)/\\1\\.ts$' }, to: { path: '^(libs/(?!contracts|kernel)|node_modules/(typeorm|@nestjs|bullmq|ioredis|@nats-io))' } },
-    { name: 'only-tests-import-test-aids', severity: 'error', from: { pathNot: '\\.(spec|it|e2e|fault)\\.ts$|^test/|^libs/testing/|/testing/' }, to: { path: '^libs/testing/|^libs/[^/]+/src/testing/' } },
+    { name: 'only-tests-import-test-aids', severity: 'error', from: { pathNot: '\\.(spec|it|e2e|fault)\\.ts$|^test/|^libs/testing/|/testing/|\\.(fixture|testing)\\.ts$' }, to: { path: '^libs/testing/|^libs/[^/]+/src/testing/' } },
     { name: 'no-suspect-names', severity: 'error', from: {}, to: { path: '^(libs|services|tools|test)/.*(utils?|helpers?|common|managers?|base)\\.[cm]?tsx?$' } },
     { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
   ],

@@ -5,8 +5,8 @@ import { BusClient, hostHandler, serveHost, silentLog } from '#bus';
 import { getHost, hostStatus, listClusters, registerHost, type HostId } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import { startService, type RunningService } from '#service';
-import { startNatsServer, testDir, type TestNats } from '../../libs/bus/src/nats.fixture.ts';
-import { makeTestSchema, type TestSchema } from '../../libs/database/src/testing/test-schema.store.ts';
+import { startNatsServer, testDir, type TestNats } from '#testing';
+import { makeTestSchema, type TestSchema } from '#testing';
 import { computeService } from './compute.definition.ts';
 
 let server: TestNats;

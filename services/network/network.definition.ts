@@ -13,7 +13,7 @@ export const networkService: TaskService<typeof serviceConfig> = {
   name: 'network',
   module: NetworkModule,
   migrations: networkMigrations,
-  tasks: ({ get }) => get(SwitchTasks).all(),
+  tasks: (parts) => parts.get(SwitchTasks).all(),
   consumers: () => [hostConsumer],
-  reconcilers: ({ get, db, bus }) => [hostReconciler(db, bus), switchReconciler(db, get(SwitchService))],
+  reconcilers: (parts) => [hostReconciler(parts.db, parts.bus), switchReconciler(parts.db, parts.get(SwitchService))],
 };

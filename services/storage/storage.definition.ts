@@ -16,12 +16,12 @@ export const storageService: TaskService<typeof serviceConfig> = {
   name: 'storage',
   module: StorageModule,
   migrations: storageMigrations,
-  tasks: ({ get }) => get(VolumeTasks).all(),
-  consumers: ({ get }) => [hostConsumer(get(DatastoreService))],
-  reconcilers: ({ get, db, bus, tasks, log }) => [
-    hostReconciler(db, bus, get(DatastoreService)),
-    datastoreReconciler(get(DatastoreService)),
-    volumeReconciler(db, tasks, get(VolumeTasks), log),
-    uploadReconciler(db, get(UploadService), log),
+  tasks: (parts) => parts.get(VolumeTasks).all(),
+  consumers: (parts) => [hostConsumer(parts.get(DatastoreService))],
+  reconcilers: (parts) => [
+    hostReconciler(parts.db, parts.bus, parts.get(DatastoreService)),
+    datastoreReconciler(parts.get(DatastoreService)),
+    volumeReconciler(parts.db, parts.tasks, parts.get(VolumeTasks), parts.log),
+    uploadReconciler(parts.db, parts.get(UploadService), parts.log),
   ],
 };

@@ -5,17 +5,20 @@ import { connect } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import mysql from 'mysql2/promise';
-import { startNatsServer, testDir } from '../../libs/bus/src/nats.fixture.ts';
-import type { TestNats } from '../../libs/bus/src/nats.fixture.ts';
+import { startNatsServer, testDir } from '#testing';
+import type { TestNats } from '#testing';
 import { BusClient } from '#bus';
 import type { serviceConfig } from '#config';
 import { endStates, listHosts, signingKeys } from '#contracts';
-import type { Actor, HostId, Operation, Permission, ReplyOf, RequestOf, storageTask, Task, TaskId } from '#contracts';
+import type { Actor, HostId, Operation, Permission, ReplyOf, RequestOf, storageTask, Task } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
 import { startService } from '#service';
 import type { RunningService, TaskService } from '#service';
 import { FakeHost, FakeWorld } from './fake-host.fixture.ts';
+
+export { startNatsServer, testDir };
+export type { TestNats };
 
 type Service = TaskService<typeof serviceConfig>;
 
@@ -108,7 +111,7 @@ export class Pool {
   /** The end of a task of the service whose operations these are. */
   ended(operations: { readonly get: (typeof storageTask)['get'] | Operation }, ref: { taskId: string }): Promise<Task> {
     return until(async () => {
-      const task = (await this.must(operations.get as (typeof storageTask)['get'], { taskId: ref.taskId as TaskId }));
+      const task = (await this.must(operations.get as (typeof storageTask)['get'], { taskId: ref.taskId }));
       return endStates.includes(task.state) ? task : undefined;
     });
   }

@@ -6,6 +6,7 @@ import { Server } from '@nestjs/microservices';
 import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
 import { firstValueFrom, isObservable } from 'rxjs';
 import { z } from 'zod';
+import type { Fault } from '#kernel';
 import type { ActorVerifier, BusContext, BusLog } from './context.ts';
 import { serveDiscovery } from './discovery.nats.ts';
 import { noticeEndpoint, operationEndpoint } from './endpoint.ts';
@@ -26,6 +27,8 @@ export interface BusServerOptions {
   readonly verifier: ActorVerifier;
   readonly log: BusLog;
   readonly limits?: Partial<Limits>;
+  /** What an error that a handler throws means to the caller; undefined = a bug. */
+  readonly faultOf?: (error: unknown) => Fault | undefined;
   /** Leave the connection open after `close()`; default: close it, as the last thing. */
   readonly keepConnection?: boolean;
 }
@@ -46,7 +49,7 @@ export class BusServer extends Server implements CustomTransportStrategy {
 
   constructor(private readonly settings: BusServerOptions) {
     super();
-    this.responder = new Responder({ connection: settings.connection, log: settings.log, limits: { ...defaultLimits, ...settings.limits } });
+    this.responder = new Responder({ connection: settings.connection, log: settings.log, limits: { ...defaultLimits, ...settings.limits }, faultOf: settings.faultOf });
   }
 
   /** What has been served and dropped so far. */

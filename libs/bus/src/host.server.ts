@@ -17,7 +17,7 @@ export type HostHandler<O extends HostOperation> = (input: InputOf<O>, ctx: BusC
 /** A command and what carries it out; made by `hostHandler` so that the two fit. */
 export interface HostRoute {
   readonly operation: HostOperation;
-  run(input: unknown, ctx: BusContext): unknown;
+  readonly run: (input: unknown, ctx: BusContext) => unknown;
 }
 export type HostHandlers = readonly HostRoute[];
 

@@ -49,13 +49,14 @@ async function verdict(who: string, action: 'pub' | 'sub', subject: string): Pro
   const statuses = connection.status()[Symbol.asyncIterator]();
   const watching = (async (): Promise<void> => {
     for (;;) {
-      const { value, done } = await statuses.next();
-      if (done) return;
+      const next = await statuses.next();
+      if (next.done === true) return;
+      const { value } = next;
       if (value.type === 'error' && value.error instanceof PermissionViolationError && value.error.subject === subject) denials.push(value.error);
     }
   })();
   if (action === 'pub') connection.publish(subject, '{}');
-  else connection.subscribe(subject, { callback: (error) => void (error && denials.push(error)) });
+  else connection.subscribe(subject, { callback: (error) => { if (error) denials.push(error); } });
   await connection.flush(); // the server answers in order, so a denial is here before the pong
   await new Promise((resolve) => setImmediate(resolve));
   void statuses.return?.();

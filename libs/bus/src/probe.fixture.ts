@@ -53,7 +53,7 @@ export class Ledger {
   async wait(n: number, signal: AbortSignal): Promise<void> {
     this.held.push(n);
     this.mostRunning = Math.max(this.mostRunning, ++this.running);
-    signal.addEventListener('abort', () => void this.aborted++, { once: true });
+    signal.addEventListener('abort', () => { this.aborted++; }, { once: true });
     await (this.open ? new Promise((resolve) => setImmediate(resolve)) : new Promise<void>((resolve) => this.waiters.push(resolve)));
     this.running -= 1;
   }

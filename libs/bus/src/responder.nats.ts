@@ -59,7 +59,7 @@ export class Responder {
   async drain(): Promise<void> {
     const { connection, limits, log } = this.options;
     const finished = async (): Promise<void> => {
-      const drained = Promise.allSettled(this.subscriptions.map((subscription) => (subscription.isClosed() ? undefined : subscription.drain())));
+      const drained = Promise.allSettled(this.subscriptions.filter((subscription) => !subscription.isClosed()).map((subscription) => subscription.drain()));
       await atMost(UNSUBSCRIBE_MS, drained); // without a server it would not end
       await Promise.all([this.requests.idle(), this.notices.idle()]);
     };
@@ -79,15 +79,15 @@ export class Responder {
   }
 
   private take(message: Msg, endpoint: Endpoint | undefined): void {
-    if (endpoint && !endpoint.answered) return this.takeNotice(message, endpoint);
-    if (message.reply === undefined || message.reply === '') return this.drop(message, 'noReply', 'a request without reply subject');
-    if (!isInbox(message.reply)) return this.drop(message, 'badReply', 'a request whose reply subject is not an inbox');
+    if (endpoint && !endpoint.answered) { this.takeNotice(message, endpoint); return; }
+    if (message.reply === undefined || message.reply === '') { this.drop(message, 'noReply', 'a request without reply subject'); return; }
+    if (!isInbox(message.reply)) { this.drop(message, 'badReply', 'a request whose reply subject is not an inbox'); return; }
     if (!endpoint) {
       this.tally.unknown += 1;
-      return this.publish(message, failed(UnknownOperation.fault('There is no such operation.')), traceOf(message));
+      this.publish(message, failed(UnknownOperation.fault('There is no such operation.')), traceOf(message)); return;
     }
     const timeoutMs = this.timeoutOf(message, endpoint);
-    if (!timeoutMs.ok) return this.publish(message, timeoutMs, traceOf(message));
+    if (!timeoutMs.ok) { this.publish(message, timeoutMs, traceOf(message)); return; }
     const exchange = this.begin(message, endpoint, timeoutMs.value);
     if (!this.requests.offer(() => this.serve(exchange, message))) exchange.settle(Overloaded.fail('The service has too much to do.'));
   }
@@ -117,7 +117,7 @@ export class Responder {
 
   private async serve(exchange: Exchange, message: Msg): Promise<void> {
     if (exchange.settled) return;
-    if (exchange.deadline.expired()) return exchange.giveUp(DeadlineExceeded.fault('The time for the call ended before its turn came.'));
+    if (exchange.deadline.expired()) { exchange.giveUp(DeadlineExceeded.fault('The time for the call ended before its turn came.')); return; }
     exchange.startedAt = systemClock.monotonic();
     const span = openServerSpan(exchange.endpoint.name, message.headers?.get(header.traceparent), { 'messaging.system': 'nats', 'messaging.destination.name': exchange.endpoint.subject });
     exchange.traceId = span.traceId;

@@ -32,7 +32,7 @@ export function readConfig<S extends ConfigSchema>(schema: S, env: Environment =
 
 function problemOf(schema: ConfigSchema, given: Readonly<Record<string, unknown>>, issue: z.core.$ZodIssue): string {
   const name = String(issue.path[0] ?? '');
-  const field = schema.shape[name];
+  const field: z.core.$ZodType | undefined = (schema.shape as Readonly<Record<string, z.core.$ZodType>>)[name];
   const meaning = field === undefined ? '' : descriptionOf(field);
   if (name === '') return issue.message;
   return name in given ? `${name}: ${issue.message}${meaning && ` (${meaning})`}` : `${name} is not set${meaning && `: ${meaning}`}`;

@@ -28,7 +28,7 @@ export function whoOf(ctx: { readonly actor: Actor | null; readonly system: bool
 
 export function mayAccess(who: Who, permission: Permission, object: AccessObject): boolean {
   if (who === 'system') return true;
-  if (isOwnersOwn(permission) && object.ownerId != null && object.ownerId === who.userId) return true;
+  if (isOwnersOwn(permission) && object.ownerId !== undefined && object.ownerId !== null && object.ownerId === who.userId) return true;
   return who.rights.some((right) => {
     if (!right.permissions.includes(permission)) return false;
     if (right.scope === 'site') return true;

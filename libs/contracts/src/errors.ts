@@ -51,7 +51,7 @@ function defineError<D extends z.ZodType>(code: string, kind: ErrorKind, title: 
     ...(cause === undefined ? {} : { cause }),
   });
   const def: ErrorDef<D> = { code, kind, title, retry, details, fault, fail: (detail, given, cause) => failed(fault(detail, given, cause)) };
-  registry.set(code, def as unknown as ErrorDef);
+  registry.set(code, def);
   return def;
 }
 

@@ -7,4 +7,5 @@ export * from './rows.store.ts';
 export * from './page.store.ts';
 export * from './transaction.store.ts';
 export * from './open.store.ts';
+export * from './outage.ts';
 export * from './task-tables.migration.ts';

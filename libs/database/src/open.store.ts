@@ -5,6 +5,7 @@ import mysql from 'mysql2';
 import { DataSource } from 'typeorm';
 import { migrate } from './migrate.store.ts';
 import type { Migration } from './migration.ts';
+import { isOutage } from './outage.ts';
 
 export interface DatabaseOptions {
   /** `mysql://user:password@host:3306/schema` */
@@ -36,8 +37,6 @@ const driver = {
   },
 };
 
-const waitable = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EPIPE', 'PROTOCOL_CONNECTION_LOST', 'ER_CON_COUNT_ERROR', 'ER_SERVER_SHUTDOWN']);
-
 /** Throws when the server cannot be reached within `waitMs`, refuses the credentials, or a migration fails. */
 export async function openDatabase(options: DatabaseOptions): Promise<DataSource> {
   const waitMs = options.waitMs ?? 30_000;
@@ -63,9 +62,8 @@ async function serverVersion(url: string, waitMs: number, name: string): Promise
     try {
       return await askVersion(url);
     } catch (error) {
-      const code = (error as { code?: string }).code ?? '';
-      if (!waitable.has(code) || performance.now() + pauseMs > giveUpAt) {
-        throw new Error(`${name}: the database does not let us in: ${(error as Error).message || code}`, { cause: error });
+      if (!isOutage(error) || performance.now() + pauseMs > giveUpAt) {
+        throw new Error(`${name}: the database does not let us in: ${(error as Error).message || String((error as { code?: unknown }).code)}`, { cause: error });
       }
       await sleep(pauseMs);
     }

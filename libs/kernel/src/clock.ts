@@ -12,7 +12,7 @@ export const systemClock: Clock = { now: () => Date.now(), monotonic: () => perf
 /** Resolves after `ms`, or at once when `signal` aborts. Never rejects. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
+    if (signal?.aborted) { resolve(); return; }
     const finish = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', finish);

@@ -24,7 +24,7 @@ export interface Parts<C> {
   readonly health: Health;
   readonly metrics: Metrics;
   /** A provider of the service's module. */
-  get<T>(token: Type<T> | symbol): T;
+  readonly get: <T>(token: Type<T> | symbol) => T;
 }
 
 export interface DatabaseParts<C> extends Parts<C> {
@@ -88,7 +88,7 @@ export interface TaskService<S extends ServiceSchema> extends Common<TaskParts<z
 export interface RunningService {
   readonly healthPort: number;
   /** A provider of the service's module. */
-  get<T>(token: Type<T> | symbol): T;
+  readonly get: <T>(token: Type<T> | symbol) => T;
   /** Drains and ends everything. Idempotent. False when something had to be cut. */
   stop(): Promise<boolean>;
 }

@@ -3,11 +3,12 @@ import type { Type } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { ensureStreams, EVENTS_STREAM } from '#bus';
 import type { BusClient } from '#bus';
-import { eventsRead, taskServices } from '#contracts';
+import { eventsRead, taskServices, Unavailable } from '#contracts';
 import type { ServiceName } from '#contracts';
-import { openDatabase, tasksMigrations } from '#database';
+import { isOutage, openDatabase, tasksMigrations } from '#database';
 import type { Migration } from '#database';
 import { orThrow } from '#kernel';
+import type { Fault } from '#kernel';
 import { consumeEvents, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
 import type { Consumption, EventConsumer, TaskKind } from '#tasks';
 import type { Health, Logger } from '#telemetry';
@@ -54,6 +55,12 @@ export class Storage {
     const { tasks } = this;
     // Without Redis tasks are slower and nothing else, so it does not count.
     if (tasks !== undefined) health.add('redis', () => (tasks.redisWorks ? null : 'not connected; tasks wait for the sweep'), { informative: true });
+  }
+
+  /** A database that is away passes by itself, so a caller is told to ask again, and not of a bug. */
+  faultOf(error: unknown): Fault | undefined {
+    const { name } = this.options;
+    return isOutage(error) ? Unavailable.fault(`The database of ${name} does not answer.`, { service: name }, error) : undefined;
   }
 
   async start(kinds: readonly TaskKind[], consumers: readonly EventConsumer[]): Promise<void> {

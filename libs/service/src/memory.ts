@@ -8,5 +8,5 @@ export function trimHeap(): void {
   setFlagsFromString('--expose-gc');
   const collect: unknown = runInNewContext('gc');
   setFlagsFromString('--no-expose-gc');
-  if (typeof collect === 'function') collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  if (typeof collect === 'function') (collect as (options: object) => void)({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }

@@ -105,7 +105,7 @@ class Start {
     const storage = service.migrations === undefined ? undefined : await this.openStorage(service.migrations, bus, health);
     const verifier = new JwtActorVerifier(keysOfAuth(bus));
     const parts = partsOf({ name: service.name, config, log, nats, bus, verifier, health, metrics, get: (token) => this.get(token) }, storage);
-    const server = new BusServer({ connection: nats, service: service.name, version, verifier, log, limits: { graceMs: requestGraceMs }, keepConnection: true });
+    const server = new BusServer({ connection: nats, service: service.name, version, verifier, log, limits: { graceMs: requestGraceMs }, keepConnection: true, faultOf: (error) => storage?.faultOf(error) });
 
     const platform = PlatformModule.of([[Bus, bus], [Nats, nats], [Db, storage?.db], [Tasks, storage?.tasks], [Log, log], [Config, config], [HealthChecks, health], [Numbers, metrics], [Verifier, verifier]]);
     const app = await NestFactory.createMicroservice(ServiceRoot.of(platform, service.module, storage?.controllers ?? []), { strategy: server, logger: nestLogger(log), abortOnError: false });

@@ -80,10 +80,10 @@ export class Health {
   private async answer(url: string, response: ServerResponse): Promise<void> {
     const path = url.split('?', 1)[0];
     // An answer at all is the proof that the event loop turns.
-    if (path === '/livez') return json(response, 200, { status: 'alive', uptimeMs: Math.round(performance.now() - this.startedAt) });
+    if (path === '/livez') { json(response, 200, { status: 'alive', uptimeMs: Math.round(performance.now() - this.startedAt) }); return; }
     if (path === '/readyz') {
       const readiness = await this.readiness();
-      return json(response, readiness.status === 'ready' ? 200 : 503, readiness);
+      json(response, readiness.status === 'ready' ? 200 : 503, readiness); return;
     }
     if (path === '/metrics' && this.registry !== undefined) {
       response.writeHead(200, { 'content-type': this.registry.contentType }).end(await this.registry.metrics());

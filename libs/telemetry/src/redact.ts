@@ -27,7 +27,8 @@ const isSecret = (name: string, member: unknown): boolean =>
   secretName.test(name) && member !== null && member !== undefined && typeof member !== 'number' && typeof member !== 'boolean';
 
 function redactError(error: Error, depth: number): Record<string, unknown> {
-  const { name, message, stack, cause, ...own } = { ...error, name: error.name, message: error.message, stack: error.stack, cause: error.cause };
+  const { name, message, stack, cause } = error;
+  const own = Object.fromEntries(Object.entries(error).filter(([member]) => !['name', 'message', 'stack', 'cause'].includes(member)));
   return { type: name, message, stack, ...redactMembers(own, depth), ...(cause === undefined ? {} : { cause: redact(cause, depth + 1) }) };
 }
 

@@ -1,6 +1,7 @@
 // Writes finished spans to a file, one JSON object per line, for machines without a collector. Several processes may
 // append to one file: each batch is one write, and the system keeps appends whole.
 import { appendFile } from 'node:fs';
+import { ExportResultCode } from '@opentelemetry/core';
 import type { HrTime } from '@opentelemetry/api';
 import type { ReadableSpan, SpanExporter } from '@opentelemetry/sdk-trace';
 
@@ -33,7 +34,7 @@ export class TraceFile implements SpanExporter {
   export(spans: ReadableSpan[], done: ExportDone): void {
     this.last = new Promise((resolve) => {
       appendFile(this.path, spans.map(spanLine).join(''), { mode: 0o640 }, (error) => {
-        done(error === null ? { code: 0 } : { code: 1, error });
+        done(error === null ? { code: ExportResultCode.SUCCESS } : { code: ExportResultCode.FAILED, error });
         resolve();
       });
     });

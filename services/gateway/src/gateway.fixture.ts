@@ -1,6 +1,6 @@
 // The gateway in front of services that a test plays: what they are asked is recorded, what they answer is a table.
-import { startNatsServer, testDir } from '../../../libs/bus/src/nats.fixture.ts';
-import type { TestNats } from '../../../libs/bus/src/nats.fixture.ts';
+import { startNatsServer, testDir } from '#testing';
+import type { TestNats } from '#testing';
 import { connect, headers } from '@nats-io/transport-node';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { gatewayConfig } from '#config';

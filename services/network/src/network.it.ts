@@ -50,7 +50,7 @@ describe('a distributed switch', () => {
     const ref = await pool.must(createSwitch, { name: fresh('switch'), uplinks: bad });
     expect(await pool.ended(networkTask, ref)).toMatchObject({ state: 'failed', error: { code: 'HOST_COMMAND_FAILED' } });
     expect(pool.host(0).switches.has(ref.objectId)).toBe(false);
-    expect(codeOf(await pool.ask(getSwitch, { switchId: ref.objectId as SwitchId }))).toBe('NOT_FOUND');
+    expect(codeOf(await pool.ask(getSwitch, { switchId: ref.objectId }))).toBe('NOT_FOUND');
 
     const id = await made({ uplinks: uplinksOf(0), mtu: 1500 });
     const change = await pool.must(updateSwitch, { switchId: id, uplinks: bad, mtu: 9000 });
@@ -171,7 +171,7 @@ describe('the port of a NIC', () => {
     const port = await pool.must(provisionPort, nic(portGroupId, { vmId }));
     const wiring: ReplyOf<typeof wiringOfVm> = await pool.must(wiringOfVm, { vmId });
     expect(wiring).toMatchObject({ hostIds: [pool.hostIds[0]], nics: [{ portId: port.id, vlan: 42, mtu: 1500, ip: '10.7.0.2', subnet: { network: '10.7.0.0', prefix: 24, gateway: '10.7.0.1', dns: ['9.9.9.9'] } }] });
-    expect(await pool.must(wiringOfVm, { vmId: newUuid() as VmId })).toEqual({ nics: [], hostIds: null });
+    expect(await pool.must(wiringOfVm, { vmId: newUuid() })).toEqual({ nics: [], hostIds: null });
     expect(await pool.must(checkPortGroups, { portGroupIds: [portGroupId] })).toEqual({ hostIds: [pool.hostIds[0]] });
     expect(codeOf(await pool.ask(checkPortGroups, { portGroupIds: [newUuid() as PortGroupId] }))).toBe('NOT_FOUND');
     expect((await pool.must(listPorts, { ip: '10.7.0.2', vmId })).items.map((item) => item.id)).toEqual([port.id]);

@@ -3,7 +3,7 @@ import {
   chooseDatastore, copyVolume, createDatastore, createVolume, deleteDatastore, deleteVolume, discardImageVolume, discardUpload, discardVolume, getDatastore, getVolume, ingestVolume, listDatastores,
   listVolumes, openUpload, placesOfVolumes, provisionVolume, storageTask, writeUpload,
 } from '#contracts';
-import type { DatastoreId, HostId, ImageId, RequestOf, TaskId, UploadId, VmId, VolumeId } from '#contracts';
+import type { DatastoreId, HostId, RequestOf, UploadId, VmId, VolumeId } from '#contracts';
 import { newUuid } from '#kernel';
 import { GiB } from '../../../test/integration/fake-host.fixture.ts';
 import { Pool, until } from '../../../test/integration/pool.fixture.ts';
@@ -25,7 +25,7 @@ const codeOf = (answer: { ok: boolean; fault?: { code: string } }): string => (a
 const ended = (ref: { taskId: string }) => pool.ended(storageTask, ref);
 const fileOf = (id: string, kind = 'volumes') => `/nas/${kind}/${id}.qcow2`;
 const provision = (source: RequestOf<typeof provisionVolume>['source'], more: { volumeId?: VolumeId; vmId?: VmId; sizeBytes?: number } = {}): RequestOf<typeof provisionVolume> => ({
-  volumeId: newUuid() as VolumeId, name: fresh('disk'), datastoreId: nas, sizeBytes: 64 * MiB, source, vmId: newUuid() as VmId, hostId: null, ownerId: null, folderId: null, ...more,
+  volumeId: newUuid(), name: fresh('disk'), datastoreId: nas, sizeBytes: 64 * MiB, source, vmId: newUuid(), hostId: null, ownerId: null, folderId: null, ...more,
 });
 
 async function image(bytes = Buffer.alloc(4096, 7)): Promise<VolumeId> {
@@ -33,7 +33,7 @@ async function image(bytes = Buffer.alloc(4096, 7)): Promise<VolumeId> {
   await pool.must(openUpload, { uploadId, datastoreId: nas, sizeBytes: null });
   await pool.must(writeUpload, { uploadId, offset: 0, data: bytes.toString('base64') });
   const volumeId = newUuid() as VolumeId;
-  const ref = await pool.must(ingestVolume, { volumeId, uploadId, imageId: newUuid() as ImageId, name: fresh('image'), format: 'qcow2', sizeBytes: bytes.length, sha256: null, ownerId: null, folderId: null });
+  const ref = await pool.must(ingestVolume, { volumeId, uploadId, imageId: newUuid(), name: fresh('image'), format: 'qcow2', sizeBytes: bytes.length, sha256: null, ownerId: null, folderId: null });
   expect(await ended(ref)).toMatchObject({ state: 'succeeded', output: { virtualBytes: 8 * MiB } });
   return volumeId;
 }
@@ -107,7 +107,7 @@ describe('a volume', () => {
     expect(await pool.must(getVolume, { volumeId: input.volumeId })).toMatchObject({ attachedTo: input.vmId });
     expect(codeOf(await pool.ask(deleteVolume, { volumeId: input.volumeId }))).toBe('IN_USE');
     expect(codeOf(await pool.ask(copyVolume, { volumeId: input.volumeId, name: fresh('copy') }))).toBe('IN_USE');
-    expect(codeOf(await pool.ask(discardVolume, { volumeId: input.volumeId, vmId: newUuid() as VmId }))).toBe('IN_USE');
+    expect(codeOf(await pool.ask(discardVolume, { volumeId: input.volumeId, vmId: newUuid() }))).toBe('IN_USE');
     for (let times = 0; times < 2; times++) {
       expect(await ended(await pool.must(discardVolume, { volumeId: input.volumeId, vmId: input.vmId }))).toMatchObject({ state: 'succeeded' });
     }
@@ -144,23 +144,23 @@ describe('a volume', () => {
     pool.world.copyGate = gate.promise;
     const input = provision({ volumeId: base, mode: 'full' });
     const ref = await pool.must(provisionVolume, input);
-    await until(async () => ((await pool.must(storageTask.get, { taskId: ref.taskId as TaskId })).progress?.done === 32 * MiB ? true : undefined));
+    await until(async () => ((await pool.must(storageTask.get, { taskId: ref.taskId })).progress?.done === 32 * MiB ? true : undefined));
     expect(codeOf(await pool.ask(discardImageVolume, { volumeId: base }))).toBe('IN_USE');
-    await pool.must(storageTask.cancel, { taskId: ref.taskId as TaskId });
+    await pool.must(storageTask.cancel, { taskId: ref.taskId });
     expect(await ended(ref)).toMatchObject({ state: 'cancelled' });
     expect(pool.hosts.flatMap((host) => host.done).filter((what) => what === 'volume.cancel')).toHaveLength(1);
     expect(pool.world.files.has(fileOf(input.volumeId))).toBe(false);
     expect(codeOf(await pool.ask(getVolume, { volumeId: input.volumeId }))).toBe('NOT_FOUND');
     gate.resolve(undefined);
     pool.world.copyGate = undefined;
-  });
+  }, 60_000);
 
   it('whose image is refused leaves nothing, and the upload takes other bytes', async () => {
     const uploadId = newUuid() as UploadId;
     await pool.must(openUpload, { uploadId, datastoreId: null, sizeBytes: null });
     await pool.must(writeUpload, { uploadId, offset: 0, data: Buffer.from('backing file: /etc/shadow').toString('base64') });
     const volumeId = newUuid() as VolumeId;
-    const ref = await pool.must(ingestVolume, { volumeId, uploadId, imageId: newUuid() as ImageId, name: fresh('bad'), format: 'qcow2', sizeBytes: 25, sha256: null, ownerId: null, folderId: null });
+    const ref = await pool.must(ingestVolume, { volumeId, uploadId, imageId: newUuid(), name: fresh('bad'), format: 'qcow2', sizeBytes: 25, sha256: null, ownerId: null, folderId: null });
     expect(await ended(ref)).toMatchObject({ state: 'failed', error: { code: 'IMAGE_REFUSED' } });
     expect(pool.world.staging.has(uploadId)).toBe(false);
     expect(codeOf(await pool.ask(getVolume, { volumeId }))).toBe('NOT_FOUND');

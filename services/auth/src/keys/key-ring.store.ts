@@ -67,7 +67,7 @@ export class KeyRing {
         `SELECT kid, x, sealed, created_at < UTC_TIMESTAMP(3) - INTERVAL ${keyLifeMs / 1000} SECOND AS old FROM signing_key ORDER BY number DESC LIMIT 1`);
       const usable = newest !== undefined && unseal(this.master, newest.sealed, newest.kid) !== undefined;
       if (newest !== undefined && !usable) this.log.error({ kid: newest.kid }, 'the newest signing key was sealed under another master key; a new one is made');
-      if (now || !usable || Number(newest.old) === 1) await this.make(tx, number);
+      if (now || !usable || newest.old === 1) await this.make(tx, number);
       await execute(tx, `DELETE FROM signing_key WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL ${keptMs / 1000} SECOND`);
     });
     await this.load();

@@ -4,8 +4,7 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } f
 /** 32 random bytes; whoever has them and the database has everything. */
 export type MasterKey = Buffer;
 
-const purposes = ['seal', 'api-token', 'refresh-token', 'command-body'] as const;
-export type Purpose = (typeof purposes)[number];
+export type Purpose = 'seal' | 'api-token' | 'refresh-token' | 'command-body';
 
 const keyFor = (master: MasterKey, purpose: Purpose): Buffer => Buffer.from(hkdfSync('sha256', master, '', `tokamak-auth/${purpose}`, 32));
 

@@ -32,7 +32,7 @@ export async function lockToken(tx: Queryable, hash: string): Promise<FoundToken
   const row = await selectRow<{ session_id: string; user_id: string; used_at: Date | null; next_hash: string | null; live: number }>(tx,
     `SELECT t.session_id, s.user_id, t.used_at, t.next_hash, (s.ended_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3)) AS live
      FROM session_token t JOIN session s ON s.id = t.session_id WHERE t.hash = ? FOR UPDATE`, [hash]);
-  return row && { hash, sessionId: row.session_id, userId: row.user_id, used: row.used_at !== null, nextHash: row.next_hash, live: Number(row.live) === 1 };
+  return row && { hash, sessionId: row.session_id, userId: row.user_id, used: row.used_at !== null, nextHash: row.next_hash, live: row.live === 1 };
 }
 
 export const isUnused = async (tx: Queryable, hash: string): Promise<boolean> =>

@@ -43,7 +43,7 @@ export interface StoredSecret {
 export async function findSecret(db: Queryable, id: string): Promise<StoredSecret | undefined> {
   const row = await selectRow<{ user_id: string; hash: string; expires_at: Date | null; ended: number | null; use_is_old: number | null }>(db,
     `SELECT user_id, hash, expires_at, expires_at <= UTC_TIMESTAMP(3) AS ended, (last_used_at IS NULL OR last_used_at < UTC_TIMESTAMP(3) - INTERVAL 60 SECOND) AS use_is_old FROM api_token WHERE id = ?`, [id]);
-  return row && { userId: row.user_id, hash: row.hash, expiresAt: row.expires_at, ended: Number(row.ended ?? 0) === 1, useIsOld: Number(row.use_is_old) === 1 };
+  return row && { userId: row.user_id, hash: row.hash, expiresAt: row.expires_at, ended: row.ended === 1, useIsOld: row.use_is_old === 1 };
 }
 
 export const noteUse = (db: Queryable, id: string): Promise<number> => execute(db, 'UPDATE api_token SET last_used_at = UTC_TIMESTAMP(3) WHERE id = ?', [id]);

@@ -41,7 +41,7 @@ async function until(reached: () => Promise<boolean>): Promise<void> {
 beforeAll(async () => {
   world = await VmWorld.open();
   world.reportsLost = true;
-  engine = await world.engine([startVmTask as TaskKind]);
+  engine = await world.engine([startVmTask]);
   const { host } = world.bus;
   host.act(hostVmDelete, (input) => {
     forgotten.push(String(input['vmId']));

@@ -43,7 +43,7 @@ export const deleteVmTask: TaskKind<DeleteVmInput> = defineTask<DeleteVmInput>({
         { operation: discardVolume, part: `disk-${index}`, input: { volumeId: volumeId as VolumeId, vmId: ctx.input.vmId as VmId } }
       ))),
     },
-    { name: 'discard-ports', run: (ctx) => ctx.request(discardPorts, { vmId: ctx.input.vmId as VmId }) },
+    { name: 'discard-ports', run: (ctx) => ctx.request(discardPorts, { vmId: ctx.input.vmId }) },
     releaseStep<DeleteVmInput>(),
   ],
   onFinished: endsOf({ succeeded: endBuried, failed: endAsHostSays }),

@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { z } from 'zod';
 import type { BusContext } from '#bus';
-import { builtinRoles, createVm, deleteCluster, getHost, listVms, removeHost, updateCluster, type Actor, type InputOf, type Right, type UserId, type VmId } from '#contracts';
+import { builtinRoles, createVm, deleteCluster, getHost, listVms, removeHost, updateCluster, type Actor, type Right, type UserId, type VmId } from '#contracts';
 import { selectRow, selectRows, transaction } from '#database';
 import { FaultError, newUuid, orThrow } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
-import { contextOf } from '../../../../libs/tasks/src/testing/scene.ts';
+import { contextOf } from '#testing';
 import { ClusterHandlers } from '../cluster/cluster.handlers.ts';
 import { HostHandlers } from '../host/host.handlers.ts';
 import { createVmTask } from './create-vm.task.ts';
@@ -207,7 +207,7 @@ describe('who may do what', () => {
     const vmId = await world.vm('stopped', { ownerId: owner.userId, name: 'only this' });
     const seen: Record<string, boolean> = {};
     for (const who of everyone) {
-      const page = orThrow(await handlers.list(listVms.input.parse({ name: 'only this' }) as InputOf<typeof listVms>, as(people[who]!)));
+      const page = orThrow(await handlers.list(listVms.input.parse({ name: 'only this' }), as(people[who]!)));
       seen[who] = page.items.some((vm) => vm.id === vmId);
     }
     expect(seen).toEqual({ owner: true, stranger: false, viewer: true, elsewhere: false, cluster: true, admin: true });

@@ -1,5 +1,5 @@
 // What a VM is when its task has ended, written in the transaction that ends the task.
-import { vmChanged, vmDeleted, type HostVmStatus, type TaskId, type VmState } from '#contracts';
+import { vmChanged, vmDeleted, type HostVmStatus, type VmState } from '#contracts';
 import { emit, type TaskOutcome } from '#tasks';
 import type { EntityManager } from 'typeorm';
 import { stateOfHost } from '../host/host-order.store.ts';
@@ -41,7 +41,7 @@ export const endAsHostSays = (tx: EntityManager, outcome: Outcome): Promise<void
 /** The VM stays the task's until somebody lets it go on: what it has begun can be neither finished nor undone now. */
 export const endStuck = (tx: EntityManager, outcome: Outcome): Promise<void> =>
   settle(tx, outcome, () => ({
-    state: 'failed', taskId: outcome.task.id as TaskId, reason: `task ${outcome.task.id} needs attention: ${outcome.error?.detail ?? ''}`,
+    state: 'failed', taskId: outcome.task.id, reason: `task ${outcome.task.id} needs attention: ${outcome.error?.detail ?? ''}`,
   }));
 
 /** Nothing is left of it but the tombstone. */

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { createVm, type Task, type TaskRef } from '#contracts';
 import { newUuid, orThrow, type Result } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
-import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, undoTwice, type Trial } from '../../../../libs/tasks/src/testing/put-through.ts';
+import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, undoTwice, type Trial } from '#testing';
 import { createVmTask } from './create-vm.task.ts';
 import { deleteVmTask } from './delete-vm.task.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-vm.task.ts';
@@ -46,7 +46,7 @@ interface Case {
 
 const cases: Readonly<Record<string, Case>> = {
   'create and start': {
-    kind: createVmTask as TaskKind,
+    kind: createVmTask,
     begin: async (vms) => begun(await vms.create(creation({}), asService())),
     check: async (task) => {
       await world.heardAll();
@@ -58,7 +58,7 @@ const cases: Readonly<Record<string, Case>> = {
     },
   },
   'create without starting': {
-    kind: createVmTask as TaskKind,
+    kind: createVmTask,
     begin: async (vms) => begun(await vms.create(creation({ start: false, nics: [] }), asService())),
     check: async (task) => {
       if (task.state !== 'succeeded') return gone(task);
@@ -67,7 +67,7 @@ const cases: Readonly<Record<string, Case>> = {
     },
   },
   start: {
-    kind: startVmTask as TaskKind,
+    kind: startVmTask,
     begin: async (vms) => begun(await vms.start({ vmId: await world.vm('stopped') }, asService())),
     check: async (task) => {
       const { vm } = await free(task);
@@ -76,7 +76,7 @@ const cases: Readonly<Record<string, Case>> = {
     },
   },
   stop: {
-    kind: stopVmTask as TaskKind,
+    kind: stopVmTask,
     begin: async (vms) => begun(await vms.stop({ vmId: await world.vm('running'), graceMs: 1_000, force: true }, asService())),
     check: async (task) => {
       const { vm } = await free(task);
@@ -84,7 +84,7 @@ const cases: Readonly<Record<string, Case>> = {
     },
   },
   'power off': {
-    kind: powerOffVmTask as TaskKind,
+    kind: powerOffVmTask,
     begin: async (vms) => begun(await vms.powerOff({ vmId: await world.vm('running') }, asService())),
     check: async (task) => {
       const { vm } = await free(task);
@@ -92,7 +92,7 @@ const cases: Readonly<Record<string, Case>> = {
     },
   },
   reboot: {
-    kind: rebootVmTask as TaskKind,
+    kind: rebootVmTask,
     begin: async (vms) => begun(await vms.reboot({ vmId: await world.vm('running'), graceMs: 1_000 }, asService())),
     check: async (task) => {
       const { vm } = await free(task);
@@ -100,7 +100,7 @@ const cases: Readonly<Record<string, Case>> = {
     },
   },
   delete: {
-    kind: deleteVmTask as TaskKind,
+    kind: deleteVmTask,
     begin: async (vms) => begun(await vms.delete({ vmId: await world.vm('running'), force: true }, asService())),
     check: async (task) => {
       await world.heardAll();

@@ -8,8 +8,8 @@ import {
 import { selectRow, selectRows, transaction } from '#database';
 import { failed, newUuid, ok, orThrow, type Result } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
-import { childTaskId } from '../../../../libs/tasks/src/keys.ts';
-import { SceneBus, contextOf, serviceScene, silentTaskLog, type ServiceScene } from '../../../../libs/tasks/src/testing/scene.ts';
+import { childTaskId } from '#testing';
+import { SceneBus, contextOf, serviceScene, silentTaskLog, type ServiceScene } from '#testing';
 import { computeTables } from '../../compute.definition.ts';
 import { clusterFor, ensureSite } from '../cluster/cluster.store.ts';
 import { setHostState } from '../host/host-order.store.ts';

@@ -3,7 +3,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import {
   HostCommandFailed, NotFound, NotFoundOnHost, WrongState, claimPlacement, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStop, placesOfVolumes,
   releaseClaim, vmChanged, wiringOfVm,
-  type Confinement, type HostId, type HostVmStatus, type Vm, type VmId,
+  type Confinement, type HostId, type HostVmStatus, type Vm,
 } from '#contracts';
 import { FaultError } from '#kernel';
 import { asResult, emit, passesByItself, type Step, type StepContext } from '#tasks';
@@ -73,7 +73,7 @@ export async function claim<I extends VmInput>(ctx: Context<I>, { confinements }
  * become true, and what is noted is released once more when the task has ended (vm.reconciler).
  */
 export async function unclaim<I extends VmInput>(ctx: Context<I>): Promise<void> {
-  await ctx.request(releaseClaim, { vmId: ctx.input.vmId as VmId }, { part: 'release' });
+  await ctx.request(releaseClaim, { vmId: ctx.input.vmId }, { part: 'release' });
 }
 
 export const placeStep = <I extends VmInput>(): Step<I> => ({ name: 'place', run: (ctx) => claim(ctx, ctx.output<Confining>('find-hosts')), undo: unclaim });
@@ -84,7 +84,7 @@ export const releaseStep = <I extends VmInput>(): Step<I> => ({
   why: 'last: capacity is free only when QEMU is gone',
   retryForMs: 10_000,
   run: async (ctx) => {
-    const done = await asResult(ctx.request(releaseClaim, { vmId: ctx.input.vmId as VmId }, { part: 'release' }));
+    const done = await asResult(ctx.request(releaseClaim, { vmId: ctx.input.vmId }, { part: 'release' }));
     if (done.ok) await setVm(ctx, { claimHeld: false });
     else ctx.log.warn({ vmId: ctx.input.vmId, fault: done.fault.code }, 'a claim could not be given back yet');
     return {};
@@ -134,7 +134,7 @@ const isOff = (status: Pick<HostVmStatus, 'state'>): boolean => stateFromHost(st
 
 /** A host that never heard of the VM has nothing to stop. */
 export async function powerOff<I extends VmInput>(ctx: Context<I>, hostId: string, epoch: number): Promise<void> {
-  const answer = await asResult(ctx.host(hostId, hostVmPowerOff, { vmId: ctx.input.vmId as VmId, epoch }, { part: 'power-off' }));
+  const answer = await asResult(ctx.host(hostId, hostVmPowerOff, { vmId: ctx.input.vmId, epoch }, { part: 'power-off' }));
   if (!answer.ok) {
     if (answer.fault.code === NotFoundOnHost.code) return;
     throw new FaultError(answer.fault);
@@ -144,7 +144,7 @@ export async function powerOff<I extends VmInput>(ctx: Context<I>, hostId: strin
 }
 
 export async function forget<I extends VmInput>(ctx: Context<I>, hostId: string, epoch: number): Promise<void> {
-  const answer = await asResult(ctx.host(hostId, hostVmDelete, { vmId: ctx.input.vmId as VmId, epoch }, { part: 'forget' }));
+  const answer = await asResult(ctx.host(hostId, hostVmDelete, { vmId: ctx.input.vmId, epoch }, { part: 'forget' }));
   if (!answer.ok && answer.fault.code !== NotFoundOnHost.code) throw new FaultError(answer.fault);
 }
 

@@ -25,7 +25,7 @@ export function readJson(request: IncomingMessage, limits: BodyLimits): Promise<
     const tooLarge = (): void => { refuse(new FaultError(PayloadTooLarge.fault(`The body is larger than ${limits.bytes} bytes.`, { limitBytes: limits.bytes }))); };
     const onData = (chunk: Buffer): void => {
       bytes += chunk.length;
-      if (bytes > limits.bytes) return tooLarge();
+      if (bytes > limits.bytes) { tooLarge(); return; }
       chunks.push(chunk);
     };
     const onEnd = (): void => {
@@ -39,7 +39,7 @@ export function readJson(request: IncomingMessage, limits: BodyLimits): Promise<
     };
     const onError = (error: Error): void => { refuse(error); };
     const onAborted = (): void => { refuse(new Error('the client went away')); };
-    if (Number(request.headers['content-length'] ?? 0) > limits.bytes) return tooLarge();
+    if (Number(request.headers['content-length'] ?? 0) > limits.bytes) { tooLarge(); return; }
     request.on('data', onData).on('end', onEnd).on('error', onError).on('aborted', onAborted);
   });
 }

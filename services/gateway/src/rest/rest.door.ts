@@ -113,13 +113,13 @@ export class RestDoor {
       const call = openCall(operation.name, request, this.options.clock);
       request.call = call;
       const fault = refusalAtTheStep(this.gates, call.address, operation.permission);
-      if (fault !== undefined) return this.refuse(fault, request, reply);
-      if (operation.permission === 'public') return done();
+      if (fault !== undefined) { this.refuse(fault, request, reply); return; }
+      if (operation.permission === 'public') { done(); return; }
       const found = identifyCaller(this.gates, request.headers.authorization, call.address);
       const go = (caller: Result<typeof call.caller & object>): void => {
         const admitted = caller.ok ? admit(this.gates, caller.value, operation) : caller;
         if (caller.ok) call.caller = caller.value;
-        if (!admitted.ok) return this.refuse(admitted.fault, request, reply);
+        if (!admitted.ok) { this.refuse(admitted.fault, request, reply); return; }
         done();
       };
       if (found instanceof Promise) found.then(go, (error: unknown) => { this.refuseError(error, request, reply); });
@@ -131,13 +131,13 @@ export class RestDoor {
     const call = callOf(request);
     const { operation } = entry.route;
     const input = this.inputFor(entry, request, call);
-    if (!input.ok) return this.refuse(input.fault, request, reply);
+    if (!input.ok) { this.refuse(input.fault, request, reply); return; }
     const key = this.keyFor(operation, request, reply);
-    if (!key.ok) return this.refuse(key.fault, request, reply);
+    if (!key.ok) { this.refuse(key.fault, request, reply); return; }
     const signal = entry.long ? this.signalOf(reply) : never;
     const ctx = call.context(operation.timeoutMs, signal, key.value);
     const answer = await this.options.bus.request(operation, input.value, { ctx, ...(key.value === null ? {} : { idempotencyKey: key.value }) });
-    if (!answer.ok) return this.refuse(this.leaving.signal.aborted && entry.long ? ShuttingDown.fault('This door is closing; ask again.') : answer.fault, request, reply);
+    if (!answer.ok) { this.refuse(this.leaving.signal.aborted && entry.long ? ShuttingDown.fault('This door is closing; ask again.') : answer.fault, request, reply); return; }
     const { status, headers } = successOf(entry, answer.value);
     this.answer(reply, status, headers, json, JSON.stringify(answer.value), call);
   }

@@ -1,6 +1,6 @@
 // The routes of the door as a table made from the contracts, and which methods a path takes.
 import { membersOfDoor, methods, routesOf } from '#contracts';
-import type { Method, Operation, Route } from '#contracts';
+import type { Operation, Route } from '#contracts';
 
 export interface DoorRoute {
   readonly route: Route;
@@ -31,6 +31,6 @@ export function methodsByPath(routes: readonly { readonly method: string; readon
   return (path) => {
     const found = new Set(patterns.filter(({ form }) => form.test(path)).map(({ method }) => method));
     const all = found.has('GET') ? [...found, 'HEAD'] : [...found];
-    return all.sort((a, b) => order.indexOf(a as Method) - order.indexOf(b as Method));
+    return all.sort((a, b) => order.indexOf(a) - order.indexOf(b));
   };
 }

@@ -29,38 +29,40 @@ export function addImageContent(door: RestDoor, bus: BusClient, limits: UploadLi
       method: imageContentRoute.method,
       url: imageContentRoute.path,
       onRequest: door.enter({ name, permission: right }),
-      handler: (request, reply) => receive(door, bus, limits, running, request, reply),
+      handler: async (request, reply) => {
+        await receive(door, bus, limits, running, request, reply);
+        return reply;
+      },
     });
     done();
   });
 }
 
-async function receive(door: RestDoor, bus: BusClient, limits: UploadLimits, running: Set<string>, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function receive(door: RestDoor, bus: BusClient, limits: UploadLimits, running: Set<string>, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const { imageId } = request.params as { imageId: string };
   const call = callOf(request);
   const image = await awaitingImage(bus, imageId, call);
-  if (!image.ok) return refused(door, image, request, reply);
-  if (running.has(imageId)) return refused(door, Busy.fail('The image is being uploaded already.', { noun: 'image', id: imageId }), request, reply);
+  if (!image.ok) { refused(door, image, request, reply); return; }
+  if (running.has(imageId)) { refused(door, Busy.fail('The image is being uploaded already.', { noun: 'image', id: imageId }), request, reply); return; }
   running.add(imageId);
   try {
     const accepted = await store(bus, image.value, call, limits, request, reply);
-    if (!accepted.ok) return refused(door, accepted, request, reply);
+    if (!accepted.ok) { refused(door, accepted, request, reply); return; }
     door.answer(reply, 202, { location: `/v1/tasks/${accepted.value.taskId}` }, 'application/json; charset=utf-8', JSON.stringify(accepted.value), call);
-    return reply;
   } catch (error) {
     if (!(error instanceof UploadBrokenOff)) throw error;
     reply.hijack();
     request.raw.destroy();
-    return reply;
   } finally {
     running.delete(imageId);
   }
 }
 
-function refused(door: RestDoor, failure: Result<never> & { ok: false }, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function refused(door: RestDoor, failure: Result<never> & { ok: false }, request: FastifyRequest, reply: FastifyReply): void {
   door.refuse(failure.fault, request, reply);
-  return reply;
 }
+
+const takesBytes: readonly Image['state'][] = ['awaiting-upload', 'failed'];
 
 /** The image, if this caller may write it and it waits for its bytes. */
 async function awaitingImage(bus: BusClient, imageId: string, call: Call): Promise<Result<Image & { uploadId: NonNullable<Image['uploadId']> }>> {
@@ -72,7 +74,7 @@ async function awaitingImage(bus: BusClient, imageId: string, call: Call): Promi
   const image = found.value;
   if (call.caller === undefined || !mayAccess(call.caller.actor, right, image)) return PermissionDenied.fail(`You lack the right ${right} on this image.`, { permission: right });
   const { uploadId } = image;
-  if (image.state !== 'awaiting-upload' || uploadId === null) return WrongState.fail(`The image is ${image.state}; only one that awaits its upload takes bytes.`, { state: image.state, allowed: ['awaiting-upload'] });
+  if (!takesBytes.includes(image.state) || uploadId === null) return WrongState.fail(`The image is ${image.state}; only one that awaits its upload, or whose upload was refused, takes bytes.`, { state: image.state, allowed: [...takesBytes] });
   return ok({ ...image, uploadId });
 }
 

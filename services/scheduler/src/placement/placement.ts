@@ -28,7 +28,7 @@ export interface Decision { readonly candidates: Candidate[]; readonly refusals:
 interface Filter {
   readonly reason: RefusalValue['reason'];
   /** Why the host cannot take it, or null. */
-  refuse(host: HostView, request: PlacementRequest): string | null;
+  readonly refuse: (host: HostView, request: PlacementRequest) => string | null;
 }
 
 const mib = (bytes: number): string => `${Math.floor(bytes / 1024 / 1024)} MiB`;

@@ -7,7 +7,7 @@ import { defineTask } from '#tasks';
 import type { TaskKind } from '#tasks';
 import type { DatastoreHosts } from '../datastore/datastore.hosts.ts';
 import { deleteUpload } from '../upload/upload.store.ts';
-import { abortOnHost, finishMade, removeFile } from './make-volume.task.ts';
+import { abortOnHost, finishMade, orAborted, removeFile } from './make-volume.task.ts';
 import { roundedSize } from './volume.ts';
 
 export interface IngestVolume {
@@ -35,7 +35,7 @@ export const ingestVolumeTask = (hosts: DatastoreHosts): TaskKind<IngestVolume> 
       name: 'check-and-convert',
       run: (ctx) => {
         const { hostId, place, uploadId, format, sizeBytes, sha256, maxVirtualBytes } = ctx.input;
-        return ctx.host(hostId, hostVolumeIngest, { uploadId, datastorePath: place.datastorePath, format, sizeBytes, sha256, to: place, maxVirtualBytes });
+        return orAborted(ctx.signal, ctx.host(hostId, hostVolumeIngest, { uploadId, datastorePath: place.datastorePath, format, sizeBytes, sha256, to: place, maxVirtualBytes }));
       },
       undo: async (ctx) => {
         await abortOnHost(ctx, hosts, ctx.input.hostId);

@@ -44,7 +44,7 @@ export const copyVolumeTask = (hosts: DatastoreHosts): TaskKind<MakeVolume> => d
     run: async (ctx) => {
       const { hostId, source, place, sizeBytes } = ctx.input;
       if (source === null) throw new Error('a copy without a source');
-      return ctx.host(hostId, hostVolumeCopy, { from: source, to: place, sizeBytes });
+      return orAborted(ctx.signal, ctx.host(hostId, hostVolumeCopy, { from: source, to: place, sizeBytes }));
     },
     undo: async (ctx) => {
       await abortOnHost(ctx, hosts, ctx.input.hostId);
@@ -53,6 +53,22 @@ export const copyVolumeTask = (hosts: DatastoreHosts): TaskKind<MakeVolume> => d
   }],
   onFinished: (tx, outcome) => finishMade(tx, outcome, outcome.output<Made>('copy-data')),
 });
+
+/**
+ * Waits for long work on a host no longer than this step may go on: the host works on, and either an undo aborts it
+ * there or the next run of the step finds it by its command id.
+ */
+export async function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => { aborted.reject(new Error('the step was told to stop')); };
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
 
 /** Stops work of this step that may still run; a host that is away is told by the repetition of the command, if ever. */
 export async function abortOnHost(ctx: StepContext<unknown>, hosts: DatastoreHosts, hostId: HostId): Promise<void> {

@@ -39,8 +39,9 @@ export const importImageTask = defineTask<ImportImage>({
       await ctx.request(openUpload, { uploadId, datastoreId, sizeBytes: null }, { part: 'upload' });
     },
   }],
-  onFinished: async (tx, { state, input, task, error, output }) => {
-    const ingested = output<Ingested>('ingest');
+  onFinished: async (tx, outcome) => {
+    const { state, input, task, error } = outcome;
+    const ingested = outcome.output<Ingested>('ingest');
     if (state === 'succeeded' && ingested !== undefined) {
       await changeImage(tx, input.imageId, { state: 'ready', reason: null, sha256: ingested.sha256, virtualBytes: ingested.virtualBytes, volumeId: input.volumeId, uploadId: null });
     } else {
