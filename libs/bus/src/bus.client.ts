@@ -22,6 +22,8 @@ export interface CallOptions {
   /** On behalf of the user whom this token names, for instance one that a task has kept. */
   readonly actorToken?: string;
   readonly idempotencyKey?: string;
+  /** Gives the call up; its effect may still happen. Default: the signal of `ctx`. */
+  readonly signal?: AbortSignal;
   /** At most this long; never longer than `ctx` has left. Default: what the contract says. */
   readonly timeoutMs?: number;
 }
@@ -143,7 +145,7 @@ export class BusClient {
 
   private async exchange<I extends z.ZodType, R extends z.ZodType>(call: Call<I, R>, body: Uint8Array, deadline: Deadline, traceparent: string): Promise<Result<z.output<R>>> {
     const giveUp = deadlineIn(Math.min(ABSENCE_MS, deadline.leftMs()));
-    const { signal } = call.options.ctx ?? {};
+    const signal = call.options.signal ?? call.options.ctx?.signal;
     for (let pauseMs = 25; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       const leftMs = Math.floor(deadline.leftMs());
       if (leftMs < 1 || signal?.aborted) return DeadlineExceeded.fail('No time is left for the call.');

@@ -20,6 +20,8 @@ export interface ResponderOptions {
   readonly connection: NatsConnection;
   readonly log: BusLog;
   readonly limits: Limits;
+  /** What a handler's error means to the caller; undefined = a bug. */
+  readonly faultOf?: ((error: unknown) => Fault | undefined) | undefined;
 }
 
 /** Which endpoint a subject belongs to; undefined = none, which is answered UNKNOWN_OPERATION. */
@@ -151,7 +153,7 @@ export class Responder {
       if (isResult(value)) return value.ok ? ok(endpoint.encode(value.value)) : value;
       return ok(endpoint.encode(value));
     } catch (error) {
-      return failed(error instanceof FaultError ? error.fault : bug(error));
+      return failed(error instanceof FaultError ? error.fault : (this.options.faultOf?.(error) ?? bug(error)));
     }
   }
 

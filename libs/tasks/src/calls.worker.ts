@@ -2,7 +2,7 @@
 // every repetition; failures that pass by themselves park the task instead of failing it, as long as patience lasts.
 import type { BusClient, CallOptions } from '#bus';
 import type { HostOperation, Operation, ReplyOf, RequestOf, Task, TaskService } from '#contracts';
-import { CommandCancelled, computeTask, DeadlineExceeded, endStates, networkTask, NotFound, storageTask, templatesTask } from '#contracts';
+import { CommandCancelled, computeTask, DeadlineExceeded, endStates, Internal, networkTask, NotFound, storageTask, templatesTask } from '#contracts';
 import { FaultError } from '#kernel';
 import type { Fault, Result } from '#kernel';
 import { bugFault, faultOfWire, isAtWork, passesByItself, pauseMs } from './fault.ts';
@@ -50,7 +50,7 @@ const holderOf = (fault: Fault): string | null => {
 
 export async function callHost<O extends HostOperation>(caller: Caller, hostId: string, operation: O, input: RequestOf<O>): Promise<ReplyOf<O>> {
   const answer = await caller.bus.requestHost(hostId, operation, input, {
-    as: 'system', timeoutMs: Math.min(operation.timeoutMs, caller.hostTryMs),
+    as: 'system', timeoutMs: Math.min(operation.timeoutMs, caller.hostTryMs), signal: caller.signal,
   });
   return answer.ok ? answer.value : parkOrThrow(caller, answer.fault, hostId);
 }
@@ -60,7 +60,7 @@ export async function callService<O extends Operation>(caller: Caller, operation
   return answer.ok ? answer.value : parkOrThrow(caller, answer.fault, operation.service);
 }
 
-const systemCall = (caller: Caller, part: string | undefined): CallOptions => ({ as: 'system', idempotencyKey: requestKeyOf(caller.place, part) });
+const systemCall = (caller: Caller, part: string | undefined): CallOptions => ({ as: 'system', idempotencyKey: requestKeyOf(caller.place, part), signal: caller.signal });
 
 /** The child's result, or undefined while it works (it has been started then). */
 export async function followChild(caller: Caller, operation: Operation, input: unknown, part: string | undefined): Promise<ChildResult | undefined> {
@@ -71,7 +71,11 @@ export async function followChild(caller: Caller, operation: Operation, input: u
   const expected = { service: operation.service, taskId: known?.taskId ?? childTaskId(operation.service, key) };
   await caller.noteChild(key, expected, operation.timeoutMs * 2);
   const answer = await caller.bus.request(operation, input, systemCall(caller, part));
-  if (!answer.ok) return parkOrThrow(caller, answer.fault, operation.service);
+  if (!answer.ok) {
+    // Refused for good: no such child is on its way any more, so an undo need not wait for it.
+    if (!passesByItself(answer.fault) && answer.fault.code !== Internal.code) await caller.noteChild(key, expected, 0);
+    return parkOrThrow(caller, answer.fault, operation.service);
+  }
   const taskId = taskIdOf(operation, answer.value);
   if (taskId !== expected.taskId) await caller.noteChild(key, { ...expected, taskId }, 0);
   return undefined;
