@@ -1,8 +1,9 @@
 // `npm test`: sets up what a fresh Debian machine lacks, then runs every stage and says how long each took. The last
 // line is `N passed, N failed` (with `, N skipped` when there are any); the exit code is 0 only when nothing failed.
 // Usage: node tools/test/main.mjs [STAGE …], see `stages.mjs`. Runs with any Node.js from 18 on, before `npm ci`.
+import { withLock } from '../lab.d/lock.mjs';
 import { bootRetries } from './boot-retries.mjs';
-import { endTestLab } from './test-lab.mjs';
+import { endTestLab, runLock } from './test-lab.mjs';
 import { prepare } from './prepare.mjs';
 import { runStage, stageNames, stages } from './stages.mjs';
 import { sum } from './tally.mjs';
@@ -17,9 +18,14 @@ async function main(words) {
   const chosen = words.length === 0 ? stageNames : stageNames.filter((name) => words.includes(name));
   const keep = process.env.TOK_TEST_KEEP === '1';
   process.env.TOK_TEST_KEEP = '1'; // one lab for the stages that need it, ended below
-  endOnSignal(() => (keep ? undefined : endTestLab()));
+  // One run at a time uses the test lab of this tree; what a run that was killed left of it is removed first.
+  return withLock(runLock(), () => runAll(chosen, { keep }));
+}
 
+async function runAll(chosen, { keep }) {
+  endOnSignal(() => (keep ? undefined : endTestLab()));
   const started = Date.now();
+  if (!keep) await endTestLab();
   await prepare(say);
   say(`prepared (${seconds(started)} s)`);
   const results = [];
