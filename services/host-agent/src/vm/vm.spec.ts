@@ -98,6 +98,13 @@ describe('after a look', () => {
     expect(doing(step(starting, looked('none', [], ['start'])))).toEqual(['release', 'drop']);
     expect(after(starting, looked('none', [], ['start']))).toMatchObject({ state: 'stopped', exitReason: null, open: [] });
   });
+  test('a process found in the middle of a delete is ended before anything is forgotten, and both commands are answered', () => {
+    const deleting = after(running, off(), gone, released, remove());
+    const found = after(deleting, looked('silent'), off());
+    expect(step(found, released).kind).toBe('unchanged');
+    const ended = step(after(found, gone, released), { type: 'forgotten', fault: null });
+    expect(doing(ended)).toEqual(['answer', 'answer']);
+  });
   test('the world wins: a stopped VM whose process is there runs', () => {
     expect(after(running, off(), gone, released, looked('running'))).toMatchObject({ state: 'running', process });
   });

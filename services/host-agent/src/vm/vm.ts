@@ -200,7 +200,8 @@ function onGraceOver(vm: Vm, attempt: number): Step {
 
 function onReleased(vm: Vm, problem: string | null): Step {
   const deleting = vm.open.find(({ name }) => name === 'vm.delete');
-  if (deleting) return problem === null ? moved(vm, { do: 'forget', commandId: deleting.commandId, epoch: vm.epoch }) : moved({ ...without(vm, deleting), detail: problem }, answer(deleting, busyFault(vm, problem)));
+  // A process that a look found meanwhile keeps its VM: nothing is forgotten while it is there.
+  if (deleting && vm.process === null) return problem === null ? moved(vm, { do: 'forget', commandId: deleting.commandId, epoch: vm.epoch }) : moved({ ...without(vm, deleting), detail: problem }, answer(deleting, busyFault(vm, problem)));
   if (vm.ending === null || vm.process !== null || !['starting', 'stopping'].includes(vm.state)) return unchanged;
   const detail = vm.failure?.detail ?? problem ?? vm.detail;
   const rested: Vm = { ...vm, state: restAfter[vm.ending], exitReason: vm.ending, ending: null, failure: null, detail, open: [] };
@@ -214,7 +215,8 @@ function onForgotten(vm: Vm, fault: Fault | null): Step {
   const command = vm.open.find(({ name }) => name === 'vm.delete');
   if (!command) return unchanged;
   if (fault) return moved(without(vm, command), answer(command, fault));
-  return moved({ ...absentVm(vm.vmId), epoch: vm.epoch, attempt: vm.attempt }, answer(command));
+  // A power-off that came meanwhile has what it asked for.
+  return moved({ ...absentVm(vm.vmId), epoch: vm.epoch, attempt: vm.attempt }, ...vm.open.map((one) => answer(one)));
 }
 
 function onLooked(vm: Vm, { finding, done, dropped }: { finding: Finding; done: readonly string[]; dropped: readonly string[] }): Step {
