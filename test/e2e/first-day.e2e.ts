@@ -9,7 +9,7 @@ import { inGuest, pings } from './guest-shell.ts';
 import { holdings } from './holdings.ts';
 import type { Holdings } from './holdings.ts';
 import { qemusOf } from './qemu.ts';
-import { addressOf, answersPing, begin, booted, consoleOf, deploy, removeOwn, vmOf } from './vms.ts';
+import { addressOf, answersPing, begin, booted, consoleOf, deploy, removeOwn, removeOwnVms, vmOf } from './vms.ts';
 import { MiB, openWorld } from './world.ts';
 import type { World } from './world.ts';
 
@@ -108,7 +108,7 @@ describe('the first day', () => {
   it('refuses to delete a running VM without force, and deletes all with it', async () => {
     const [a] = three as [Vm];
     expect(await world.rest.refusal(deleteVm, { vmId: a.id })).toMatchObject({ status: 409, code: 'WRONG_STATE' });
-    await removeOwn(world);
+    await removeOwnVms(world);
     expect(await world.rest.refusal(getVm, { vmId: a.id })).toMatchObject({ status: 404, code: 'NOT_FOUND' });
   }, 60_000);
 

@@ -89,13 +89,18 @@ export async function ownVms({ rest, prefix }: World): Promise<Vm[]> {
   }
 }
 
-/** Deletes the test's VMs, templates and images, whatever state a failed test left them in. */
+/** Deletes the test's VMs, whatever state a failed test left them in. */
+export async function removeOwnVms(world: World): Promise<void> {
+  await Promise.all((await ownVms(world)).map(async (vm) => {
+    if (vm.taskId !== null) await world.rest.ended({ taskId: vm.taskId, objectId: vm.id });
+    await world.rest.carryOut(deleteVm, { vmId: vm.id, force: true }).catch(unlessGone); // a failed creation leaves none
+  }));
+}
+
+/** Deletes the test's VMs, and then its templates and images. */
 export async function removeOwn(world: World): Promise<void> {
   const { rest, prefix } = world;
-  await Promise.all((await ownVms(world)).map(async (vm) => {
-    if (vm.taskId !== null) await rest.ended({ taskId: vm.taskId, objectId: vm.id });
-    await rest.carryOut(deleteVm, { vmId: vm.id, force: true }).catch(unlessGone); // a failed creation leaves none
-  }));
+  await removeOwnVms(world);
   const own = <T extends { name: string }>({ items }: { items: T[] }): T[] => items.filter((item) => item.name.startsWith(prefix));
   for (const { id } of own(await rest.ask(listTemplates, { limit: 500 }))) await rest.ask(deleteTemplate, { templateId: id });
   for (const { id } of own(await rest.ask(listImages, { limit: 500 }))) await rest.carryOut(deleteImage, { imageId: id }).catch(unlessGone);

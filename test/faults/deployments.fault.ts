@@ -42,11 +42,11 @@ const faults: readonly (readonly [string, () => Promise<void>, () => Promise<voi
     await claimsRunOut();
     thaw(world.lab, 'compute');
   }, nothing],
-  ['F32: an agent is killed', () => again(firstAgent()), nothing],
+  ['F32 in part: an agent is killed', () => again(firstAgent()), nothing],
   ['F26: Redis is killed and comes back', () => again('redis'), nothing],
   ['F26: Redis is killed and stays away', () => crash(world.lab, 'redis'), async () => { startAgain(world.lab, 'redis'); }],
-  ['F27: Redis is emptied', flushAll, nothing],
-  ['F18: NATS is killed and comes back', () => again('nats'), nothing],
+  ['F27 in part: Redis is emptied', flushAll, nothing],
+  ['F18 in part: NATS is killed and comes back', () => again('nats'), nothing],
   ['F23: the database is killed and comes back', () => again('mariadb'), nothing],
 ];
 
