@@ -55,7 +55,6 @@ export function labPaths(dir) {
     run: at('run'),
     log: at('log'),
     data: at('data'),
-    v8Cache: at('cache', 'v8'),
     natsSetup: at('nats'),
     datastore: at('datastores', 'shared'),
     staging: at('datastores', 'shared', '.staging'),

@@ -29,7 +29,6 @@ function commonEnv(lab, backends, { service, credsOf, health }) {
     TOK_LOG_LEVEL: process.env.TOK_LOG_LEVEL ?? 'info',
     ...(process.env.TOK_TRACE_FILE ? { TOK_TRACE_FILE: process.env.TOK_TRACE_FILE } : {}),
     TOK_HEALTH_PORT: String(lab.ports[healthPortName(health)]),
-    NODE_COMPILE_CACHE: lab.paths.v8Cache,
     NODE_ENV: 'production',
   };
 }
@@ -82,7 +81,7 @@ export function startAgent(lab, backends, host) {
 
 /** Starts all services and agents that do not run, side by side, and waits until every one is ready. */
 export async function startServices(lab, backends) {
-  for (const dir of [join(lab.paths.data, 'auth'), lab.paths.v8Cache]) mkdirSync(dir, { recursive: true });
+  for (const dir of [join(lab.paths.data, 'auth')]) mkdirSync(dir, { recursive: true });
   for (const service of SERVICES) startService(lab, backends, service);
   for (const host of hostIdentities(lab)) startAgent(lab, backends, host);
   await waitReady(lab);
