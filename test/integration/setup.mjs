@@ -8,6 +8,7 @@ import { writeWhole } from '../../tools/lab.d/files.mjs';
 import { cacheDir, REPO } from '../../tools/lab.d/layout.mjs';
 import { ensureNats } from '../../tools/lab.d/packages.mjs';
 import { processTable } from '../../tools/lab.d/processes.mjs';
+import { openTunDevice } from '../../tools/lab.d/tun-device.mjs';
 
 const PREFIX = '.lab-test-';
 const GIVEN = ['TOK_TEST_NATS_URL', 'TOK_TEST_MYSQL_URL', 'TOK_TEST_REDIS_URL'];
@@ -15,6 +16,7 @@ const ADMIN = 'tok_admin';
 
 export default async function setup() {
   process.env.TOK_TEST_NATS_BINARY ??= await ensureNats(cacheDir(), say);
+  if (process.getuid() === 0) openTunDevice({ cache: cacheDir(), say }); // for the agent's tests with a NIC
   if (GIVEN.every((name) => process.env[name])) return;
   await removeLeftovers();
   const dir = resolve(REPO, `${PREFIX}${process.pid}`);
