@@ -98,26 +98,24 @@ async function imageReady(rest, imageId, withinMs = 120_000) {
   }
 }
 
-/** The VM `demo`, running, with an address that answers. */
+/** The VM `demo`, running, with an address that answers. After a `down` its QEMU is gone: it is started again. */
 export async function ensureDemoVm(lab, rest, { network, template }) {
   let vm = await ensure(rest, 'vms', { name: NAMES.vm, templateId: template.id, nics: [{ portGroupId: network.portGroupId }] });
-  if (vm.status.state === 'stopped') {
-    await rest.finished(await rest.post(`/v1/vms/${vm.id}/start`, {}));
-    vm = await rest.get(`/v1/vms/${vm.id}`);
-  }
-  if (vm.status.state !== 'running') throw new Error(`The VM ${vm.name} is ${vm.status.state}${vm.status.reason ? ` (${vm.status.reason})` : ''}: see GET /v1/vms/${vm.id}.`);
   const ip = vm.spec.nics[0].ip;
-  await answersPing(lab, ip);
+  for (const until = Date.now() + ANSWERS_WITHIN_MS; !(await answersPing(lab, vm)); vm = await rest.get(`/v1/vms/${vm.id}`)) {
+    if (RESTS.includes(vm.status.state)) await rest.finished(await rest.post(`/v1/vms/${vm.id}/start`, {}));
+    else if (Date.now() > until) throw new Error(`${ip} does not answer a ping after ${ANSWERS_WITHIN_MS / 1000} s; the VM is ${vm.status.state}${vm.status.reason ? ` (${vm.status.reason})` : ''}: look at its console.`);
+    else await sleep(200);
+  }
   updateRecord(lab, { demo: { vmId: vm.id, name: vm.name, ip, templateId: template.id } });
   return { vm, ip };
 }
 
-async function answersPing(lab, ip, withinMs = 90_000) {
-  const until = Date.now() + withinMs;
-  while (!(await pingFromUplink(lab, ip, { withinMs: 1_000 }))) {
-    if (Date.now() > until) throw new Error(`${ip} does not answer a ping after ${withinMs / 1000} s: look at the VM's console.`);
-  }
-}
+const ANSWERS_WITHIN_MS = 90_000;
+/** States that a start leads out of. */
+const RESTS = ['stopped', 'failed'];
+
+const answersPing = (lab, vm) => vm.status.state === 'running' && pingFromUplink(lab, vm.spec.nics[0].ip, { withinMs: 1_000 });
 
 /** All of it, with one line per part. */
 export async function runDemo(lab, { guestImage }) {
