@@ -4,16 +4,13 @@ import type { Failed, Fault, Result } from '#kernel';
 import { FaultError } from '#kernel';
 import { cancelChild, ChildFailed, gaveUp, hasEnded, lookAtChild, parkOrThrow } from './calls.worker.ts';
 import type { Caller } from './calls.worker.ts';
-import type { RunControl } from './control.ts';
 import { passesByItself } from './fault.ts';
 import { CancelAsked, ClaimLost, Parked, Stopping } from './interrupt.ts';
 import { requestKeyOf } from './keys.ts';
-import type { Step } from './kind.ts';
 import { ProgressMeter } from './progress.worker.ts';
 import { childrenOf } from './rows.ts';
-import type { StepRow, TaskRow } from './rows.ts';
-import type { Workshop } from './run.worker.ts';
 import { StepRun } from './step-context.worker.ts';
+import type { StepScene } from './step-context.worker.ts';
 
 export type StepEnd =
   | { readonly is: 'done'; readonly output: unknown }
@@ -22,14 +19,8 @@ export type StepEnd =
   | { readonly is: 'error'; readonly error: unknown }
   | { readonly is: 'cancelled' | 'lost' | 'stopping' };
 
-export interface StepToRun {
-  readonly shop: Workshop;
-  readonly control: RunControl;
-  readonly row: TaskRow;
-  readonly steps: readonly StepRow[];
-  readonly step: StepRow;
-  readonly plan: Step<unknown>;
-}
+/** What a run of a step is made of; its meter belongs to the run. */
+export type StepToRun = Omit<StepScene, 'meter'>;
 
 export const runStep = (work: StepToRun): Promise<StepEnd> => attempt(work, (ctx) => work.plan.run(ctx));
 
