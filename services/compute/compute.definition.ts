@@ -5,6 +5,7 @@ import type { TaskService } from '#service';
 import { ComputeModule } from './compute.module.ts';
 import { computeMigrations } from './migrations/0001-tables.ts';
 import { computeReportMigrations } from './migrations/0002-reports.ts';
+import { computeHeartbeatMigrations } from './migrations/0003-host-heartbeat.ts';
 import { ensureSite } from './src/cluster/cluster.store.ts';
 import { hostReconciler } from './src/host/host.reconciler.ts';
 import { HostReports } from './src/host/host.reports.ts';
@@ -13,7 +14,7 @@ import { deleteVmTask } from './src/vm/delete-vm.task.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './src/vm/power-vm.task.ts';
 import { idleClaimReconciler } from './src/vm/vm.reconciler.ts';
 
-export const computeTables = [...computeMigrations, ...computeReportMigrations];
+export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations];
 
 export const computeService: TaskService<typeof computeConfig> = {
   name: 'compute',
@@ -29,7 +30,7 @@ export const computeService: TaskService<typeof computeConfig> = {
       handle: async (tx, event) => {
         const { liveness } = livenessChanged.data.parse(event.data);
         const reports = get(HostReports);
-        if (liveness.state === 'connected') reports.lookSoon(liveness.hostId);
+        if (liveness.state === 'connected') await reports.heard(tx, liveness.hostId);
         else await reports.lost(tx, liveness.hostId);
       },
     },

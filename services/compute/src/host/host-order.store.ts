@@ -41,9 +41,23 @@ export async function setHostState(tx: EntityManager, hostId: string, state: Hos
   return met === 1;
 }
 
-/** Hosts that do not respond or have not joined, and connected ones of whose VMs somebody does not know the state. */
+/** Keeps what ha says of the host's heartbeat. */
+export async function noteHeartbeat(tx: EntityManager, hostId: string, heartbeat: 'connected' | 'not-responding'): Promise<void> {
+  await execute(tx, 'UPDATE host SET heartbeat = ? WHERE id = ?', [heartbeat, hostId]);
+}
+
+/** True = the host counts as connected by its own word only: ha has not heard its heartbeat since it was silent or new. */
+export async function isUnconfirmed(tx: EntityManager, hostId: string): Promise<boolean> {
+  return (await selectRow(tx, `SELECT 1 AS n FROM host WHERE id = ? AND ${UNCONFIRMED} FOR UPDATE`, [hostId])) !== undefined;
+}
+const UNCONFIRMED = "state = 'connected' AND NOT (heartbeat <=> 'connected')";
+
+/**
+ * Hosts that do not respond or have not joined, those whose heartbeat nobody has confirmed, and those of whose VMs
+ * somebody does not know the state.
+ */
 export async function hostsToAskNow(tx: Queryable): Promise<string[]> {
-  return (await selectRows<{ id: string }>(tx, `SELECT id FROM host WHERE state <> 'connected'
+  return (await selectRows<{ id: string }>(tx, `SELECT id FROM host WHERE state <> 'connected' OR (${UNCONFIRMED})
     OR EXISTS (SELECT 1 FROM vm WHERE vm.host_id = host.id AND vm.deleted_at IS NULL AND vm.state = 'unknown' AND vm.task_id IS NULL)`)).map((row) => row.id);
 }
 

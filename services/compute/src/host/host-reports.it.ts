@@ -188,6 +188,27 @@ describe('a host that falls silent', () => {
     expect(await hostState()).toBe('connected');
   });
 
+  it('before ha has heard it again is noticed all the same, and one that ha hears is left to ha', async () => {
+    const look = () => hostReconciler(world.scene.db, reports).run(new AbortController().signal);
+    const lostAndBack = async () => {
+      await transaction(world.scene.db, (tx) => reports.lost(tx, world.hostId));
+      await look();
+      expect(await hostState()).toBe('connected');
+    };
+    await lostAndBack();
+    world.bus.host.reachable = false;
+    await look();
+    expect(await hostState()).toBe('not-responding');
+
+    world.bus.host.reachable = true;
+    await lostAndBack();
+    await transaction(world.scene.db, (tx) => reports.heard(tx, world.hostId));
+    world.bus.host.reachable = false;
+    await look();
+    expect(await hostState()).toBe('connected');
+    world.bus.host.reachable = true;
+  });
+
   it('while a task has just started a VM there leaves that one unknown too', async () => {
     const vmId = await world.vm('running');
     await transaction(world.scene.db, (tx) => tx.query("UPDATE host SET state = 'not-responding' WHERE id = ?", [world.hostId]));

@@ -12,7 +12,7 @@ import type { UidRange } from '../vm/vm.commands.ts';
 import { agrees, doubtfulVms, observe, touchObserved } from '../vm/vm-status.store.ts';
 import { changeVm, lockVm, vmsById, vmsOnHost } from '../vm/vm.store.ts';
 import { holdsHost } from '../vm/vm.ts';
-import { setHostState, stateOfHost, takeOrder, vmReportAge } from './host-order.store.ts';
+import { isUnconfirmed, noteHeartbeat, setHostState, stateOfHost, takeOrder, vmReportAge } from './host-order.store.ts';
 import { findHost, setInventory } from './host.store.ts';
 
 type Told = Pick<ReplyOf<typeof hostStatus>, 'inventory' | 'vms' | 'unmanaged'>;
@@ -61,7 +61,10 @@ export class HostReports {
   async look(hostId: string): Promise<boolean> {
     const before = (await vmsOnHost(this.db, hostId)).filter(({ vm }) => vm.taskId === null);
     const told = await this.bus.requestHost(hostId, hostStatus, {}, { as: 'system', timeoutMs: 3_000 });
-    if (!told.ok) return false;
+    if (!told.ok) {
+      await transaction(this.db, (tx) => this.lostUnheard(tx, hostId));
+      return false;
+    }
     const known = await transaction(this.db, async (tx) => (await stateOfHost(tx, hostId)) !== undefined && this.keepHost(tx, hostId, told.value));
     if (!known) return true;
     const said = new Map(told.value.vms.map((status) => [status.vmId as string, status]));
@@ -93,10 +96,30 @@ export class HostReports {
       });
   }
 
-  /** Nobody knows what runs there. Nothing is started elsewhere. */
+  /** Its heartbeat is there again: what it runs is asked for. */
+  async heard(tx: EntityManager, hostId: string): Promise<void> {
+    await noteHeartbeat(tx, hostId, 'connected');
+    afterCommit(tx, () => { this.lookSoon(hostId); });
+  }
+
+  /** Its heartbeat is missing. */
   async lost(tx: EntityManager, hostId: string): Promise<void> {
+    await noteHeartbeat(tx, hostId, 'not-responding');
+    await this.giveUp(tx, hostId, 'its heartbeat is missing');
+  }
+
+  /**
+   * A host that answered or joined counts as connected at once. If it falls silent before ha has heard a heartbeat of it, ha
+   * has no change to tell, so the silence is noticed here: such a host is asked again until ha confirms it.
+   */
+  private async lostUnheard(tx: EntityManager, hostId: string): Promise<void> {
+    if (await isUnconfirmed(tx, hostId)) await this.giveUp(tx, hostId, 'it does not answer, and its heartbeat is missing');
+  }
+
+  /** Nobody knows what runs there. Nothing is started elsewhere. */
+  private async giveUp(tx: EntityManager, hostId: string, reason: string): Promise<void> {
     if ((await stateOfHost(tx, hostId)) !== 'connected') return;
-    await setHostState(tx, hostId, 'not-responding', 'its heartbeat is missing');
+    await setHostState(tx, hostId, 'not-responding', reason);
     await this.tell(tx, hostId);
     // Apart from this transaction, which would grow with the host; the reconciler does it if this process dies now.
     afterCommit(tx, () => {
