@@ -32,7 +32,13 @@ const GUEST = [
   { file: '/usr/lib/systemd/boot/efi/linuxx64.efi.stub', package: 'systemd-boot-efi' },
   { command: 'objcopy', package: 'binutils' },
 ];
-export const NEEDS = { backends: BACKENDS, hosts: HOSTS, guest: GUEST };
+/** What only the tests use: a DHCP client, a capture of frames with their tags, and the guides' commands. */
+const TESTS = [
+  { command: 'busybox', package: 'busybox' },
+  { file: '/usr/bin/python3', package: 'python3' },
+  { command: 'curl', package: 'curl' },
+];
+export const NEEDS = { backends: BACKENDS, hosts: HOSTS, guest: GUEST, tests: TESTS };
 
 /** One installation at a time on this machine, whichever lab asks. */
 const INSTALL_LOCK = '/run/tokamak-install.lock';

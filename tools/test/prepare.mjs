@@ -9,7 +9,7 @@ import { testLabDir } from '../../test/e2e/place.mjs';
 export const isRoot = () => process.getuid() === 0;
 
 export async function prepare(say) {
-  await ensurePackages(isRoot() ? ['backends', 'hosts', 'guest'] : ['backends'], say);
+  await ensurePackages(isRoot() ? ['backends', 'hosts', 'guest', 'tests'] : ['backends'], say);
   await ensureNats(cacheDir(), say);
   const logDir = `${testLabDir()}/log`;
   mkdirSync(logDir, { recursive: true });
