@@ -13,6 +13,7 @@ import type { Logger } from '#telemetry';
 import { admit, identifyCaller, refusalAtTheStep } from './admission.ts';
 import type { Gates } from './admission.ts';
 import { successOf } from './answer.ts';
+import type { Success } from './answer.ts';
 import { readJson } from './body.stream.ts';
 import type { BodyLimits } from './body.stream.ts';
 import type { Call } from './call.ts';
@@ -21,6 +22,7 @@ import { answerNoHttp, faultOfError } from './faults.ts';
 import { headersOf, problemOf, problemType } from './problem.ts';
 import { inputOf, queryOf, refuseDoorMembers } from './request.ts';
 import { doorRoutes, methodsByPath } from './routes.ts';
+import { SharedReads } from './shared-reads.ts';
 import type { DoorRoute } from './routes.ts';
 import type { DoorNumbers } from './door.metrics.ts';
 
@@ -47,6 +49,14 @@ const apiHeaders = {
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
 };
+/** A success as it goes to every client that asked for it. */
+interface Ready extends Success {
+  readonly body: string;
+}
+
+/** Long questions wait for something, each for as long as its own client does. */
+const isShared = ({ route, long }: DoorRoute): boolean => route.operation.kind === 'query' && !long;
+
 const json = 'application/json; charset=utf-8';
 const keyHeader = 'idempotency-key';
 const never = new AbortController().signal;
@@ -58,6 +68,7 @@ export class RestDoor {
   private readonly gates: Gates;
   private readonly methodsOf: (path: string) => readonly string[];
   private readonly leaving = new AbortController();
+  private readonly reads = new SharedReads<Result<Ready>>();
 
   constructor(private readonly options: RestOptions) {
     this.gates = { ...options.gates, closing: () => this.leaving.signal.aborted };
@@ -135,11 +146,18 @@ export class RestDoor {
     const key = this.keyFor(operation, request, reply);
     if (!key.ok) { this.refuse(key.fault, request, reply); return; }
     const signal = entry.long ? this.signalOf(reply) : never;
-    const ctx = call.context(operation.timeoutMs, signal, key.value);
-    const answer = await this.options.bus.request(operation, input.value, { ctx, ...(key.value === null ? {} : { idempotencyKey: key.value }) });
+    const question = (): Promise<Result<Ready>> => this.ask(entry, input.value, key.value, call, signal);
+    const answer = await (call.caller !== undefined && isShared(entry) ? this.reads.ask(`${operation.name} ${call.caller.actorToken} ${JSON.stringify(input.value)}`, question) : question());
     if (!answer.ok) { this.refuse(this.leaving.signal.aborted && entry.long ? ShuttingDown.fault('This door is closing; ask again.') : answer.fault, request, reply); return; }
-    const { status, headers } = successOf(entry, answer.value);
-    this.answer(reply, status, headers, json, JSON.stringify(answer.value), call);
+    const { status, headers, body } = answer.value;
+    this.answer(reply, status, headers, json, body, call);
+  }
+
+  private async ask(entry: DoorRoute, input: object, key: string | null, call: Call, signal: AbortSignal): Promise<Result<Ready>> {
+    const { operation } = entry.route;
+    const ctx = call.context(operation.timeoutMs, signal, key);
+    const answer = await this.options.bus.request(operation, input, { ctx, ...(key === null ? {} : { idempotencyKey: key }) });
+    return answer.ok ? ok({ ...successOf(entry, answer.value), body: JSON.stringify(answer.value) }) : answer;
   }
 
   private inputFor({ route, doorMembers }: DoorRoute, request: FastifyRequest, call: Call): Result<object> {
