@@ -21,6 +21,8 @@ export interface SwitchDriver {
   remove(switchId: string): Promise<Result<void>>;
   /** Generation of what the switch was last made to be; null when it is not there. */
   appliedGeneration(switchId: string): Promise<number | null>;
+  /** Makes the tap alone, so that QEMU can open it while `attach` does the rest. Nothing passes through it before that. */
+  tap(vmId: string, nic: HostNic, uid: number): Promise<Result<{ ifname: string }>>;
   /** Makes the tap (owned by `uid`), the port with its VLAN, the flows and the DHCP entry; answers the tap's name. */
   attach(vmId: string, nic: HostNic, uid: number): Promise<Result<{ ifname: string }>>;
   detach(vmId: string, nicIds: readonly string[] | 'all'): Promise<Result<void>>;

@@ -19,6 +19,7 @@ export function simpleDrivers(): Drivers {
       apply: ({ switchId, generation }) => { generations.set(switchId, generation); return Promise.resolve(ok({ bridge: 'br-test' })); },
       remove: (switchId) => { generations.delete(switchId); return done(); },
       appliedGeneration: (switchId) => Promise.resolve(generations.get(switchId) ?? null),
+      tap: (_vmId, { nicId }) => Promise.resolve(ok({ ifname: `tap${nicId.slice(-8)}` })),
       attach: (_vmId, { nicId }) => Promise.resolve(ok({ ifname: `tap${nicId.slice(-8)}` })),
       detach: done, listPorts: () => Promise.resolve([]), restore: done, stop: () => Promise.resolve(),
     },

@@ -24,18 +24,32 @@ export class Ports {
     return [...this.nics.values()];
   }
 
+  /** Known from here on, so that a `restore` in between leaves the tap alone. */
+  async tap(wanted: AttachedNic): Promise<Result<{ ifname: string }>> {
+    const { nic, uid } = wanted;
+    const ifname = tapName(nic.nicId);
+    const known = await this.know(wanted);
+    if (!known.ok) return known;
+    const made = await this.network.ensureTap(ifname, uid, nic.mtu, nic.nicId);
+    return made.ok ? ok({ ifname }) : made;
+  }
+
   async attach(wanted: AttachedNic): Promise<Result<{ ifname: string }>> {
     const ifname = tapName(wanted.nic.nicId);
-    const before = this.nics.get(wanted.nic.nicId);
-    if (before !== undefined && before.nic.portGroupId !== wanted.nic.portGroupId) {
-      const left = await this.detach(before.vmId, [wanted.nic.nicId]);
-      if (!left.ok) return left;
-    }
-    this.nics.set(wanted.nic.nicId, wanted);
+    const known = await this.know(wanted);
+    if (!known.ok) return known;
     const done = await this.make(ifname, wanted);
     if (done.ok) return ok({ ifname });
     await this.detach(wanted.vmId, [wanted.nic.nicId]);
     return done;
+  }
+
+  /** A NIC that was in another port group leaves that one first. */
+  private async know(wanted: AttachedNic): Promise<Result<void>> {
+    const before = this.nics.get(wanted.nic.nicId);
+    const left = before === undefined || before.nic.portGroupId === wanted.nic.portGroupId ? ok(undefined) : await this.detach(before.vmId, [wanted.nic.nicId]);
+    if (left.ok) this.nics.set(wanted.nic.nicId, wanted);
+    return left;
   }
 
   private async make(ifname: string, { vmId, nic, uid, bridge }: AttachedNic): Promise<Result<void>> {
@@ -75,9 +89,8 @@ export class Ports {
     if (!made.ok) return made;
     const index = await this.network.readyDhcpPort(device, hosts);
     if (!index.ok) return index;
-    const serves = await this.dhcp.serve(portGroupId, device, index.value, hosts);
+    const [serves, all] = await Promise.all([this.dhcp.serve(portGroupId, device, index.value, hosts), this.ovs.ports()]);
     if (!serves.ok) return serves;
-    const all = await this.ovs.ports();
     if (!all.ok) return all;
     const uplinks = all.value.filter((port) => port.bridge === bridge).flatMap((port) => port.ids.get('tok-uplinks')?.split(' ') ?? []);
     return this.ovs.changeFlows(bridge, [

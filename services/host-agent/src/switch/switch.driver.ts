@@ -97,6 +97,11 @@ export async function createSwitchDriver(options: SwitchOptions): Promise<Switch
     return gone.ok ? ok(undefined) : gone;
   };
 
+  const tap = async (vmId: string, nic: HostNic, uid: number): Promise<Result<{ ifname: string }>> => {
+    if (datapath === 'none') return refused('Open vSwitch is not installed on this host');
+    return ports.tap({ vmId, nic, uid, bridge: bridgeName(nic.switchId) });
+  };
+
   const attach = async (vmId: string, nic: HostNic, uid: number): Promise<Result<{ ifname: string }>> => {
     if (datapath === 'none') return refused('Open vSwitch is not installed on this host');
     const found = await findBridge(nic.switchId);
@@ -133,6 +138,7 @@ export async function createSwitchDriver(options: SwitchOptions): Promise<Switch
       const found = await findBridge(switchId);
       return found.ok && found.value !== null && found.value.generation >= 0 ? found.value.generation : null;
     },
+    tap: (vmId, nic, uid) => inTurn(() => tap(vmId, nic, uid)),
     attach: (vmId, nic, uid) => inTurn(() => attach(vmId, nic, uid)),
     detach: (vmId, nicIds) => inTurn(() => ports.detach(vmId, nicIds)),
     listPorts: async (): Promise<SwitchPort[]> => {

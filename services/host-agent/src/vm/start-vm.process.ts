@@ -1,5 +1,5 @@
-// From a VM's document to a QEMU that runs: disks, ports and cgroup first, then the process, then its monitor. Fails with
-// a fault that says which of these did not work, and leaves no process behind when it does.
+// From a VM's document to a QEMU that runs: disks, taps and cgroup first, then the process and its monitor while the switch
+// gets its ports. Fails with a fault that says which of these did not work, and leaves no process behind when it does.
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -32,7 +32,27 @@ const monitorLimitMs = 20_000;
 export async function startVm(input: StartInput): Promise<Result<QemuProcess>> {
   const prepared = await prepare(input);
   if (!prepared.ok) return prepared;
-  const { argv, cgroups } = prepared.value;
+  // Firmware takes longer to send a first packet than the ports take to be there; a VM is running when both are.
+  const [running, ports] = await bothEnded(run(input, prepared.value), plug(input));
+  if (!running.ok) return running;
+  // Its end while the ports were made was told to nobody: until here the VM is one that starts.
+  if (ports.ok) return (await running.value.alive()) ? running : neverRan(input.directory);
+  await running.value.end(false);
+  return ports;
+}
+
+/** Both to their end, also when one of them throws: a port that is still being made must not outlast its VM's start. */
+async function bothEnded<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([first, second]);
+  return [await first, await second];
+}
+
+async function plug({ environment: { drivers }, spec }: StartInput): Promise<Result<void>> {
+  const ports = await Promise.all(spec.nics.map((nic) => drivers.switches.attach(spec.vmId, nic, spec.uid)));
+  return ports.find((port) => !port.ok) ?? ok(undefined);
+}
+
+async function run(input: StartInput, { argv, cgroups }: Prepared): Promise<Result<QemuProcess>> {
   const { environment: { qemu, identity }, directory, spec, epoch, signal } = input;
   await directory.writeDocument({ epoch, spec, argv: [qemu.program, ...argv] });
   if (signal.aborted) return givenUp();
@@ -73,7 +93,7 @@ interface Prepared { readonly argv: readonly string[]; readonly cgroups: readonl
 async function prepare({ environment: { drivers, qemu }, directory, spec, paused }: StartInput): Promise<Result<Prepared>> {
   const [disks, nics, cgroups] = await Promise.all([
     drivers.volumes.prepareForVm(spec),
-    Promise.all(spec.nics.map((nic) => drivers.switches.attach(spec.vmId, nic, spec.uid))),
+    Promise.all(spec.nics.map((nic) => drivers.switches.tap(spec.vmId, nic, spec.uid))),
     drivers.cgroups.prepare(spec.vmId, spec),
     directory.prepareRun(spec.uid).then(() => (spec.firmware === 'uefi' ? directory.prepareUefiVars(qemu.uefiVars, spec.uid) : undefined)),
   ]);
