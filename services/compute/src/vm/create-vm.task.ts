@@ -25,7 +25,7 @@ export interface CreateVmInput {
 }
 
 interface Chosen extends Confining { datastoreIds: DatastoreId[] }
-interface Plugged { ports: ReplyOf<typeof provisionPort>[] }
+type Port = ReplyOf<typeof provisionPort>;
 type Context = StepContext<CreateVmInput>;
 
 /** Only for a VM that is to be started. */
@@ -42,12 +42,11 @@ const chooseDatastores: Step<CreateVmInput> = {
   why: 'recorded before the claim: a claim that is asked for again must be the same question',
   run: async (ctx): Promise<Chosen> => {
     const { disks, nics, hostId } = ctx.input;
-    const stores: ReplyOf<typeof chooseDatastore>[] = [];
-    for (const [index, { sizeBytes, datastoreId }] of disks.entries()) {
-      const named = datastoreId === null ? {} : { datastoreId };
-      stores.push(await ctx.request(chooseDatastore, { sizeBytes, hostId, sharedFirst: true, ...named }, { part: `disk-${index}` }));
-    }
-    const network = nics.length === 0 ? null : await ctx.request(checkPortGroups, { portGroupIds: nics.map((nic) => nic.portGroupId) }, { part: 'port-groups' });
+    const [network, ...stores] = await Promise.all([
+      nics.length === 0 ? null : ctx.request(checkPortGroups, { portGroupIds: nics.map((nic) => nic.portGroupId) }, { part: 'port-groups' }),
+      ...disks.map(({ sizeBytes, datastoreId }, index) =>
+        ctx.request(chooseDatastore, { sizeBytes, hostId, sharedFirst: true, ...(datastoreId === null ? {} : { datastoreId }) }, { part: `disk-${index}` })),
+    ]);
     return {
       datastoreIds: stores.map((store) => store.datastoreId),
       confinements: [...pinnedTo(hostId), ...stores.map((store) => seesDatastore(store.datastoreId, store.hostIds)), ...hasSwitches(network?.hostIds ?? null)],
@@ -75,28 +74,24 @@ const diskName = (vmName: string, index: number): string => `${Array.from(vmName
 
 const makePorts: Step<CreateVmInput> = {
   name: 'make-ports',
-  run: async (ctx): Promise<Plugged> => {
+  why: 'writes disks and NICs into the spec too: from here on the row tells all that the VM has',
+  run: async (ctx) => {
     const { nics, vmId, ownerId, folderId } = ctx.input;
-    const ports: Plugged['ports'] = [];
+    const ports: Port[] = [];
     for (const [index, nic] of nics.entries()) ports.push(await ctx.request(provisionPort, { ...nic, vmId, ownerId, folderId }, { part: `nic-${index}` }));
-    return { ports };
+    const { spec } = await ctx.tx((tx) => vmOf(tx, vmId));
+    await setVm(ctx, { spec: { ...spec, disks: disksIn(ctx), nics: ports.map(nicOf) } });
+    return {};
   },
   undo: (ctx) => ctx.request(discardPorts, { vmId: ctx.input.vmId }),
 };
 
-const record: Step<CreateVmInput> = {
-  name: 'record',
-  run: async (ctx) => {
-    const { datastoreIds } = ctx.output<Chosen>('choose-datastores');
-    const { ports } = ctx.output<Plugged>('make-ports');
-    const disks = ctx.input.disks.map(({ diskId, volumeId, sizeBytes, bus }, slot): z.output<typeof VmDisk> =>
-      ({ diskId, slot, volumeId, datastoreId: datastoreIds[slot]!, sizeBytes, bus, readOnly: false }));
-    const nics = ports.map(({ nicId, id, portGroupId, mac, ip }, slot): z.output<typeof VmNic> => ({ nicId, slot, portId: id, portGroupId, mac, ip }));
-    const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-    await setVm(ctx, { spec: { ...vm.spec, disks, nics } });
-    return {};
-  },
-};
+function disksIn(ctx: Context): z.output<typeof VmDisk>[] {
+  const { datastoreIds } = ctx.output<Chosen>('choose-datastores');
+  return ctx.input.disks.map(({ diskId, volumeId, sizeBytes, bus }, slot) => ({ diskId, slot, volumeId, datastoreId: datastoreIds[slot]!, sizeBytes, bus, readOnly: false }));
+}
+
+const nicOf = ({ nicId, id, portGroupId, mac, ip }: Port, slot: number): z.output<typeof VmNic> => ({ nicId, slot, portId: id, portGroupId, mac, ip });
 
 export const createVmTask: TaskKind<CreateVmInput> = defineTask<CreateVmInput>({
   kind: 'compute.vm.create',
@@ -111,7 +106,6 @@ export const createVmTask: TaskKind<CreateVmInput> = defineTask<CreateVmInput>({
     }),
     makeDisks,
     makePorts,
-    record,
     whenStarting(raiseEpochStep<CreateVmInput>((ctx) => ctx.output<Placed>('place').hostId)),
     whenStarting(startOnHostStep<CreateVmInput>()),
   ],

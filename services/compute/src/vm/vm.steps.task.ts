@@ -3,7 +3,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import {
   HostCommandFailed, NotFound, NotFoundOnHost, WrongState, claimPlacement, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStop, placesOfVolumes,
   releaseClaim, vmChanged, wiringOfVm,
-  type Confinement, type HostId, type HostVmStatus, type Vm,
+  type Confinement, type HostId, type HostVmStatus, type ReplyOf, type Vm,
 } from '#contracts';
 import { FaultError } from '#kernel';
 import { asResult, emit, passesByItself, type Step, type StepContext } from '#tasks';
@@ -44,15 +44,22 @@ export const seesDatastore = (datastoreId: string, hostIds: HostId[]): Confined 
 export const hasSwitches = (hostIds: HostId[] | null): Confined[] =>
   (hostIds === null ? [] : [{ reason: 'network', text: 'a distributed switch of the VM is not applied there', hostIds }]);
 
+/** Where the VM's disks lie and what its NICs are wired to; asked side by side. */
+async function partsOf<I extends VmInput>(ctx: Context<I>, vm: Vm): Promise<{ places: ReplyOf<typeof placesOfVolumes>['places']; wiring: ReplyOf<typeof wiringOfVm> }> {
+  const volumeIds = vm.spec.disks.map((disk) => disk.volumeId);
+  const [{ places }, wiring] = await Promise.all([
+    volumeIds.length === 0 ? { places: [] } : ctx.request(placesOfVolumes, { volumeIds }, { part: 'places' }),
+    ctx.request(wiringOfVm, { vmId: vm.id }, { part: 'wiring' }),
+  ]);
+  return { places, wiring };
+}
+
 /** Which hosts the VM's existing disks and NICs leave. */
 export const findHostsStep = <I extends VmInput & { hostId: string | null }>(): Step<I> => ({
   name: 'find-hosts',
   why: 'recorded before the claim: a claim that is asked for again must be the same question',
   run: async (ctx): Promise<Confining> => {
-    const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-    const volumeIds = vm.spec.disks.map((disk) => disk.volumeId);
-    const places = volumeIds.length === 0 ? [] : (await ctx.request(placesOfVolumes, { volumeIds }, { part: 'places' })).places;
-    const wiring = await ctx.request(wiringOfVm, { vmId: vm.id }, { part: 'wiring' });
+    const { places, wiring } = await partsOf(ctx, await ctx.tx((tx) => vmOf(tx, ctx.input.vmId)));
     return {
       confinements: [...pinnedTo(ctx.input.hostId), ...places.map(({ place, hostIds }) => seesDatastore(place.datastoreId, hostIds)), ...hasSwitches(wiring.hostIds)],
     };
@@ -108,9 +115,7 @@ export const startOnHostStep = <I extends VmInput>(): Step<I> => ({
   run: async (ctx) => {
     const { epoch, hostId } = ctx.output<Raised>('raise-epoch');
     const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-    const volumeIds = vm.spec.disks.map((disk) => disk.volumeId);
-    const places = volumeIds.length === 0 ? [] : (await ctx.request(placesOfVolumes, { volumeIds }, { part: 'places' })).places;
-    const wiring = await ctx.request(wiringOfVm, { vmId: vm.id }, { part: 'wiring' });
+    const { places, wiring } = await partsOf(ctx, vm);
     const spec = hostSpecOf(vm, places.map((entry) => entry.place), wiring.nics);
     return ctx.host(hostId, hostVmStart, { vmId: vm.id, epoch, spec, paused: false }, { part: 'start' });
   },
