@@ -16,7 +16,7 @@ const ADMIN = 'tok_admin';
 
 export default async function setup() {
   process.env.TOK_TEST_NATS_BINARY ??= await ensureNats(cacheDir(), say);
-  if (process.getuid() === 0) openTunDevice({ cache: cacheDir(), say }); // for the agent's tests with a NIC
+  if (process.getuid() === 0) await openTunDevice({ cache: cacheDir(), say }); // for the agent's tests with a NIC
   if (GIVEN.every((name) => process.env[name])) return;
   await removeLeftovers();
   const dir = resolve(REPO, `${PREFIX}${process.pid}`);

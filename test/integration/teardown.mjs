@@ -6,5 +6,5 @@ import { removeServers } from './setup.mjs';
 
 export default async function teardown() {
   if (globalThis.tokTestServers) await removeServers(globalThis.tokTestServers);
-  if (process.getuid() === 0) closeTunDevice({ cache: cacheDir() }, { othersRun: listNamespaces().some((name) => name.startsWith('tok-')) });
+  if (process.getuid() === 0) await closeTunDevice({ cache: cacheDir() }, { othersRun: listNamespaces().some((name) => name.startsWith('tok-')) });
 }

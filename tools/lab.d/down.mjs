@@ -21,7 +21,7 @@ export async function down(lab) {
   await stopBackends(lab.processes);
   await lab.processes.stopAll();
   await unmountBeneath(lab.dir);
-  closeTunDevice(lab, { othersRun: otherLabsRun(lab) });
+  await closeTunDevice(lab, { othersRun: otherLabsRun(lab) });
 }
 
 /** `down`, then the lab's data; with `all` the downloads and built guests of this user too. */

@@ -22,7 +22,7 @@ export async function up(lab, { only = 'all' } = {}) {
   guestImage?.catch(() => {}); // told where it is needed
   await Promise.all([ensureTree({ repo: lab.repo, cache: lab.cache, logDir: lab.paths.log, say: lab.say }), ensureNats(lab.cache, lab.say)]);
 
-  if (only !== 'backends') openTunDevice(lab);
+  if (only !== 'backends') await openTunDevice(lab);
   const [backends] = await Promise.all([bringUpBackends(lab), only === 'backends' ? undefined : startHosts(lab)]);
   recordBackends(lab, backends);
   if (only === 'backends') return tell(lab, started, 'NATS, MariaDB and Redis are up');
