@@ -46,6 +46,8 @@ export interface Consumption {
 }
 
 const PAGE = 500;
+/** So many events that nobody wants are passed over in memory before the position is written. */
+const PASSED_OVER = 1_000;
 const OUTAGE_MS = 1_000;
 const utf8 = new TextDecoder();
 
@@ -64,6 +66,9 @@ class Consumer implements Consumption {
   private readonly wanted: (name: string) => boolean;
   private messages: ConsumerMessages | undefined;
   private stopping = false;
+  /** Up to here everything has been taken or is not wanted. May be ahead of what is stored: what is read again then has no effect. */
+  private readonly reached = new Map<ServiceName, number>();
+  private readonly unstored = new Set<ServiceName>();
 
   constructor(private readonly options: ConsumeOptions) {
     this.leaseName = `consumer:${options.name}`;
@@ -135,6 +140,7 @@ class Consumer implements Consumption {
     } finally {
       clearInterval(asking);
       messages.stop();
+      await this.storeReached();
     }
   }
 
@@ -183,7 +189,7 @@ class Consumer implements Consumption {
 
   private async position(source: ServiceName): Promise<number> {
     const row = await selectRow<{ last_seq: number | string }>(this.options.db, 'SELECT last_seq FROM consumer_position WHERE consumer = ? AND source = ?', [this.options.name, source]);
-    return Number(row?.last_seq ?? 0);
+    return Math.max(Number(row?.last_seq ?? 0), this.reached.get(source) ?? 0);
   }
 
   private async skip(source: ServiceName, after: number, last: number): Promise<void> {
@@ -197,17 +203,38 @@ class Consumer implements Consumption {
   }
 
   /** Effect and position in one transaction. `gap` = earlier events are missing; nothing was done. */
-  private apply(source: ServiceName, event: EventEnvelope): Promise<'taken' | 'known' | 'gap'> {
+  private async apply(source: ServiceName, event: EventEnvelope): Promise<'taken' | 'known' | 'gap'> {
+    if (!this.wanted(event.name)) return this.passOver(source, event.seq);
     const { db, name } = this.options;
-    return transaction(db, async (tx) => {
+    const outcome = await transaction(db, async (tx) => {
       const row = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM consumer_position WHERE consumer = ? AND source = ? FOR UPDATE', [name, source]);
-      const last = Number(row?.last_seq ?? 0);
+      const last = Math.max(Number(row?.last_seq ?? 0), this.reached.get(source) ?? 0);
       if (event.seq <= last) return 'known';
       if (event.seq > last + 1) return 'gap';
-      if (this.wanted(event.name)) await this.options.handle(tx, event);
+      await this.options.handle(tx, event);
       await this.move(tx, source, event.seq);
       return 'taken';
     });
+    if (outcome === 'taken') this.reached.set(source, event.seq);
+    return outcome;
+  }
+
+  /** Most events are not wanted here, and a transaction for each would cost more than all that are. */
+  private async passOver(source: ServiceName, seq: number): Promise<'taken' | 'known' | 'gap'> {
+    const last = seq === (this.reached.get(source) ?? 0) + 1 ? seq - 1 : await this.position(source);
+    if (seq <= last) return 'known';
+    if (seq > last + 1) return 'gap';
+    this.reached.set(source, seq);
+    this.unstored.add(source);
+    if (seq % PASSED_OVER === 0) await this.storeReached();
+    return 'taken';
+  }
+
+  private async storeReached(): Promise<void> {
+    for (const source of this.unstored) {
+      await transaction(this.options.db, (tx) => this.move(tx, source, this.reached.get(source) ?? 0));
+      this.unstored.delete(source);
+    }
   }
 
   private async move(tx: EntityManager, source: ServiceName, seq: number): Promise<void> {

@@ -154,6 +154,25 @@ describe('a consumer', () => {
     await caughtUp();
     expect(await seenSeqs()).toEqual(await expectedSeqs());
   });
+  it('passes over what it did not ask for without a gap, whether it lives on, ends or is killed', async () => {
+    relay();
+    const first = consumer();
+    for (let round = 0; round < 3; round++) {
+      for (let count = 0; count < 5; count++) await emitOne(ignored);
+      await emitOne();
+    }
+    await allSent();
+    await caughtUp();
+    for (let count = 0; count < 5; count++) await emitOne(ignored);
+    await allSent();
+    await first.stop();
+    await execute(db, 'UPDATE consumer_position SET last_seq = last_seq - 3'); // what a killed one had not stored
+    consumer();
+    await emitOne();
+    await allSent();
+    await caughtUp();
+    expect(await seenSeqs()).toEqual(await expectedSeqs());
+  });
   it('fills what it missed while the stream was deleted and made again', async () => {
     relay();
     await emitMany(5);

@@ -72,7 +72,8 @@ export class OutboxRelay {
       'SELECT id, seq, subject, event FROM outbox WHERE sent_at IS NULL AND seq IS NOT NULL ORDER BY seq LIMIT ?', [BATCH]);
     if (rows.length === 0) return this.pollMs;
     await this.send(rows);
-    return 0;
+    // Whoever commits more meanwhile pokes; other replicas' events wait for the next look.
+    return rows.length === BATCH ? 0 : this.pollMs;
   }
 
   private async hold(): Promise<boolean> {
