@@ -131,7 +131,13 @@ function platformDevices(): string[] {
   ];
 }
 
-const nicPort = (slot: number): string => `nic-port-${slot}`;
+/** Ids of what a disk and a NIC are in QEMU: by slot, so that one slot never holds two. */
+export const diskDeviceId = ({ bus, slot }: Pick<HostDisk, 'bus' | 'slot'>): string => `disk-${bus}-${slot}`;
+export const nicDeviceId = ({ slot }: Pick<HostNic, 'slot'>): string => `nic-${slot}`;
+export const netdevId = ({ slot }: Pick<HostNic, 'slot'>): string => `net-${slot}`;
+/** The device into which one of this bus and slot is plugged. */
+export const plugOf = ({ bus, slot }: Pick<HostDisk, 'bus' | 'slot'>): string => (bus === 'virtio' ? diskPort(slot) : bus);
+export const nicPort = (slot: number): string => `nic-port-${slot}`;
 const diskPort = (slot: number): string => `disk-port-${slot}`;
 /** Root ports lie at fixed addresses, NIC slots before disk slots, so that a guest sees a device where it was before. */
 const firstDiskPort = 16;
@@ -163,13 +169,19 @@ function disks({ spec, directDisks }: CommandLineInput): string[] {
 const serialOf = (diskId: string): string => diskId.replaceAll('-', '').slice(-20);
 
 function diskArguments(disk: HostDisk, direct: boolean): string[] {
-  const node = `disk-${disk.bus}-${disk.slot}`;
+  const parts = diskParts(disk, direct);
+  return [...blockdev(parts.node), ...device(parts.device)];
+}
+
+/** The block node and the device of a disk, on the command line and for a hot-plug alike. */
+export function diskParts(disk: HostDisk, direct: boolean): { node: Record<string, unknown>; device: Record<string, unknown> } {
+  const node = diskDeviceId(disk);
   const shared = { 'read-only': disk.readOnly, cache: { direct, 'no-flush': false }, discard: 'unmap' };
   const filename = `${disk.place.datastorePath.replace(/\/+$/, '')}/${disk.place.relativePath}`;
-  return [
-    ...blockdev({ driver: disk.place.format, 'node-name': node, ...shared, file: { driver: 'file', filename, ...shared, aio: 'threads' } }),
-    ...device({ ...diskDevice(disk), drive: node, id: node, serial: serialOf(disk.diskId), ...(disk.bootIndex === null ? {} : { bootindex: disk.bootIndex }) }),
-  ];
+  return {
+    node: { driver: disk.place.format, 'node-name': node, ...shared, file: { driver: 'file', filename, ...shared, aio: 'threads' } },
+    device: { ...diskDevice(disk), drive: node, id: node, serial: serialOf(disk.diskId), ...(disk.bootIndex === null ? {} : { bootindex: disk.bootIndex }) },
+  };
 }
 
 function diskDevice({ bus, slot }: HostDisk): object {
@@ -179,15 +191,20 @@ function diskDevice({ bus, slot }: HostDisk): object {
 }
 
 function nicArguments(nic: HostNic, { ports, datapath }: CommandLineInput): string[] {
-  const id = `nic-${nic.slot}`;
-  return [
-    '-netdev', JSON.stringify({ type: 'tap', id: `net-${nic.slot}`, ifname: ports.get(nic.nicId), script: 'no', downscript: 'no', vhost: false }),
-    ...device({
-      driver: 'virtio-net-pci', id, netdev: `net-${nic.slot}`, mac: nic.mac, bus: nicPort(nic.slot),
+  const parts = nicParts(nic, ports.get(nic.nicId) ?? '', datapath);
+  return ['-netdev', JSON.stringify(parts.netdev), ...device(parts.device)];
+}
+
+/** The backend and the device of a NIC, on the command line and for a hot-plug alike. */
+export function nicParts(nic: HostNic, ifname: string, datapath: Datapath): { netdev: Record<string, unknown>; device: Record<string, unknown> } {
+  return {
+    netdev: { type: 'tap', id: netdevId(nic), ifname, script: 'no', downscript: 'no', vhost: false },
+    device: {
+      driver: 'virtio-net-pci', id: nicDeviceId(nic), netdev: netdevId(nic), mac: nic.mac, bus: nicPort(nic.slot),
       ...(nic.mtu === 1500 ? {} : { host_mtu: nic.mtu }),
       ...(datapath === 'netdev' ? withoutOffloads : {}),
       // The option ROM exists to boot from the network; elsewhere it only costs time.
       ...(nic.bootIndex === null ? { romfile: '' } : { bootindex: nic.bootIndex }),
-    }),
-  ];
+    },
+  };
 }

@@ -91,7 +91,7 @@ async function prepare({ environment: { drivers, qemu }, directory, spec, paused
 }
 
 /** Disks on file systems that take O_DIRECT; tmpfs, for one, does not. */
-async function takingDirectIo(spec: HostVmSpec): Promise<Set<string>> {
+export async function takingDirectIo(spec: Pick<HostVmSpec, 'disks'>): Promise<Set<string>> {
   const answers = await Promise.all(spec.disks.map(async ({ diskId, place }) => {
     try {
       const file = await open(join(place.datastorePath, place.relativePath), constants.O_RDONLY | constants.O_DIRECT);
