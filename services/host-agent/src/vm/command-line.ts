@@ -16,6 +16,8 @@ export interface VmPaths {
   readonly console: string;
   readonly vnc: string;
   readonly uefiVars: string;
+  /** Apart from those: keys are enrolled in them. */
+  readonly secureVars: string;
 }
 
 export interface CommandLineInput {
@@ -28,6 +30,10 @@ export interface CommandLineInput {
   readonly directDisks: ReadonlySet<string>;
   readonly paths: VmPaths;
   readonly uefiCode: string;
+  /** Null where no firmware for secure boot is installed. */
+  readonly secureCode: string | null;
+  /** Now, for a clock that stands beside UTC, ms. */
+  readonly nowMs: number;
   readonly paused: boolean;
 }
 
@@ -63,7 +69,7 @@ export function commandLine(input: CommandLineInput): Result<string[]> {
     '-cpu', spec.cpuModel,
     '-smp', smp(spec),
     '-m', `size=${spec.memoryBytes / MiB}M`,
-    '-rtc', 'base=utc',
+    '-rtc', `base=${clockBase(input)}`,
     '-boot', 'strict=on',
     '-display', 'none',
     '-vnc', `unix:${escaped(paths.vnc)}`,
@@ -79,7 +85,13 @@ export function commandLine(input: CommandLineInput): Result<string[]> {
 
 interface Issue { readonly path: string; readonly message: string }
 
-function issuesOf({ spec, ports }: CommandLineInput): Issue[] {
+/** Only a clock beside UTC needs a date; the others go on with the host's. */
+function clockBase({ spec: { clock }, nowMs }: CommandLineInput): string {
+  if (clock.offsetSeconds === 0) return clock.base;
+  return new Date(nowMs + clock.offsetSeconds * 1000).toISOString().slice(0, 19);
+}
+
+function issuesOf({ spec, ports, secureCode }: CommandLineInput): Issue[] {
   const issue = (path: string, message: string): Issue => ({ path, message });
   const diskSlots = spec.disks.map(({ bus, slot }) => `${bus} ${slot}`);
   const nicSlots = spec.nics.map(({ slot }) => String(slot));
@@ -87,6 +99,7 @@ function issuesOf({ spec, ports }: CommandLineInput): Issue[] {
     ...twice(diskSlots).map((slot) => issue('disks', `two disks are in slot ${slot}`)),
     ...twice(nicSlots).map((slot) => issue('nics', `two NICs are in slot ${slot}`)),
     ...spec.disks.filter(({ bus, slot }) => bus === 'sata' && slot >= sataPorts).map(({ slot }) => issue('disks', `SATA has the slots 0 to ${sataPorts - 1}, not ${slot}`)),
+    ...(spec.firmware === 'uefi-secure' && secureCode === null ? [issue('firmware', 'the host has no firmware for secure boot')] : []),
     ...spec.nics.filter(({ nicId }) => !ports.has(nicId)).map(({ nicId }) => issue('nics', `NIC ${nicId} has no port`)),
   ];
 }
@@ -94,8 +107,10 @@ function issuesOf({ spec, ports }: CommandLineInput): Issue[] {
 const twice = (all: readonly string[]): string[] => all.filter((one, index) => all.indexOf(one) !== index);
 
 function machine({ accelerator, spec }: CommandLineInput): string {
-  const flash = spec.firmware === 'uefi' ? ',pflash0=uefi-code,pflash1=uefi-vars' : '';
-  return `q35,accel=${accelerator},usb=off,vmport=off,dump-guest-core=off${flash}`;
+  const flash = spec.firmware === 'bios' ? '' : ',pflash0=uefi-code,pflash1=uefi-vars';
+  // Secure boot needs SMM: only there may the variables be written.
+  const smm = spec.firmware === 'uefi-secure' ? ',smm=on' : '';
+  return `q35,accel=${accelerator},usb=off,vmport=off,dump-guest-core=off${smm}${flash}`;
 }
 
 function smp({ cpu }: HostVmSpec): string {
@@ -103,10 +118,14 @@ function smp({ cpu }: HostVmSpec): string {
   return `cpus=${cpus},maxcpus=${cpus},sockets=${cpu.sockets},cores=${cpu.cores},threads=${cpu.threads}`;
 }
 
-function uefi({ spec, paths, uefiCode }: CommandLineInput): string[] {
-  if (spec.firmware !== 'uefi') return [];
+function uefi({ spec, paths, uefiCode, secureCode }: CommandLineInput): string[] {
+  if (spec.firmware === 'bios') return [];
+  const secure = spec.firmware === 'uefi-secure';
   const node = (name: string, filename: string, readOnly: boolean) => blockdev({ driver: 'raw', 'node-name': name, 'read-only': readOnly, file: { driver: 'file', filename } });
-  return [...node('uefi-code', uefiCode, true), ...node('uefi-vars', paths.uefiVars, false)];
+  return [
+    ...node('uefi-code', secure ? secureCode ?? '' : uefiCode, true), ...node('uefi-vars', secure ? paths.secureVars : paths.uefiVars, false),
+    ...(secure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on', '-global', 'ICH9-LPC.disable_s3=1'] : []),
+  ];
 }
 
 function sockets(paths: VmPaths): string[] {
