@@ -6,22 +6,26 @@ import { ComputeModule } from './compute.module.ts';
 import { computeMigrations } from './migrations/0001-tables.ts';
 import { computeReportMigrations } from './migrations/0002-reports.ts';
 import { computeHeartbeatMigrations } from './migrations/0003-host-heartbeat.ts';
+import { computePendingMigrations } from './migrations/0005-pending.ts';
 import { ensureSite } from './src/cluster/cluster.store.ts';
 import { hostReconciler } from './src/host/host.reconciler.ts';
 import { HostReports } from './src/host/host.reports.ts';
+import { attachDiskTask, attachNicTask } from './src/vm/attach.task.ts';
 import { createVmTask } from './src/vm/create-vm.task.ts';
+import { detachDiskTask, detachNicTask } from './src/vm/detach.task.ts';
 import { deleteVmTask } from './src/vm/delete-vm.task.ts';
+import { modifyVmTask } from './src/vm/modify-vm.task.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './src/vm/power-vm.task.ts';
 import { idleClaimReconciler } from './src/vm/vm.reconciler.ts';
 
-export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations];
+export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computePendingMigrations];
 
 export const computeService: TaskService<typeof computeConfig> = {
   name: 'compute',
   module: ComputeModule,
   config: computeConfig,
   migrations: computeTables,
-  tasks: () => [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, deleteVmTask],
+  tasks: () => [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, deleteVmTask, attachDiskTask, detachDiskTask, attachNicTask, detachNicTask, modifyVmTask],
   consumers: ({ get }) => [
     {
       name: 'compute-liveness',

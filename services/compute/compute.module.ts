@@ -9,16 +9,23 @@ import type { Logger } from '#telemetry';
 import { ClusterHandlers } from './src/cluster/cluster.handlers.ts';
 import { HostHandlers } from './src/host/host.handlers.ts';
 import { HostReports } from './src/host/host.reports.ts';
+import { HardwareCommands } from './src/vm/hardware.commands.ts';
+import { HardwareHandlers } from './src/vm/hardware.handlers.ts';
 import { VmCommands } from './src/vm/vm.commands.ts';
 import { VmHandlers } from './src/vm/vm.handlers.ts';
 
 @Module({
-  controllers: [ClusterHandlers, HostHandlers, VmHandlers],
+  controllers: [ClusterHandlers, HostHandlers, VmHandlers, HardwareHandlers],
   providers: [
     {
       provide: VmCommands,
       inject: [Db, Bus, Tasks, Config],
       useFactory: (db: DataSource, bus: BusClient, tasks: TaskEngine, config: ComputeConfig) => new VmCommands(db, bus, tasks, config.TOK_VM_UID_RANGE),
+    },
+    {
+      provide: HardwareCommands,
+      inject: [Db, Bus, Tasks],
+      useFactory: (db: DataSource, bus: BusClient, tasks: TaskEngine) => new HardwareCommands(db, bus, tasks),
     },
     {
       provide: HostReports,

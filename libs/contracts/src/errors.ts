@@ -102,6 +102,9 @@ export const CommandRunning = defineError('COMMAND_RUNNING', 'unavailable', 'The
 export const CommandCancelled = defineError('COMMAND_CANCELLED', 'failed_precondition', 'The command was cancelled', 'no', none);
 export const HostCommandFailed = defineError('HOST_COMMAND_FAILED', 'failed_precondition', 'The host could not do it', 'same', z.strictObject({ reason: z.string() }));
 export const QemuFailed = defineError('QEMU_FAILED', 'failed_precondition', 'QEMU did not start', 'changed', z.strictObject({ reason: z.string() }));
+export const DeviceHeld = defineError('DEVICE_HELD', 'failed_precondition', 'The guest holds the device', 'changed', z.strictObject({ device: z.string(), reason: z.enum(['mounted', 'refused', 'no-answer']), mountPoints: z.array(z.string()) }));
+export const DeviceRefused = defineError('DEVICE_REFUSED', 'failed_precondition', 'QEMU did not take the change', 'changed', z.strictObject({ reason: z.string() }));
+export const NoFreeSlot = defineError('NO_FREE_SLOT', 'failed_precondition', 'The running VM has no free slot for the device', 'changed', z.strictObject({ slot: z.string() }));
 export const NotFoundOnHost = defineError('NOT_FOUND_ON_HOST', 'not_found', 'The host does not know this object', 'no', object);
 export const JournalFailed = defineError('JOURNAL_FAILED', 'unavailable', 'The host cannot write its journal', 'same', z.strictObject({ reason: z.string() }));
 

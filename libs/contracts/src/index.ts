@@ -11,6 +11,7 @@ export * from './auth/session.ts';
 export * from './auth/user.ts';
 export * from './compute/inventory.ts';
 export * from './compute/vm.ts';
+export * from './compute/vm-hardware.ts';
 export * from './storage/storage.ts';
 export * from './network/network.ts';
 export * from './templates/templates.ts';

@@ -25,6 +25,8 @@ export interface Qemu {
   readonly acceleratorReason: string;
   readonly uefiCode: string;
   readonly uefiVars: string;
+  /** Firmware that starts only what is signed; null where none is installed. */
+  readonly secureBoot: { readonly code: string; readonly vars: string } | null;
   /** Group that may open /dev/kvm; null where there is none. */
   readonly kvmGid: number | null;
 }

@@ -13,6 +13,9 @@ const firmwares = [
   { uefiCode: '/usr/share/edk2/ovmf/OVMF_CODE.fd', uefiVars: '/usr/share/edk2/ovmf/OVMF_VARS.fd' },
 ] as const;
 
+/** Code that needs SMM, and variables with Microsoft's keys enrolled. */
+const secureFirmware = { code: '/usr/share/OVMF/OVMF_CODE_4M.secboot.fd', vars: '/usr/share/OVMF/OVMF_VARS_4M.ms.fd' };
+
 async function installed(path: string): Promise<boolean> {
   return access(path).then(() => true, () => false);
 }
@@ -25,7 +28,8 @@ export async function findQemu(accelerator: Accelerator, program: string = qemuP
   const version = /version (\S+)/.exec(told.stdout)?.[1] ?? 'unknown';
   const pairs = await Promise.all(firmwares.map(async (pair) => ((await installed(pair.uefiCode)) && (await installed(pair.uefiVars)) ? pair : null)));
   const firmware = pairs.find((pair) => pair !== null) ?? firmwares[0];
-  return { program, version, accelerator: found.accelerator, acceleratorReason: found.reason, ...firmware, kvmGid };
+  const secureBoot = (await installed(secureFirmware.code)) && (await installed(secureFirmware.vars)) ? secureFirmware : null;
+  return { program, version, accelerator: found.accelerator, acceleratorReason: found.reason, ...firmware, secureBoot, kvmGid };
 }
 
 async function groupId(name: string): Promise<number | null> {

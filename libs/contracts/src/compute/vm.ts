@@ -4,7 +4,7 @@ import { defineCommand, defineEvent, defineQuery } from '../define.ts';
 import { AddressTaken, Busy, DatastoreFull, HostUnreachable, InUse, NameTaken, NoCapacity, NoFreeAddress, NotFound, VersionConflict, VmBusy, WrongState } from '../errors.ts';
 import { ClusterId, DatastoreId, DiskId, FolderId, HostId, NicId, PortGroupId, PortId, TaskId, TemplateId, VmId, VolumeId } from '../ids.ts';
 import { At, Description, Ipv4, Labels, Mac, MemoryBytes, Name, ownedFields, pageInput, pageOf, TaskRef, VolumeBytes } from '../values.ts';
-import { BootDevice, CpuTopology, DiskBus, Firmware, ResourceService } from '../host/shapes.ts';
+import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, ResourceService } from '../host/shapes.ts';
 
 export const VmState = z.enum(['creating', 'stopped', 'starting', 'running', 'pausing', 'paused', 'stopping', 'hibernating', 'hibernated', 'migrating', 'deleting', 'failed', 'unknown']);
 export type VmState = z.infer<typeof VmState>;
@@ -19,17 +19,20 @@ export const VmDisk = z.strictObject({ diskId: DiskId, slot: z.int(), volumeId: 
 export const VmNic = z.strictObject({ nicId: NicId, slot: z.int(), portId: PortId, portGroupId: PortGroupId, mac: Mac, ip: Ipv4.nullable() });
 export const VmSpec = z.strictObject({
   cpu: CpuTopology, cpuService: ResourceService, memoryBytes: MemoryBytes, memoryService: ResourceService,
-  firmware: Firmware, bootOrder: z.array(BootDevice), disks: z.array(VmDisk), nics: z.array(VmNic), ha: HaPolicy,
+  firmware: Firmware, bootOrder: z.array(BootDevice), clock: Clock.prefault({}), disks: z.array(VmDisk), nics: z.array(VmNic), ha: HaPolicy,
 });
+/** Changes that the running VM could not take: each stands beside what is in force in `spec`, and takes effect at the next start. */
+export const VmPending = VmSpec.pick({ cpu: true, cpuService: true, memoryBytes: true, memoryService: true, firmware: true, bootOrder: true, clock: true }).partial();
 /** Apart from the task that works on the VM. `hostId` is where it runs, or ran last. */
 export const VmStatus = z.strictObject({ state: VmState, observedAt: At.nullable(), epoch: z.int(), seq: z.int(), hostId: HostId.nullable(), pid: z.int().nullable(), startedAt: At.nullable(), reason: z.string().nullable(), guestAgent: z.boolean(), addresses: z.array(z.string()) });
 export const Vm = z.strictObject({
   id: VmId, name: Name, description: Description, labels: Labels, clusterId: ClusterId, templateId: TemplateId.nullable(), uid: z.int(),
-  spec: VmSpec, status: VmStatus, taskId: TaskId.nullable().describe('the task that works on it now'), ...ownedFields,
+  spec: VmSpec, pending: VmPending.nullable().default(null).describe('what waits for the next start'), status: VmStatus, taskId: TaskId.nullable().describe('the task that works on it now'), ...ownedFields,
 }).meta({ id: 'Vm' });
 export type Vm = z.infer<typeof Vm>;
 export type VmSpec = z.infer<typeof VmSpec>;
 export type VmStatus = z.infer<typeof VmStatus>;
+export type VmPending = z.infer<typeof VmPending>;
 
 const NewDisk = z.strictObject({ sizeBytes: VolumeBytes, datastoreId: DatastoreId.optional(), bus: DiskBus.default('virtio') });
 const NewNic = z.strictObject({ portGroupId: PortGroupId, ip: Ipv4.optional().describe('a free address of the subnet; chosen if absent'), mac: Mac.optional() });
@@ -40,7 +43,7 @@ export const CreateVm = z.strictObject({
   clusterId: ClusterId.optional().describe('the only cluster if absent'), hostId: HostId.optional().describe('this host and no other'),
   datastoreId: DatastoreId.optional().describe('for disks that name none; chosen if absent'),
   cpu: CpuTopology.optional(), cpuService: ResourceService.prefault({}), memoryBytes: MemoryBytes.optional(), memoryService: ResourceService.prefault({}),
-  firmware: Firmware.optional(), bootOrder: z.array(BootDevice).min(1).max(3).optional(),
+  firmware: Firmware.optional(), bootOrder: z.array(BootDevice).min(1).max(3).optional(), clock: Clock.prefault({}),
   diskBytes: VolumeBytes.optional().describe('size of the first disk when deployed from a template; not below the template’s'),
   disks: z.array(NewDisk).max(16).default([]).describe('further blank disks'), nics: z.array(NewNic).max(8).default([]),
   ha: HaPolicy.prefault({}), start: z.boolean().default(true).describe('start it when it is made'),

@@ -5,6 +5,7 @@ import { defineHostCommand } from '../define.ts';
 import { CommandCancelled, CommandRunning, HostCommandFailed, ImageRefused, DatastoreFull, InUse, JournalFailed, NotFoundOnHost, QemuFailed, StaleEpoch, VmBusy, WrongState } from '../errors.ts';
 import { DatastoreId, SwitchId, UploadId, VmId, VolumeId } from '../ids.ts';
 import { Bytes, Done, Name, VolumeBytes } from '../values.ts';
+import { hostVmAdjust } from './vm-adjust.ts';
 import { CommandId, Epoch, HostVmSpec, HostVmStatus, HostInventory, UnmanagedVm, VolumeFormat, VolumePlace } from './shapes.ts';
 
 const command = { commandId: CommandId };
@@ -104,7 +105,7 @@ export const hostConfirm = defineHostCommand('host.confirm', {
 });
 
 export const hostCommands = [
-  hostVmDefine, hostVmStart, hostVmStop, hostVmPowerOff, hostVmDelete, hostVmStatus,
+  hostVmDefine, hostVmStart, hostVmStop, hostVmPowerOff, hostVmDelete, hostVmAdjust, hostVmStatus,
   hostVolumeCreate, hostVolumeCopy, hostVolumeDelete, hostVolumeCancel, hostVolumeIngest, hostUploadWrite, hostUploadDiscard,
   hostDatastoreProbe, hostDatastoreScan, hostSwitchApply, hostSwitchRemove, hostStatus, hostConfirm,
 ] as const;

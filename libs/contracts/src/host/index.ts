@@ -1,3 +1,4 @@
 export * from './shapes.ts';
 export * from './commands.ts';
 export * from './reports.ts';
+export * from './vm-adjust.ts';

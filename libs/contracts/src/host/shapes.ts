@@ -13,7 +13,11 @@ export const ResourceService = z.strictObject({ reservation: z.int().min(0).defa
 export const CpuTopology = z.strictObject({ sockets: z.int().min(1).max(64), cores: z.int().min(1).max(128), threads: z.int().min(1).max(8) })
   .refine((cpu) => cpu.sockets * cpu.cores * cpu.threads <= 512, 'at most 512 vCPUs');
 
-export const Firmware = z.enum(['bios', 'uefi']);
+/** `uefi-secure` = UEFI that starts only what is signed (secure boot), with Microsoft’s keys enrolled. */
+export const Firmware = z.enum(['bios', 'uefi', 'uefi-secure']);
+/** What the guest’s clock shows at the VM’s start: UTC, with `offsetSeconds` beside it, or the host’s local time. */
+export const Clock = z.strictObject({ base: z.enum(['utc', 'localtime']).default('utc'), offsetSeconds: z.int().min(-50_400).max(50_400).default(0) })
+  .refine((clock) => clock.base === 'utc' || clock.offsetSeconds === 0, { message: 'goes with base utc', path: ['offsetSeconds'] });
 export const DiskBus = z.enum(['virtio', 'scsi', 'sata']);
 export const VolumeFormat = z.enum(['qcow2', 'raw']);
 export const BootDevice = z.enum(['disk', 'network', 'cdrom']);
@@ -40,7 +44,7 @@ export const HostNic = z.strictObject({
 export const HostVmSpec = z.strictObject({
   vmId: VmId, name: z.string(), uid: z.int().min(1000).describe('QEMU runs under this uid; the VM’s for life'),
   cpu: CpuTopology, cpuModel: z.string().regex(/^[A-Za-z0-9_.-]{1,40}$/).default('max'), cpuService: ResourceService,
-  memoryBytes: MemoryBytes, memoryService: ResourceService, firmware: Firmware,
+  memoryBytes: MemoryBytes, memoryService: ResourceService, firmware: Firmware, clock: Clock.prefault({}),
   disks: z.array(HostDisk).max(64), nics: z.array(HostNic).max(16),
 });
 export type HostVmSpec = z.infer<typeof HostVmSpec>;

@@ -48,6 +48,14 @@ export const provisionVolume = defineCommand('storage.volume.provision', {
   reply: TaskRef, errors: [NotFound, DatastoreFull, HostNotConnected, InUse],
 });
 export const discardVolume = defineCommand('storage.volume.discard', { summary: 'Delete a VM’s volume with the VM; one that is not there is already gone', permission: 'internal', input: z.strictObject({ volumeId: VolumeId, vmId: VmId }), reply: TaskRef, errors: [InUse, Busy] });
+export const attachVolume = defineCommand('storage.volume.attach', {
+  summary: 'Give a volume that no VM has to a VM; one that the VM has already stays its', permission: 'internal',
+  input: z.strictObject({ volumeId: VolumeId, vmId: VmId }), reply: Volume, errors: [NotFound, InUse, WrongState],
+});
+export const releaseVolume = defineCommand('storage.volume.release', {
+  summary: 'A VM’s volume is nobody’s again, because the host has let it go; one that another VM has stays that one’s', permission: 'internal',
+  input: z.strictObject({ volumeId: VolumeId, vmId: VmId }), reply: Done,
+});
 export const placesOfVolumes = defineQuery('storage.volume.places', { summary: 'Where volumes lie, and which hosts see them', permission: 'internal', input: z.strictObject({ volumeIds: z.array(VolumeId).max(64) }), reply: z.strictObject({ places: z.array(z.strictObject({ place: VolumePlace, hostIds: z.array(HostId) })) }), errors: [NotFound] });
 export const chooseDatastore = defineQuery('storage.datastore.choose', { summary: 'The datastore with most free space that can take these bytes, or the named one if it can', permission: 'internal', input: z.strictObject({ sizeBytes: Bytes, hostId: HostId.nullable(), sharedFirst: z.boolean().default(true), datastoreId: DatastoreId.optional() }), reply: z.strictObject({ datastoreId: DatastoreId, hostIds: z.array(HostId) }), errors: [DatastoreFull, NotFound] });
 export const openUpload = defineCommand('storage.upload.open', { summary: 'Reserve a staging file on a datastore', permission: 'internal', input: z.strictObject({ uploadId: UploadId, datastoreId: DatastoreId.nullable(), sizeBytes: Bytes.nullable() }), reply: z.strictObject({ datastoreId: DatastoreId }), errors: [NotFound, DatastoreFull, HostNotConnected] });

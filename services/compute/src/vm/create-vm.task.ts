@@ -70,7 +70,7 @@ const makeDisks: Step<CreateVmInput> = {
 };
 
 /** Cut by characters, never in the middle of one. */
-const diskName = (vmName: string, index: number): string => `${Array.from(vmName).slice(0, 25).join('').trimEnd()} disk ${index}`;
+export const diskName = (vmName: string, index: number): string => `${Array.from(vmName).slice(0, 25).join('').trimEnd()} disk ${index}`;
 
 const makePorts: Step<CreateVmInput> = {
   name: 'make-ports',

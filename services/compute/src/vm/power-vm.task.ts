@@ -3,7 +3,7 @@
 import { defineTask, type TaskKind, type TaskOutcome } from '#tasks';
 import type { EntityManager } from 'typeorm';
 import { endAsHostSays, endOff, endRunning, endsOf } from './vm-end.task.ts';
-import { askGuestStep, findHostsStep, placeStep, powerOffStep, raiseEpochStep, releaseStep, startOnHostStep, type Placed, type VmInput } from './vm.steps.task.ts';
+import { askGuestStep, claimAgainStep, findHostsStep, placeStep, powerOffStep, raiseEpochStep, releaseStep, startOnHostStep, type Placed, type VmInput } from './vm.steps.task.ts';
 
 export interface StartInput extends VmInput { hostId: string | null }
 export interface StopInput extends VmInput { graceMs: number; force: boolean }
@@ -40,6 +40,7 @@ export const rebootVmTask: TaskKind<RebootInput> = defineTask<RebootInput>({
   steps: [
     askGuestStep<RebootInput>(),
     powerOffStep<RebootInput>(),
+    claimAgainStep<RebootInput>(),
     raiseEpochStep<RebootInput>((ctx) => ctx.input.hostId),
     startOnHostStep<RebootInput>(),
   ],

@@ -1,8 +1,9 @@
 // What a VM is when its task has ended, written in the transaction that ends the task.
-import { vmChanged, vmDeleted, type HostVmStatus, type VmState } from '#contracts';
+import { vmChanged, vmDeleted, type HostVmStatus, type Vm, type VmState } from '#contracts';
 import { emit, type TaskOutcome } from '#tasks';
 import type { EntityManager } from 'typeorm';
 import { stateOfHost } from '../host/host-order.store.ts';
+import { effectiveSpec } from './pending.ts';
 import type { VmInput } from './vm.steps.task.ts';
 import { buryVm, changeVm, lockVm, type VmChange, type VmRecord } from './vm.store.ts';
 import { stateAfterStart, stateAsHostSays } from './vm.ts';
@@ -19,24 +20,35 @@ async function settle(tx: EntityManager, outcome: Outcome, changeOf: (record: Vm
 
 /** It runs, unless its host has said meanwhile that this very run is over. */
 export const endRunning = (tx: EntityManager, outcome: Outcome): Promise<void> =>
-  settle(tx, outcome, ({ hostState, hostReason }) => {
+  settle(tx, outcome, ({ vm, hostState, hostReason }) => {
     const state = stateAfterStart(hostState);
-    if (state !== 'running') return { state, reason: hostReason };
+    // What had waited for a start is in force now.
+    const hardware = vm.pending === null ? {} : { spec: effectiveSpec(vm), pending: null };
+    if (state !== 'running') return { state, reason: hostReason, ...hardware };
     const started = outcome.output<HostVmStatus>('start-on-host');
-    return { state, ...(started ? { pid: started.pid, startedAt: started.startedAt } : {}) };
+    return { state, ...hardware, ...(started ? { pid: started.pid, startedAt: started.startedAt } : {}) };
   });
 
 /** Nothing of it runs: the task has seen to that. */
 export const endOff = (tx: EntityManager, outcome: Outcome): Promise<void> =>
   settle(tx, outcome, () => ({ state: 'stopped' satisfies VmState, reason: outcome.error?.detail ?? null, pid: null, startedAt: null }));
 
+/** A change of hardware neither starts nor stops a VM: it is what it was, and one that ran is what its host says. */
+export const endUntouched = (tx: EntityManager, outcome: Outcome): Promise<void> =>
+  settle(tx, outcome, async ({ vm, hostState, hostReason }) => {
+    const { before } = outcome.input as VmInput & { readonly before: VmState };
+    if (before !== 'running') return { state: before, reason: vm.status.reason };
+    return { state: await saidState(tx, vm, hostState), reason: hostReason };
+  });
+
 /** The task does not know what came of it; its host may. */
 export const endAsHostSays = (tx: EntityManager, outcome: Outcome): Promise<void> =>
-  settle(tx, outcome, async ({ vm, hostState }) => {
-    const { hostId, epoch } = vm.status;
-    const hostResponds = hostId !== null && (await stateOfHost(tx, hostId)) === 'connected';
-    return { state: stateAsHostSays({ hostState, hostId, epoch, hostResponds }), reason: outcome.error?.detail ?? null };
-  });
+  settle(tx, outcome, async ({ vm, hostState }) => ({ state: await saidState(tx, vm, hostState), reason: outcome.error?.detail ?? null }));
+
+async function saidState(tx: EntityManager, { status: { hostId, epoch } }: Vm, hostState: VmRecord['hostState']): Promise<VmState> {
+  const hostResponds = hostId !== null && (await stateOfHost(tx, hostId)) === 'connected';
+  return stateAsHostSays({ hostState, hostId, epoch, hostResponds });
+}
 
 /** The VM stays the task's until somebody lets it go on: what it has begun can be neither finished nor undone now. */
 export const endStuck = (tx: EntityManager, outcome: Outcome): Promise<void> =>

@@ -1,9 +1,9 @@
 // A world for tests of VMs: compute's schema on the real database, one host that runs VMs and reports, and neighbours
 // (storage, network, scheduler, templates) that keep what they were asked to make, so that a test can see what is left.
 import {
-  NoCapacity, NotFound, NotFoundOnHost, WrongState, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, hostVmDelete, hostVmPowerOff,
-  hostVmStart, hostVmStop, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, storageTask, wiringOfVm,
-  type ClaimId, type DatastoreId, type HostId, type HostVmStatus, type InputOf, type ReplyOf, type SwitchId, type Task, type TaskId, type Template, type VmId,
+  InUse, NoCapacity, NotFound, NotFoundOnHost, WrongState, attachVolume, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, getVolume, hostVmAdjust, hostVmDelete, hostVmPowerOff,
+  hostVmStart, hostVmStop, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, releaseVolume, storageTask, wiringOfVm,
+  type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmStatus, type InputOf, type ReplyOf, type SwitchId, type Task, type TaskId, type Template, type VmId, type Volume,
 } from '#contracts';
 import { selectRow, selectRows, transaction } from '#database';
 import { failed, newUuid, ok, orThrow, type Result } from '#kernel';
@@ -15,6 +15,7 @@ import { clusterFor, ensureSite } from '../cluster/cluster.store.ts';
 import { setHostState } from '../host/host-order.store.ts';
 import { HostReports } from '../host/host.reports.ts';
 import { insertHost } from '../host/host.store.ts';
+import { HardwareCommands } from './hardware.commands.ts';
 import { VmCommands } from './vm.commands.ts';
 import { observe } from './vm-status.store.ts';
 import { changeVm, findVm, insertVm, lockVm, type VmRecord } from './vm.store.ts';
@@ -31,6 +32,10 @@ export class VmWorld {
   readonly ports = new Map<string, ReplyOf<typeof provisionPort>[]>();
   readonly claims = new Map<string, string>();
   readonly onHost = new Map<string, HostVmStatus>();
+  /** Ids of the disks and NICs that a running QEMU has, as plugged in since its start. */
+  readonly plugged = new Map<string, Set<string>>();
+  /** Volumes that were there before any VM; the value is the VM that has it. */
+  readonly loose = new Map<string, string | null>();
   readonly hostId = newUuid() as HostId;
   readonly datastoreId = newUuid() as DatastoreId;
   readonly switchId = newUuid() as SwitchId;
@@ -69,6 +74,10 @@ export class VmWorld {
 
   commands(engine: TaskEngine): VmCommands {
     return new VmCommands(this.scene.db, { request: (operation, input, options) => this.bus.of('compute').request(operation, input, options) }, engine, uids);
+  }
+
+  hardware(engine: TaskEngine): HardwareCommands {
+    return new HardwareCommands(this.scene.db, { request: (operation, input, options) => this.bus.of('compute').request(operation, input, options) }, engine);
   }
 
   reports(): HostReports {
@@ -138,6 +147,19 @@ export class VmWorld {
     bus.handle(chooseDatastore, () => Promise.resolve({ datastoreId: this.datastoreId, hostIds: [this.hostId] }));
     bus.handle(provisionVolume, (input, ctx) => Promise.resolve(this.ended(ctx.idempotencyKey, input.volumeId, () => void this.volumes.set(input.volumeId, input))));
     bus.handle(discardVolume, (input, ctx) => Promise.resolve(this.ended(ctx.idempotencyKey, input.volumeId, () => void this.volumes.delete(input.volumeId))));
+    bus.handle(getVolume, ({ volumeId }) => Promise.resolve(this.loose.has(volumeId) ? ok(volumeOf(volumeId, this.datastoreId, this.loose.get(volumeId) ?? null)) : NotFound.fail('There is no volume with this id.', { noun: 'volume', id: volumeId })));
+    bus.handle(attachVolume, ({ volumeId, vmId }) => {
+      const holder = this.loose.get(volumeId);
+      if (holder && holder !== vmId) return Promise.resolve(InUse.fail('The volume belongs to another VM.', { by: [{ noun: 'vm', id: holder }] }));
+      this.loose.set(volumeId, vmId);
+      return Promise.resolve(ok(volumeOf(volumeId, this.datastoreId, vmId)));
+    });
+    bus.handle(releaseVolume, ({ volumeId, vmId }) => {
+      const made = this.volumes.get(volumeId);
+      if (made?.vmId === vmId) this.volumes.delete(volumeId);
+      if (made?.vmId === vmId || this.loose.get(volumeId) === vmId) this.loose.set(volumeId, null);
+      return Promise.resolve({});
+    });
     bus.handle(storageTask.get, ({ taskId }) => {
       const task = this.tasks.get(taskId);
       return Promise.resolve(task ? ok(task) : NotFound.fail('There is no task with this id.', { noun: 'task', id: taskId }));
@@ -168,8 +190,10 @@ export class VmWorld {
       this.ports.set(input.vmId, [...known, port]);
       return Promise.resolve(port);
     });
-    bus.handle(discardPorts, ({ vmId }) => {
-      this.ports.delete(vmId);
+    bus.handle(discardPorts, ({ vmId, nicId }) => {
+      const left = (this.ports.get(vmId) ?? []).filter((port) => nicId !== undefined && port.nicId !== nicId);
+      if (left.length > 0) this.ports.set(vmId, left);
+      else this.ports.delete(vmId);
       return Promise.resolve({});
     });
     bus.handle(wiringOfVm, ({ vmId }) => Promise.resolve({
@@ -202,6 +226,14 @@ export class VmWorld {
       return this.onHost.has(vmId) ? ok(this.told(vmId, 'stopped', Number(input['epoch']))) : unknown(vmId);
     };
     host.act(hostVmStart, (input) => ok(this.told(String(input['vmId']), 'running', Number(input['epoch']))));
+    host.act(hostVmAdjust, (input) => {
+      const vmId = String(input['vmId']);
+      const status = this.onHost.get(vmId);
+      if (status === undefined) return unknown(vmId);
+      if (status.state !== 'running') return WrongState.fail('It does not run.', { state: status.state, allowed: ['running'] });
+      plug(this.plugged, vmId, input['change'] as HostVmChange);
+      return ok(status);
+    });
     host.act(hostVmStop, off);
     host.act(hostVmPowerOff, off);
     host.act(hostVmDelete, (input) => {
@@ -243,6 +275,24 @@ function templateOf(): Template {
   return getTemplate.reply.parse({
     id: newUuid(), name: 'template', description: '', labels: {}, imageId: newUuid(), volumeId: newUuid(), diskBytes: 8 * MiB,
     hardware: { cpu: { sockets: 1, cores: 2, threads: 1 }, memoryBytes: 128 * MiB, firmware: 'bios', bootOrder: ['disk', 'network'], diskBus: 'virtio' },
+    number: 1, version: 1, createdAt: now, updatedAt: now, ownerId: null, folderId: null,
+  });
+}
+
+/** Each kind of change as what it adds or takes away. */
+function plug(all: Map<string, Set<string>>, vmId: string, change: HostVmChange): void {
+  const mine = all.get(vmId) ?? new Set();
+  all.set(vmId, mine);
+  if (change.kind === 'attach-disk') mine.add(change.disk.diskId);
+  if (change.kind === 'attach-nic') mine.add(change.nic.nicId);
+  if (change.kind === 'detach-disk') mine.delete(change.diskId);
+  if (change.kind === 'detach-nic') mine.delete(change.nicId);
+}
+
+function volumeOf(volumeId: string, datastoreId: string, attachedTo: string | null): Volume {
+  const now = new Date().toISOString();
+  return getVolume.reply.parse({
+    id: volumeId, name: 'loose', datastoreId, state: 'ready', use: 'disk', format: 'qcow2', sizeBytes: 8 * MiB, allocatedBytes: 0, readOnly: false, parentId: null, attachedTo,
     number: 1, version: 1, createdAt: now, updatedAt: now, ownerId: null, folderId: null,
   });
 }

@@ -23,7 +23,7 @@ import { takeUid } from './vm-uid.store.ts';
 export interface UidRange { readonly first: number; readonly last: number }
 
 /** A VM that `ctx` may `permission`, with its row locked. */
-async function own(tx: EntityManager, ctx: BusContext, vmId: string, permission: Permission): Promise<Vm> {
+export async function own(tx: EntityManager, ctx: BusContext, vmId: string, permission: Permission): Promise<Vm> {
   const found = (await lockVm(tx, vmId))?.vm;
   return orThrow(allowed(whoOf(ctx), permission, found, { noun: 'vm', id: vmId, read: 'vm.read' }));
 }

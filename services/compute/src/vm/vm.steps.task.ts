@@ -9,6 +9,7 @@ import { FaultError } from '#kernel';
 import { asResult, emit, passesByItself, type Step, type StepContext } from '#tasks';
 import type { z } from 'zod';
 import { hostSpecOf } from './host-spec.ts';
+import { effectiveSpec } from './pending.ts';
 import { changeVm, findVm, lockVm, type VmChange } from './vm.store.ts';
 import { stateFromHost, vcpusOf } from './vm.ts';
 
@@ -66,11 +67,28 @@ export const findHostsStep = <I extends VmInput & { hostId: string | null }>(): 
   },
 });
 
+/** As large as the VM will be when it starts. */
+function demandOf(vm: Vm): { vcpus: number; memoryBytes: number } {
+  const { cpu, memoryBytes } = effectiveSpec(vm);
+  return { vcpus: vcpusOf(cpu), memoryBytes };
+}
+
+/** For a VM that starts again where it is: what waits for its start may need more there than it holds. */
+export const claimAgainStep = <I extends VmInput & { hostId: string }>(): Step<I> => ({
+  name: 'claim-again',
+  why: 'after the power is off: until then the VM needs what it holds',
+  run: async (ctx) => {
+    const { pending } = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
+    if (pending?.cpu === undefined && pending?.memoryBytes === undefined) return {};
+    return claim(ctx, { confinements: [{ reason: 'pinned', text: 'the VM starts again where it was', hostIds: [ctx.input.hostId as HostId] }] });
+  },
+});
+
 export async function claim<I extends VmInput>(ctx: Context<I>, { confinements }: Confining): Promise<Placed> {
   // Noted before the claim: one that nobody remembers would be held for ever.
   const vm = await setVm(ctx, { claimHeld: true });
   const { claim: held } = await ctx.request(claimPlacement, {
-    vmId: vm.id, clusterId: vm.clusterId, demand: { vcpus: vcpusOf(vm.spec.cpu), memoryBytes: vm.spec.memoryBytes }, confinements, preferHostId: vm.status.hostId,
+    vmId: vm.id, clusterId: vm.clusterId, demand: demandOf(vm), confinements, preferHostId: vm.status.hostId,
   }, { part: 'claim' });
   return { hostId: held.hostId };
 }
@@ -116,7 +134,7 @@ export const startOnHostStep = <I extends VmInput>(): Step<I> => ({
     const { epoch, hostId } = ctx.output<Raised>('raise-epoch');
     const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
     const { places, wiring } = await partsOf(ctx, vm);
-    const spec = hostSpecOf(vm, places.map((entry) => entry.place), wiring.nics);
+    const spec = hostSpecOf({ ...vm, spec: effectiveSpec(vm) }, places.map((entry) => entry.place), wiring.nics);
     return ctx.host(hostId, hostVmStart, { vmId: vm.id, epoch, spec, paused: false }, { part: 'start' });
   },
   // QEMU may run although the answer was lost, so the host is waited for, however long it is away.
@@ -128,7 +146,7 @@ export const startOnHostStep = <I extends VmInput>(): Step<I> => ({
 });
 
 /** Waits for a silent host without end: nothing else can tell what runs there. */
-async function waitOut<I extends VmInput>(ctx: Context<I>, hostId: string, work: Promise<void>): Promise<void> {
+export async function waitOut<I extends VmInput>(ctx: Context<I>, hostId: string, work: Promise<void>): Promise<void> {
   const done = await asResult(work);
   if (done.ok) return;
   if (passesByItself(done.fault)) return ctx.waitFor({ what: 'the host to respond', holder: hostId, lookAgainMs: 5_000 });

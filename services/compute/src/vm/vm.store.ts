@@ -1,12 +1,12 @@
 // Rows of VMs: the only file that knows their tables. A VM is changed under its row lock; every change raises `version`.
 import type { EntityManager } from 'typeorm';
-import { NameTaken, type HostVmStatus, type InputOf, type Vm, type VmSpec, type VmState, type listVms } from '#contracts';
+import { NameTaken, type HostVmStatus, type InputOf, type Vm, type VmPending, type VmSpec, type VmState, type listVms } from '#contracts';
 import { accessFilter, execute, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, isoAtOrNull, pageQuery, selectRow, selectRows, sql, toJson, type Queryable, type Who } from '#database';
 import { FaultError, ok, type Result } from '#kernel';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
 
 interface VmRow {
-  id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown;
+  id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown; pending: unknown;
   state: VmState; observed_at: Date | null; host_state: HostVmStatus['state'] | null; host_reason: string | null; seen_boot: string | null; seen_epoch: number | string; seen_seq: number | string; epoch: number | string; host_id: string | null;
   pid: number | null; started_at: Date | null; reason: string | null; guest_agent: number; addresses: unknown; task_id: string | null; claim_held: number; deleted_at: Date | null;
   number: number; version: number; created_at: Date; updated_at: Date;
@@ -22,10 +22,13 @@ export interface VmRecord {
   readonly claimHeld: boolean;
 }
 
+/** What a spec did not say that was written before it could. */
+const sinceThen: Pick<VmSpec, 'clock'> = { clock: { base: 'utc', offsetSeconds: 0 } };
+
 function recordOf(row: VmRow): VmRecord {
   const vm: Vm = {
     id: row.id as Vm['id'], name: row.name, description: row.description, labels: fromJson(row.labels), clusterId: row.cluster_id as Vm['clusterId'],
-    templateId: row.template_id as Vm['templateId'], uid: row.uid, spec: fromJson(row.spec),
+    templateId: row.template_id as Vm['templateId'], uid: row.uid, spec: { ...sinceThen, ...fromJson<Omit<VmSpec, 'clock'> & Partial<VmSpec>>(row.spec) }, pending: row.pending === null ? null : fromJson(row.pending),
     status: {
       state: row.state, observedAt: isoAtOrNull(row.observed_at), epoch: Number(row.epoch), seq: Number(row.seen_seq), hostId: row.host_id as Vm['status']['hostId'], pid: row.pid,
       startedAt: isoAtOrNull(row.started_at), reason: row.reason, guestAgent: fromBit(row.guest_agent), addresses: fromJson(row.addresses),
@@ -105,7 +108,7 @@ export async function insertVm(tx: EntityManager, vm: NewVm): Promise<Vm> {
 
 /** What may be set on a VM; `undefined` = leave it. */
 export interface VmChange {
-  name?: string | undefined; description?: string | undefined; labels?: Readonly<Record<string, string>> | undefined; spec?: VmSpec; state?: VmState; reason?: string | null;
+  name?: string | undefined; description?: string | undefined; labels?: Readonly<Record<string, string>> | undefined; spec?: VmSpec; pending?: VmPending | null; state?: VmState; reason?: string | null;
   taskId?: string | null; hostId?: string | null;
   /** A new epoch; what was heard of the one before is forgotten. */
   epoch?: number;
@@ -119,6 +122,7 @@ const columnOf: Readonly<Record<keyof VmChange, (value: Value) => Columns>> = {
   description: (value) => ({ description: value as string }),
   labels: (value) => ({ labels: toJson(value) }),
   spec: (value) => ({ spec: toJson(value) }),
+  pending: (value) => ({ pending: value === null ? null : toJson(value) }),
   state: (value) => ({ state: value as string }),
   reason: (value) => ({ reason: value === null ? null : (value as string).slice(0, 1000) }),
   taskId: (value) => ({ task_id: value as string | null }),

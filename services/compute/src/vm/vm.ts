@@ -20,7 +20,7 @@ export interface VmView {
   readonly hostId: string | null;
 }
 
-export type VmOperation = 'start' | 'stop' | 'power-off' | 'reboot' | 'delete' | 'delete-forced';
+export type VmOperation = 'start' | 'stop' | 'power-off' | 'reboot' | 'delete' | 'delete-forced' | 'modify';
 
 /** Where each operation may begin, and the state it leads through. */
 export const allowedFrom: Readonly<Record<VmOperation, { from: readonly VmState[]; via: VmState }>> = {
@@ -28,6 +28,8 @@ export const allowedFrom: Readonly<Record<VmOperation, { from: readonly VmState[
   stop: { from: ['running', 'paused'], via: 'stopping' },
   'power-off': { from: ['running', 'paused', 'failed'], via: 'stopping' },
   reboot: { from: ['running', 'paused'], via: 'stopping' },
+  // Leads nowhere: the VM stays what it is (hardware.ts).
+  modify: { from: ['stopped', 'failed', 'running'], via: 'running' },
   delete: { from: ['stopped', 'failed'], via: 'deleting' },
   'delete-forced': { from: ['stopped', 'failed', 'running', 'paused'], via: 'deleting' },
 };
@@ -77,6 +79,7 @@ export function firstSpec(input: z.output<typeof CreateVm>, template: { hardware
     memoryService: input.memoryService,
     firmware: input.firmware ?? template?.hardware.firmware ?? 'bios',
     bootOrder: input.bootOrder ?? template?.hardware.bootOrder ?? ['disk'],
+    clock: input.clock,
     disks: [],
     nics: [],
     ha: input.ha,

@@ -4,7 +4,7 @@ import { hostHandler } from '#bus';
 import type { InputOf, hostVolumeCancel } from '#contracts';
 import {
   CommandRunning, ShuttingDown, hostCommands, hostConfirm, hostDatastoreProbe, hostDatastoreScan, hostStatus, hostUploadWrite,
-  hostVmDefine, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStatus, hostVmStop,
+  hostVmAdjust, hostVmDefine, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStatus, hostVmStop,
 } from '#contracts';
 import type { HostVmStatus } from '#contracts';
 import type { Result } from '#kernel';
@@ -39,6 +39,7 @@ export function hostRoutes(host: HostActor, { volumes }: Drivers): HostRoute[] {
     hostHandler(hostVmStop, ({ vmId, commandId, epoch, graceMs }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.stop', vmId, commandId, epoch, graceMs }) as StatusResult)),
     hostHandler(hostVmPowerOff, ({ vmId, commandId, epoch }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.power-off', vmId, commandId, epoch }) as StatusResult)),
     hostHandler(hostVmDelete, ({ vmId, commandId, epoch }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.delete', vmId, commandId, epoch }) as Promise<Result<Record<string, never>>>)),
+    hostHandler(hostVmAdjust, ({ vmId, commandId, epoch, change }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.adjust', vmId, commandId, epoch, change }) as StatusResult)),
     hostHandler(hostVmStatus, ({ vmId }) => host.vmStatus(vmId)),
     hostHandler(hostStatus, async () => (host.ready ? host.status() : ShuttingDown.fail('The agent has not yet looked at its host, or is stopping.'))),
     hostHandler(hostConfirm, ({ commandIds }) => host.confirm(commandIds)),

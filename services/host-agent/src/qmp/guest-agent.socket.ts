@@ -4,12 +4,20 @@ import { randomInt } from 'node:crypto';
 import { Mac } from '#contracts';
 import { z } from 'zod';
 import { MonitorError } from './errors.ts';
+import type { PciAddress } from './pci-tree.ts';
 import { connectSocket, LineClient } from './line-client.socket.ts';
 
 const Interfaces = z.array(z.object({
   'hardware-address': z.string().optional(),
   'ip-addresses': z.array(z.object({ 'ip-address': z.string().max(64) })).max(256).default([]),
 })).max(256);
+/** What is mounted and on which PCI functions the disks below it are. */
+const FileSystems = z.array(z.object({
+  mountpoint: z.string().max(1024),
+  disk: z.array(z.object({ 'pci-controller': z.object({ bus: z.int(), slot: z.int(), function: z.int() }), unit: z.int().optional(), 'bus-type': z.string().optional() })).max(64).default([]),
+})).max(1024);
+export interface MountedOn { readonly mountPoint: string; readonly disks: readonly { readonly pci: PciAddress; readonly unit: number | null }[] }
+
 const Started = z.object({ pid: z.int() });
 const ExecStatus = z.object({ exited: z.boolean(), exitcode: z.int().optional(), 'out-data': z.string().optional() });
 
@@ -44,6 +52,14 @@ export class GuestAgent {
       if (!mac.success || mac.data === '00:00:00:00:00:00') return [];
       return [{ mac: mac.data, addresses: one['ip-addresses'].map((address) => address['ip-address']) }];
     });
+  }
+
+  /** File systems with the disks they lie on; those of no disk are left out. */
+  async mounts(): Promise<MountedOn[]> {
+    const all = FileSystems.parse(await this.client.execute('guest-get-fsinfo'));
+    return all.filter(({ disk }) => disk.length > 0).map(({ mountpoint, disk }) => ({
+      mountPoint: mountpoint, disks: disk.map((one) => ({ pci: one['pci-controller'], unit: one['bus-type'] === 'scsi' ? one.unit ?? null : null })),
+    }));
   }
 
   /** Asks the guest to power down. A guest that does so may be gone before it answers. */

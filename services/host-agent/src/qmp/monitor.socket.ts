@@ -4,6 +4,8 @@ import { z } from 'zod';
 import { greetingLimitMs } from './commands.ts';
 import { MonitorError } from './errors.ts';
 import { connectSocket, LineClient } from './line-client.socket.ts';
+import type { PciAddress } from './pci-tree.ts';
+import { pciAddressOf, PciTree } from './pci-tree.ts';
 import type { QmpEvent } from './wire.ts';
 
 export interface MonitorHandlers {
@@ -11,6 +13,8 @@ export interface MonitorHandlers {
   onEnd(): void;
 }
 
+const Named = z.array(z.object({ name: z.string() }));
+const Nodes = z.array(z.object({ 'node-name': z.string().optional() }));
 const Uuid = z.object({ UUID: z.string() });
 const Status = z.object({ status: z.string(), running: z.boolean() });
 const Chardevs = z.array(z.object({ label: z.string(), 'frontend-open': z.boolean() }));
@@ -62,6 +66,19 @@ export class Monitor {
   async isOpenInGuest(chardev: string): Promise<boolean> {
     const all = Chardevs.parse(await this.execute('query-chardev'));
     return all.some((one) => one.label === chardev && one['frontend-open']);
+  }
+
+  /** Ids of the devices that QEMU has, those on the command line included. */
+  async deviceIds(): Promise<string[]> {
+    return Named.parse(await this.execute('qom-list', { path: '/machine/peripheral' })).map(({ name }) => name).filter((name) => name !== 'type');
+  }
+
+  async blockNodes(): Promise<string[]> {
+    return Nodes.parse(await this.execute('query-named-block-nodes', { flat: true })).flatMap((node) => node['node-name'] ?? []);
+  }
+
+  async pciAddress(deviceId: string): Promise<PciAddress | null> {
+    return pciAddressOf(PciTree.parse(await this.execute('query-pci')).flatMap(({ devices }) => devices), deviceId);
   }
 
   get transcript(): readonly string[] {

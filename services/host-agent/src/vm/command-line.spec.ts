@@ -14,8 +14,8 @@ const spec = (more: object = {}): HostVmSpec => HostVmSpec.parse({
   vmId: id(1), name: 'n', uid: 200_001, cpu: { sockets: 1, cores: 2, threads: 1 }, cpuModel: 'max', cpuService: {}, memoryBytes: 256 * 1024 * 1024, memoryService: {}, firmware: 'bios', disks: [], nics: [], ...more,
 });
 const input = (of: HostVmSpec, more: Partial<CommandLineInput> = {}): CommandLineInput => ({
-  spec: of, accelerator: 'tcg', datapath: 'netdev', ports: new Map(of.nics.map(({ nicId, slot }) => [nicId, `tap${slot}`])), directDisks: new Set(), uefiCode: '/fw/code.fd', paused: false,
-  paths: { qmp: '/v/qmp.sock', people: '/v/hmp.sock', guestAgent: '/v/qga.sock', serial: '/v/ser.sock', console: '/v/console.log', vnc: '/v/vnc.sock', uefiVars: '/v/vars.fd' }, ...more,
+  spec: of, accelerator: 'tcg', datapath: 'netdev', ports: new Map(of.nics.map(({ nicId, slot }) => [nicId, `tap${slot}`])), directDisks: new Set(), uefiCode: '/fw/code.fd', secureCode: '/fw/secure.fd', nowMs: Date.UTC(2026, 0, 1), paused: false,
+  paths: { qmp: '/v/qmp.sock', people: '/v/hmp.sock', guestAgent: '/v/qga.sock', serial: '/v/ser.sock', console: '/v/console.log', vnc: '/v/vnc.sock', secureVars: '/v/uefi-secure-vars.fd', uefiVars: '/v/vars.fd' }, ...more,
 });
 const argv = (of: HostVmSpec, more: Partial<CommandLineInput> = {}): string[] => {
   const made = commandLine(input(of, more));
@@ -24,6 +24,22 @@ const argv = (of: HostVmSpec, more: Partial<CommandLineInput> = {}): string[] =>
 };
 /** Options with their values, one a line: what a person compares. */
 const readable = (args: readonly string[]): string => args.join('\n').replace(/\n(?!-)/g, ' ');
+
+describe('firmware and clock', () => {
+  const parts = (of: HostVmSpec, more?: Partial<CommandLineInput>): string => readable(argv(of, more));
+  test('secure boot takes its own code and variables, and the mode in which alone they are written', () => {
+    const secure = parts(spec({ firmware: 'uefi-secure' }));
+    for (const part of ['smm=on', '/fw/secure.fd', '/v/uefi-secure-vars.fd', 'driver=cfi.pflash01,property=secure,value=on']) expect(secure).toContain(part);
+    const plain = parts(spec({ firmware: 'uefi' }));
+    expect(plain).toContain('/v/vars.fd');
+    expect(plain).not.toContain('smm=on');
+    expect(parts(spec())).not.toContain('pflash');
+    expect(commandLine(input(spec({ firmware: 'uefi-secure' }), { secureCode: null }))).toMatchObject({ ok: false, fault: { details: { issues: [{ path: 'firmware' }] } } });
+  });
+  test.each([[{}, 'utc'], [{ base: 'localtime' }, 'localtime'], [{ offsetSeconds: 3600 }, '2026-01-01T01:00:00'], [{ offsetSeconds: -3600 }, '2025-12-31T23:00:00']])('a clock of %j begins at %s', (clock, base) => {
+    expect(parts(spec({ clock }))).toContain(`-rtc base=${base}\n`);
+  });
+});
 
 describe('golden', () => {
   test('BIOS, one virtio disk, one NIC on the userspace datapath', () => {

@@ -16,6 +16,8 @@ export interface VmPaths {
   readonly console: string;
   readonly vnc: string;
   readonly uefiVars: string;
+  /** Apart from those: keys are enrolled in them. */
+  readonly secureVars: string;
 }
 
 export interface CommandLineInput {
@@ -28,6 +30,10 @@ export interface CommandLineInput {
   readonly directDisks: ReadonlySet<string>;
   readonly paths: VmPaths;
   readonly uefiCode: string;
+  /** Null where no firmware for secure boot is installed. */
+  readonly secureCode: string | null;
+  /** Now, for a clock that stands beside UTC, ms. */
+  readonly nowMs: number;
   readonly paused: boolean;
 }
 
@@ -63,7 +69,7 @@ export function commandLine(input: CommandLineInput): Result<string[]> {
     '-cpu', spec.cpuModel,
     '-smp', smp(spec),
     '-m', `size=${spec.memoryBytes / MiB}M`,
-    '-rtc', 'base=utc',
+    '-rtc', `base=${clockBase(input)}`,
     '-boot', 'strict=on',
     '-display', 'none',
     '-vnc', `unix:${escaped(paths.vnc)}`,
@@ -79,7 +85,13 @@ export function commandLine(input: CommandLineInput): Result<string[]> {
 
 interface Issue { readonly path: string; readonly message: string }
 
-function issuesOf({ spec, ports }: CommandLineInput): Issue[] {
+/** Only a clock beside UTC needs a date; the others go on with the host's. */
+function clockBase({ spec: { clock }, nowMs }: CommandLineInput): string {
+  if (clock.offsetSeconds === 0) return clock.base;
+  return new Date(nowMs + clock.offsetSeconds * 1000).toISOString().slice(0, 19);
+}
+
+function issuesOf({ spec, ports, secureCode }: CommandLineInput): Issue[] {
   const issue = (path: string, message: string): Issue => ({ path, message });
   const diskSlots = spec.disks.map(({ bus, slot }) => `${bus} ${slot}`);
   const nicSlots = spec.nics.map(({ slot }) => String(slot));
@@ -87,6 +99,7 @@ function issuesOf({ spec, ports }: CommandLineInput): Issue[] {
     ...twice(diskSlots).map((slot) => issue('disks', `two disks are in slot ${slot}`)),
     ...twice(nicSlots).map((slot) => issue('nics', `two NICs are in slot ${slot}`)),
     ...spec.disks.filter(({ bus, slot }) => bus === 'sata' && slot >= sataPorts).map(({ slot }) => issue('disks', `SATA has the slots 0 to ${sataPorts - 1}, not ${slot}`)),
+    ...(spec.firmware === 'uefi-secure' && secureCode === null ? [issue('firmware', 'the host has no firmware for secure boot')] : []),
     ...spec.nics.filter(({ nicId }) => !ports.has(nicId)).map(({ nicId }) => issue('nics', `NIC ${nicId} has no port`)),
   ];
 }
@@ -94,8 +107,10 @@ function issuesOf({ spec, ports }: CommandLineInput): Issue[] {
 const twice = (all: readonly string[]): string[] => all.filter((one, index) => all.indexOf(one) !== index);
 
 function machine({ accelerator, spec }: CommandLineInput): string {
-  const flash = spec.firmware === 'uefi' ? ',pflash0=uefi-code,pflash1=uefi-vars' : '';
-  return `q35,accel=${accelerator},usb=off,vmport=off,dump-guest-core=off${flash}`;
+  const flash = spec.firmware === 'bios' ? '' : ',pflash0=uefi-code,pflash1=uefi-vars';
+  // Secure boot needs SMM: only there may the variables be written.
+  const smm = spec.firmware === 'uefi-secure' ? ',smm=on' : '';
+  return `q35,accel=${accelerator},usb=off,vmport=off,dump-guest-core=off${smm}${flash}`;
 }
 
 function smp({ cpu }: HostVmSpec): string {
@@ -103,10 +118,14 @@ function smp({ cpu }: HostVmSpec): string {
   return `cpus=${cpus},maxcpus=${cpus},sockets=${cpu.sockets},cores=${cpu.cores},threads=${cpu.threads}`;
 }
 
-function uefi({ spec, paths, uefiCode }: CommandLineInput): string[] {
-  if (spec.firmware !== 'uefi') return [];
+function uefi({ spec, paths, uefiCode, secureCode }: CommandLineInput): string[] {
+  if (spec.firmware === 'bios') return [];
+  const secure = spec.firmware === 'uefi-secure';
   const node = (name: string, filename: string, readOnly: boolean) => blockdev({ driver: 'raw', 'node-name': name, 'read-only': readOnly, file: { driver: 'file', filename } });
-  return [...node('uefi-code', uefiCode, true), ...node('uefi-vars', paths.uefiVars, false)];
+  return [
+    ...node('uefi-code', secure ? secureCode ?? '' : uefiCode, true), ...node('uefi-vars', secure ? paths.secureVars : paths.uefiVars, false),
+    ...(secure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on', '-global', 'ICH9-LPC.disable_s3=1'] : []),
+  ];
 }
 
 function sockets(paths: VmPaths): string[] {
@@ -131,7 +150,13 @@ function platformDevices(): string[] {
   ];
 }
 
-const nicPort = (slot: number): string => `nic-port-${slot}`;
+/** Ids of what a disk and a NIC are in QEMU: by slot, so that one slot never holds two. */
+export const diskDeviceId = ({ bus, slot }: Pick<HostDisk, 'bus' | 'slot'>): string => `disk-${bus}-${slot}`;
+export const nicDeviceId = ({ slot }: Pick<HostNic, 'slot'>): string => `nic-${slot}`;
+export const netdevId = ({ slot }: Pick<HostNic, 'slot'>): string => `net-${slot}`;
+/** The device into which one of this bus and slot is plugged. */
+export const plugOf = ({ bus, slot }: Pick<HostDisk, 'bus' | 'slot'>): string => (bus === 'virtio' ? diskPort(slot) : bus);
+export const nicPort = (slot: number): string => `nic-port-${slot}`;
 const diskPort = (slot: number): string => `disk-port-${slot}`;
 /** Root ports lie at fixed addresses, NIC slots before disk slots, so that a guest sees a device where it was before. */
 const firstDiskPort = 16;
@@ -163,13 +188,19 @@ function disks({ spec, directDisks }: CommandLineInput): string[] {
 const serialOf = (diskId: string): string => diskId.replaceAll('-', '').slice(-20);
 
 function diskArguments(disk: HostDisk, direct: boolean): string[] {
-  const node = `disk-${disk.bus}-${disk.slot}`;
+  const parts = diskParts(disk, direct);
+  return [...blockdev(parts.node), ...device(parts.device)];
+}
+
+/** The block node and the device of a disk, on the command line and for a hot-plug alike. */
+export function diskParts(disk: HostDisk, direct: boolean): { node: Record<string, unknown>; device: Record<string, unknown> } {
+  const node = diskDeviceId(disk);
   const shared = { 'read-only': disk.readOnly, cache: { direct, 'no-flush': false }, discard: 'unmap' };
   const filename = `${disk.place.datastorePath.replace(/\/+$/, '')}/${disk.place.relativePath}`;
-  return [
-    ...blockdev({ driver: disk.place.format, 'node-name': node, ...shared, file: { driver: 'file', filename, ...shared, aio: 'threads' } }),
-    ...device({ ...diskDevice(disk), drive: node, id: node, serial: serialOf(disk.diskId), ...(disk.bootIndex === null ? {} : { bootindex: disk.bootIndex }) }),
-  ];
+  return {
+    node: { driver: disk.place.format, 'node-name': node, ...shared, file: { driver: 'file', filename, ...shared, aio: 'threads' } },
+    device: { ...diskDevice(disk), drive: node, id: node, serial: serialOf(disk.diskId), ...(disk.bootIndex === null ? {} : { bootindex: disk.bootIndex }) },
+  };
 }
 
 function diskDevice({ bus, slot }: HostDisk): object {
@@ -179,15 +210,20 @@ function diskDevice({ bus, slot }: HostDisk): object {
 }
 
 function nicArguments(nic: HostNic, { ports, datapath }: CommandLineInput): string[] {
-  const id = `nic-${nic.slot}`;
-  return [
-    '-netdev', JSON.stringify({ type: 'tap', id: `net-${nic.slot}`, ifname: ports.get(nic.nicId), script: 'no', downscript: 'no', vhost: false }),
-    ...device({
-      driver: 'virtio-net-pci', id, netdev: `net-${nic.slot}`, mac: nic.mac, bus: nicPort(nic.slot),
+  const parts = nicParts(nic, ports.get(nic.nicId) ?? '', datapath);
+  return ['-netdev', JSON.stringify(parts.netdev), ...device(parts.device)];
+}
+
+/** The backend and the device of a NIC, on the command line and for a hot-plug alike. */
+export function nicParts(nic: HostNic, ifname: string, datapath: Datapath): { netdev: Record<string, unknown>; device: Record<string, unknown> } {
+  return {
+    netdev: { type: 'tap', id: netdevId(nic), ifname, script: 'no', downscript: 'no', vhost: false },
+    device: {
+      driver: 'virtio-net-pci', id: nicDeviceId(nic), netdev: netdevId(nic), mac: nic.mac, bus: nicPort(nic.slot),
       ...(nic.mtu === 1500 ? {} : { host_mtu: nic.mtu }),
       ...(datapath === 'netdev' ? withoutOffloads : {}),
       // The option ROM exists to boot from the network; elsewhere it only costs time.
       ...(nic.bootIndex === null ? { romfile: '' } : { bootindex: nic.bootIndex }),
-    }),
-  ];
+    },
+  };
 }

@@ -1,17 +1,22 @@
 // After a crash between a command's intent and its result: did its effect happen? One line per command that a VM takes.
 import type { HostVmSpec } from '#contracts';
+import { HostVmChange } from '#contracts';
 import { canonicalJson } from '#kernel';
 import { z } from 'zod';
+import { isApplied } from './adjust.ts';
 import type { Finding, OpenCommand, VmCommandName } from './vm.ts';
 
 export interface Evidence {
   readonly finding: Finding;
+  /** Ids of the devices that QEMU has; empty where none runs. */
+  readonly devices: readonly string[];
   /** What the VM's directory holds. */
   readonly document: { readonly epoch: number; readonly spec: HostVmSpec } | null;
 }
 
 const runs = ({ finding }: Evidence): boolean => finding.kind === 'running' || finding.kind === 'paused';
 const isGone = ({ finding }: Evidence): boolean => finding.kind === 'none';
+const Adjustment = z.object({ change: HostVmChange });
 const Intent = z.object({ epoch: z.number(), spec: z.unknown().optional() });
 
 export const effectHappened: Readonly<Record<VmCommandName, (evidence: Evidence, input: unknown) => boolean>> = {
@@ -24,6 +29,10 @@ export const effectHappened: Readonly<Record<VmCommandName, (evidence: Evidence,
   'vm.power-off': isGone,
   // A deleted VM has no directory, so its intent would not be read; where it is read, the deletion is not complete.
   'vm.delete': () => false,
+  'vm.adjust': (evidence, input) => {
+    const intent = Adjustment.safeParse(input);
+    return runs(evidence) && intent.success && evidence.document !== null && isApplied(evidence.document.spec, intent.data.change, evidence.devices);
+  },
 };
 
 /** Which of the open commands are done, and which have to be sent again. Nothing is known while a process is silent. */

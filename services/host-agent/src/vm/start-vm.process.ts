@@ -7,7 +7,7 @@ import type { HostVmSpec } from '#contracts';
 import { QemuFailed } from '#contracts';
 import type { Failed, Result } from '#kernel';
 import { failed, ok } from '#kernel';
-import type { AgentEnvironment } from '../environment.ts';
+import type { AgentEnvironment, Qemu } from '../environment.ts';
 import { faultPoint } from '../fault-point.ts';
 import { MonitorError, startFailure } from '../qmp/errors.ts';
 import { commandLine } from './command-line.ts';
@@ -95,7 +95,7 @@ async function prepare({ environment: { drivers, qemu }, directory, spec, paused
     drivers.volumes.prepareForVm(spec),
     Promise.all(spec.nics.map((nic) => drivers.switches.tap(spec.vmId, nic, spec.uid))),
     drivers.cgroups.prepare(spec.vmId, spec),
-    directory.prepareRun(spec.uid).then(() => (spec.firmware === 'uefi' ? directory.prepareUefiVars(qemu.uefiVars, spec.uid) : undefined)),
+    directory.prepareRun(spec.uid).then(() => prepareFirmware(directory, qemu, spec)),
   ]);
   if (!disks.ok) return disks;
   const ports = new Map<string, string>();
@@ -105,13 +105,19 @@ async function prepare({ environment: { drivers, qemu }, directory, spec, paused
   }
   const argv = commandLine({
     spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused,
-    directDisks: await takingDirectIo(spec), paths: directory.paths, uefiCode: qemu.uefiCode,
+    directDisks: await takingDirectIo(spec), paths: directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null, nowMs: Date.now(),
   });
   return argv.ok ? ok({ argv: argv.value, cgroups }) : argv;
 }
 
+/** Variables of each kind of firmware are files of their own, so that a change of firmware and back loses none. */
+async function prepareFirmware(directory: VmDirectory, { uefiVars, secureBoot }: Qemu, { firmware, uid }: HostVmSpec): Promise<void> {
+  if (firmware === 'uefi') await directory.prepareUefiVars(uefiVars, directory.paths.uefiVars, uid);
+  if (firmware === 'uefi-secure' && secureBoot !== null) await directory.prepareUefiVars(secureBoot.vars, directory.paths.secureVars, uid);
+}
+
 /** Disks on file systems that take O_DIRECT; tmpfs, for one, does not. */
-async function takingDirectIo(spec: HostVmSpec): Promise<Set<string>> {
+export async function takingDirectIo(spec: Pick<HostVmSpec, 'disks'>): Promise<Set<string>> {
   const answers = await Promise.all(spec.disks.map(async ({ diskId, place }) => {
     try {
       const file = await open(join(place.datastorePath, place.relativePath), constants.O_RDONLY | constants.O_DIRECT);

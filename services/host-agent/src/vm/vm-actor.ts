@@ -161,6 +161,8 @@ export class VmActor {
       faultPoint(`${open.name}:done`);
       this.settle(open.commandId, result);
     }
+    // Whoever waits for a command that was dropped is told to send it again.
+    for (const { commandId } of drops) this.settle(commandId, CommandRunning.fail('The host has lost sight of this command; send it again.', { commandId }));
     this.changed(before);
     for (const effect of effects) void this.carryOut(effect, vm);
   }
@@ -200,6 +202,7 @@ export class VmActor {
       case 'end': return this.world.end(effect, vm.process);
       case 'release': return this.world.release(vm.vmId);
       case 'forget': return this.forget(effect);
+      case 'adjust': return this.world.adjust(effect, this.memory.document, (document) => this.memory.keepDocument(document));
       case 'answer': case 'drop': return;
     }
   }
@@ -213,8 +216,8 @@ export class VmActor {
 
   private async look(seen?: readonly ProcessSeen[]) {
     const looked = await this.world.look(seen);
-    const { finding, also } = looked;
-    const settled = settle(this.vm.open, { finding, document: this.memory.document }, (commandId) => this.memory.book.intents.get(commandId)?.input);
+    const { finding, also, devices } = looked;
+    const settled = settle(this.vm.open, { finding, devices, document: this.memory.document }, (commandId) => this.memory.book.intents.get(commandId)?.input);
     this.post({ type: 'looked', finding, ...settled });
     if (also) this.post(also);
     await this.working;

@@ -44,7 +44,7 @@ export class VmDirectory {
     // Names are short because a unix socket's path ends at 107 characters.
     this.paths = {
       qmp: inRun('qmp.sock'), people: inRun('hmp.sock'), guestAgent: inRun('qga.sock'), serial: inRun('ser.sock'), vnc: inRun('vnc.sock'),
-      console: inRun('console.log'), uefiVars: inRun('uefi-vars.fd'),
+      console: inRun('console.log'), uefiVars: inRun('uefi-vars.fd'), secureVars: inRun('uefi-secure-vars.fd'),
     };
   }
 
@@ -77,14 +77,14 @@ export class VmDirectory {
   }
 
   /** The VM's own copy of the firmware's variables, made once and kept for its life. */
-  async prepareUefiVars(template: string, uid: number): Promise<void> {
+  async prepareUefiVars(template: string, own: string, uid: number): Promise<void> {
     try {
-      await copyFile(template, this.paths.uefiVars, constants.COPYFILE_EXCL);
+      await copyFile(template, own, constants.COPYFILE_EXCL);
     } catch (error) {
       if (errorCode(error) !== 'EEXIST') throw error;
     }
     // Never through a link: the directory has been the VM user's while its QEMU started.
-    const file = await open(this.paths.uefiVars, constants.O_RDWR | constants.O_NOFOLLOW);
+    const file = await open(own, constants.O_RDWR | constants.O_NOFOLLOW);
     try {
       await file.chown(uid, uid);
       await file.chmod(0o600);

@@ -114,6 +114,12 @@ export class VmMemory {
     if ((this.journal?.sizeBytes ?? 0) > compactAboveBytes) void this.compact();
   }
 
+  /** A document that a change to the running VM has made. */
+  async keepDocument(document: VmDocument): Promise<void> {
+    await this.directory.writeDocument(document);
+    this.document = document;
+  }
+
   async record(commandId: string, name: string, outcome: RecordedOutcome): Promise<void> {
     const record: CommandRecord = { type: 'result', at: Date.now(), commandId, name, outcome };
     if (this.journal !== null && (await this.journal.append([record])).ok) this.book.apply(record);

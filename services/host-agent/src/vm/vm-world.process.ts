@@ -1,6 +1,6 @@
 // Carries out what a VM's decisions ask for, on the real process, ports and files. Every effect ends in an input for the
 // actor; an effect that throws becomes one too, so that no VM waits for an outcome that never comes.
-import { JournalFailed, QemuFailed } from '#contracts';
+import { HostCommandFailed, JournalFailed, QemuFailed } from '#contracts';
 import type { Fault } from '#kernel';
 import { sleep } from '#kernel';
 import type { AgentEnvironment } from '../environment.ts';
@@ -10,13 +10,14 @@ import { withGuestAgent } from '../qmp/guest-agent.socket.ts';
 import type { QmpEvent } from '../qmp/wire.ts';
 import { guestAgentChardev } from './command-line.ts';
 import { GuestWatch } from './guest-watch.socket.ts';
+import { HotPlug } from './hot-plug.process.ts';
 import { endOfStatus, inputOfEvent, isRunningStatus, portChange } from './monitor-events.ts';
 import { isQemuItself, qemuProcesses, startedAt } from './process-table.proc.ts';
 import type { ProcessSeen } from './process-table.proc.ts';
 import { QemuProcess } from './qemu.process.ts';
 import type { QemuEvents } from './qemu.process.ts';
 import { startVm } from './start-vm.process.ts';
-import type { VmDirectory } from './vm-directory.store.ts';
+import type { VmDirectory, VmDocument } from './vm-directory.store.ts';
 import type { Finding, VmEffect, VmInput, VmProcess } from './vm.ts';
 
 type Outcome = Exclude<VmInput, { type: 'looked' }>;
@@ -30,6 +31,9 @@ export interface WorldEvents {
   readonly onSilent: (detail: string) => void;
 }
 
+/** What a look has found, what follows from it, and the devices that QEMU has. */
+interface Looked { readonly finding: Finding; readonly also: VmInput | null; readonly devices: readonly string[] }
+
 const lookLimitMs = 4_000;
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -38,9 +42,12 @@ export class VmWorld {
   private qemu: QemuProcess | undefined;
   private starting: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
   private grace: AbortController | undefined;
+  private readonly plug: HotPlug;
+  private adjusting: Promise<void> = Promise.resolve();
 
   constructor(private readonly environment: AgentEnvironment, private readonly directory: VmDirectory, private readonly events: WorldEvents) {
     this.guest = new GuestWatch(directory.paths.guestAgent, events.onGuest);
+    this.plug = new HotPlug(environment, directory, { monitor: () => this.qemu?.current, asksGuest: () => this.guest.info.guestAgent });
   }
 
   async write({ spec, epoch, attempt }: EffectOf<'write'>): Promise<void> {
@@ -90,6 +97,16 @@ export class VmWorld {
     }
   }
 
+  /** One after the other, also when an earlier one was given up because its QEMU had fallen silent. */
+  adjust({ commandId, change }: EffectOf<'adjust'>, document: VmDocument | null, keep: (document: VmDocument) => Promise<void>): Promise<void> {
+    this.adjusting = this.adjusting.then(async () => {
+      const done = await this.plug.carryOut(change, document, keep).catch((error: unknown) =>
+        HostCommandFailed.fail(`The VM could not be changed: ${textOf(error)}`, { reason: textOf(error) }, error));
+      this.events.post({ type: 'adjusted', of: commandId, fault: done.ok ? null : done.fault });
+    });
+    return this.adjusting;
+  }
+
   async end({ gently }: EffectOf<'end'>, process: VmProcess | null): Promise<void> {
     this.grace?.abort();
     if (this.starting) {
@@ -118,36 +135,38 @@ export class VmWorld {
   }
 
   /** Looks whether a process of this VM is there, and takes its monitor. `also` follows the look. */
-  async look(seen?: readonly ProcessSeen[]): Promise<{ finding: Finding; also: VmInput | null }> {
+  async look(seen?: readonly ProcessSeen[]): Promise<Looked> {
     const mine = (seen ?? (await qemuProcesses())).filter(({ argv }) => optionOf(argv, '-uuid') === this.directory.vmId);
     const pid = await this.directory.readPid();
     const found = mine.find((one) => one.pid === pid) ?? mine.find(isQemuItself) ?? mine[0];
-    if (!found) return { finding: { kind: 'none' }, also: null };
+    if (!found) return { finding: { kind: 'none' }, also: null, devices: [] };
     const process = { pid: found.pid, startTicks: found.startTicks, startedAt: await startedAt(found.startTicks) };
     try {
       return await this.adopt(process);
     } catch (error) {
       this.let();
-      return { finding: { kind: 'silent', process, detail: `QEMU runs and does not answer: ${textOf(error)}` }, also: null };
+      return { finding: { kind: 'silent', process, detail: `QEMU runs and does not answer: ${textOf(error)}` }, also: null, devices: [] };
     }
   }
 
-  private async adopt(process: VmProcess): Promise<{ finding: Finding; also: VmInput | null }> {
+  private async adopt(process: VmProcess): Promise<Looked> {
     const qemu = this.holdOn(process);
     const monitor = await qemu.connect(lookLimitMs);
     const status = await monitor.status();
     await this.directory.lockRun();
     this.qemu = qemu;
     this.guest.portOpen(await monitor.isOpenInGuest(guestAgentChardev));
+    const devices = await monitor.deviceIds();
     const reason = endOfStatus(status);
-    if (reason !== null) return { finding: { kind: 'running', process, detail: null }, also: { type: 'guest-ended', reason } };
-    if (isRunningStatus(status)) return { finding: { kind: 'running', process, detail: null }, also: null };
-    return { finding: { kind: 'paused', process, detail: status === 'paused' ? null : `QEMU says ${status}` }, also: null };
+    if (reason !== null) return { finding: { kind: 'running', process, detail: null }, also: { type: 'guest-ended', reason }, devices };
+    if (isRunningStatus(status)) return { finding: { kind: 'running', process, detail: null }, also: null, devices };
+    return { finding: { kind: 'paused', process, detail: status === 'paused' ? null : `QEMU says ${status}` }, also: null, devices };
   }
 
   /** Lets go of the process, which goes on. */
   let(): void {
     this.grace?.abort();
+    this.plug.let();
     this.guest.stop();
     this.qemu?.release();
     this.qemu = undefined;
@@ -174,6 +193,7 @@ export class VmWorld {
   private onEvent(event: QmpEvent): void {
     const open = portChange(event);
     if (open !== null) this.guest.portOpen(open);
+    this.plug.onEvent(event);
     const input = inputOfEvent(event);
     if (input) this.events.post(input as Outcome);
   }

@@ -1,7 +1,7 @@
 // The decisions about a VM: single steps as sentences, and what must hold after any sequence of inputs.
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { HostVmSpec, QemuFailed } from '#contracts';
+import { HostVmSpec, NicId, QemuFailed } from '#contracts';
 import { absentVm, statusOf, step } from './vm.ts';
 import type { Step, Vm, VmEffect, VmInput } from './vm.ts';
 
@@ -82,6 +82,30 @@ describe('commands', () => {
   });
 });
 
+describe('adjustments', () => {
+  const adjust = (epoch = 1, commandId = 'adjust'): VmInput => ({ type: 'vm.adjust', commandId, epoch, change: { kind: 'detach-nic', nicId: NicId.parse(vmId), waitMs: 100 } });
+  const adjusted: VmInput = { type: 'adjusted', of: 'adjust', fault: null };
+  test('one at a time, of a VM that runs, in its own epoch', () => {
+    expect(doing(step(running, adjust()))).toEqual(['adjust']);
+    expect(code(step(after(running, adjust()), adjust(1, 'other')))).toBe('VM_BUSY');
+    expect(code(step(running, adjust(2)))).toBe('WRONG_STATE');
+    expect(code(step(running, adjust(0)))).toBe('STALE_EPOCH');
+    expect(code(step(after(running, off(), gone, released), adjust()))).toBe('WRONG_STATE');
+    expect(doing(step(after(running, adjust()), adjusted))).toEqual(['answer']);
+  });
+  test('a power-off is taken while a device removal hangs, and its end answers both', () => {
+    const hanging = after(running, adjust());
+    expect(doing(step(hanging, off()))).toEqual(['end']);
+    expect(step(after(hanging, off()), adjusted).kind).toBe('unchanged');
+    const ended = step(after(hanging, off(), gone), released);
+    expect(ended.kind === 'moved' && ended.effects).toMatchObject([{ command: { name: 'vm.adjust' }, fault: { code: 'WRONG_STATE' } }, { command: { name: 'vm.power-off' }, fault: null }]);
+  });
+  test('what a look has answered or dropped is not answered again by its late outcome', () => {
+    const dropped = after(running, adjust(), { type: 'looked', finding: { kind: 'running', process, detail: null }, done: [], dropped: ['adjust'] });
+    expect(step(dropped, adjusted).kind).toBe('unchanged');
+  });
+});
+
 describe('after a look', () => {
   const looked = (finding: 'none' | 'running' | 'silent', done: string[] = [], dropped: string[] = []): VmInput => ({
     type: 'looked', done, dropped, finding: finding === 'none' ? { kind: 'none' } : finding === 'running' ? { kind: 'running', process, detail: null } : { kind: 'silent', process, detail: 'hangs' },
@@ -115,6 +139,7 @@ describe('whatever happens', () => {
     fc.record({ epoch: fc.integer({ min: 0, max: 4 }), commandId: fc.uuid() }).chain(({ epoch, commandId }) => fc.constantFrom<VmInput>(
       { type: 'vm.define', commandId, epoch, spec }, { type: 'vm.start', commandId, epoch, spec, paused: false }, { type: 'vm.stop', commandId, epoch, graceMs: 1 },
       { type: 'vm.power-off', commandId, epoch }, { type: 'vm.delete', commandId, epoch },
+      { type: 'vm.adjust', commandId, epoch, change: { kind: 'detach-nic', nicId: NicId.parse(vmId), waitMs: 100 } },
     )),
     fc.integer({ min: 0, max: 6 }).chain((attempt) => fc.constantFrom<VmInput>(
       { type: 'written', attempt, fault: null }, { type: 'launched', attempt, process, paused: attempt % 2 === 0 }, { type: 'launch-failed', attempt, fault: QemuFailed.fault('no', { reason: 'no' }) }, { type: 'grace-over', attempt },

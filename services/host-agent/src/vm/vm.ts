@@ -9,7 +9,7 @@
 //
 //   unknown: not looked at yet, or a process is there that does not answer. A look leads to any of the others.
 //   Only `delete` leads back to absent. An epoch lower than seen is refused in every state.
-import type { ExitReason, HostVmSpec, HostVmState, HostVmStatus, VmId } from '#contracts';
+import type { ExitReason, HostVmChange, HostVmSpec, HostVmState, HostVmStatus, VmId } from '#contracts';
 import { NotFoundOnHost, QemuFailed, StaleEpoch, VmBusy, WrongState } from '#contracts';
 import type { Fault } from '#kernel';
 import type { z } from 'zod';
@@ -18,7 +18,7 @@ export type VmState = z.infer<typeof HostVmState>;
 export type Exit = z.infer<typeof ExitReason>;
 /** `startTicks` = field 22 of /proc/PID/stat: with the pid it names one process for as long as the machine runs. */
 export interface VmProcess { readonly pid: number; readonly startTicks: number; readonly startedAt: string }
-export type VmCommandName = 'vm.define' | 'vm.start' | 'vm.stop' | 'vm.power-off' | 'vm.delete';
+export type VmCommandName = 'vm.define' | 'vm.start' | 'vm.stop' | 'vm.power-off' | 'vm.delete' | 'vm.adjust';
 /** A command that was accepted and is not yet answered. */
 export interface OpenCommand { readonly commandId: string; readonly name: VmCommandName }
 
@@ -43,7 +43,8 @@ export type VmCommand =
   | { readonly type: 'vm.define'; readonly commandId: string; readonly epoch: number; readonly spec: HostVmSpec }
   | { readonly type: 'vm.start'; readonly commandId: string; readonly epoch: number; readonly spec: HostVmSpec; readonly paused: boolean }
   | { readonly type: 'vm.stop'; readonly commandId: string; readonly epoch: number; readonly graceMs: number }
-  | { readonly type: 'vm.power-off' | 'vm.delete'; readonly commandId: string; readonly epoch: number };
+  | { readonly type: 'vm.power-off' | 'vm.delete'; readonly commandId: string; readonly epoch: number }
+  | { readonly type: 'vm.adjust'; readonly commandId: string; readonly epoch: number; readonly change: HostVmChange };
 
 /** What a look at the world has found. `silent` = a process is there and its monitor does not answer. */
 export type Finding =
@@ -65,6 +66,7 @@ export type VmInput =
   | { readonly type: 'grace-over'; readonly attempt: number }
   | { readonly type: 'released'; readonly problem: string | null }
   | { readonly type: 'forgotten'; readonly fault: Fault | null }
+  | { readonly type: 'adjusted'; readonly of: string; readonly fault: Fault | null }
   /** After a crash: `done` and `dropped` are the open commands whose effect happened, and did not. */
   | { readonly type: 'looked'; readonly finding: Finding; readonly done: readonly string[]; readonly dropped: readonly string[] };
 
@@ -75,6 +77,7 @@ export type VmEffect =
   | { readonly do: 'end'; readonly gently: boolean }
   | { readonly do: 'release' }
   | { readonly do: 'forget'; readonly commandId: string; readonly epoch: number }
+  | { readonly do: 'adjust'; readonly commandId: string; readonly change: HostVmChange }
   | { readonly do: 'answer'; readonly command: OpenCommand; readonly fault: Fault | null }
   | { readonly do: 'drop'; readonly command: OpenCommand };
 
@@ -95,6 +98,7 @@ const rules: Readonly<Record<VmCommandName, Readonly<Record<VmState, Rule>>>> = 
   'vm.stop': { absent: 'missing', defined: 'already', stopped: 'already', failed: 'already', starting: 'busy', stopping: 'busy', running: 'go', paused: 'go', unknown: 'busy' },
   'vm.power-off': { absent: 'already', defined: 'already', stopped: 'already', failed: 'already', starting: 'go', stopping: 'go', running: 'go', paused: 'go', unknown: 'go' },
   'vm.delete': { absent: 'go', defined: 'go', stopped: 'go', failed: 'go', starting: 'busy', stopping: 'busy', running: 'wrong', paused: 'wrong', unknown: 'busy' },
+  'vm.adjust': { absent: 'missing', defined: 'wrong', stopped: 'wrong', failed: 'wrong', starting: 'busy', stopping: 'busy', running: 'go', paused: 'go', unknown: 'busy' },
 };
 
 /** How a VM rests after its process has ended for a reason. */
@@ -110,7 +114,7 @@ const answer = (command: OpenCommand, fault: Fault | null = null): VmEffect => (
 
 export function step(vm: Vm, input: VmInput): Step {
   switch (input.type) {
-    case 'vm.define': case 'vm.start': case 'vm.stop': case 'vm.power-off': case 'vm.delete': return onCommand(vm, input);
+    case 'vm.define': case 'vm.start': case 'vm.stop': case 'vm.power-off': case 'vm.delete': case 'vm.adjust': return onCommand(vm, input);
     case 'written': return onWritten(vm, input);
     case 'launched': return onLaunched(vm, input);
     case 'launch-failed': return vm.state === 'starting' && input.attempt === vm.attempt ? moved({ ...vm, ending: 'start-failed', failure: input.fault, process: null }, { do: 'release' }) : unchanged;
@@ -121,6 +125,7 @@ export function step(vm: Vm, input: VmInput): Step {
     case 'grace-over': return onGraceOver(vm, input.attempt);
     case 'released': return onReleased(vm, input.problem);
     case 'forgotten': return onForgotten(vm, input.fault);
+    case 'adjusted': return onAdjusted(vm, input);
     case 'looked': return onLooked(vm, input);
   }
 }
@@ -142,7 +147,7 @@ function ruleFor(vm: Vm, command: VmCommand): Rule {
   // A look that found no pid leaves nothing that could be ended.
   if (command.type === 'vm.power-off') return vm.state === 'unknown' && vm.process === null ? 'busy' : rule;
   // A new epoch is the right to a new run; the run that is here belongs to the old one.
-  if (command.type === 'vm.start' && rule === 'already' && command.epoch > vm.epoch) return 'wrong';
+  if ((rule === 'already' && command.type === 'vm.start' || rule === 'go' && command.type === 'vm.adjust') && command.epoch > vm.epoch) return 'wrong';
   return vm.open.length > 0 && rule !== 'missing' ? 'busy' : rule;
 }
 
@@ -164,6 +169,8 @@ function begin(vm: Vm, command: VmCommand): Step {
       return moved({ ...vm, attempt, state: 'stopping' }, { do: 'ask-shutdown', graceMs: command.graceMs, attempt });
     case 'vm.power-off':
       return moved({ ...vm, attempt, state: 'stopping', ending: 'requested' }, { do: 'end', gently: false });
+    case 'vm.adjust':
+      return moved(vm, { do: 'adjust', commandId, change: command.change });
     case 'vm.delete':
       return vm.state === 'absent' ? moved({ ...vm, attempt }, { do: 'forget', commandId, epoch }) : moved({ ...vm, attempt }, { do: 'release' });
   }
@@ -205,10 +212,15 @@ function onReleased(vm: Vm, problem: string | null): Step {
   if (vm.ending === null || vm.process !== null || !['starting', 'stopping'].includes(vm.state)) return unchanged;
   const detail = vm.failure?.detail ?? problem ?? vm.detail;
   const rested: Vm = { ...vm, state: restAfter[vm.ending], exitReason: vm.ending, ending: null, failure: null, detail, open: [] };
-  return moved(rested, ...vm.open.map((command) => answer(command, command.name === 'vm.start' ? vm.failure ?? endedEarly(vm.ending) : null)));
+  return moved(rested, ...vm.open.map((command) => answer(command, faultAtEnd(vm, command, rested.state))));
 }
 
 const busyFault = (vm: Vm, problem: string): Fault => VmBusy.fault(`The VM’s ports cannot be removed: ${problem}`, { noun: 'vm', id: vm.vmId, state: vm.state });
+/** What a command is told that was open when the VM came to rest: only starts and adjustments had wanted something else. */
+function faultAtEnd(vm: Vm, { name }: OpenCommand, state: VmState): Fault | null {
+  if (name === 'vm.start') return vm.failure ?? endedEarly(vm.ending);
+  return name === 'vm.adjust' ? WrongState.fault('The VM ended before the change was complete.', { state, allowed: ['running'] }) : null;
+}
 const endedEarly = (reason: Exit | null): Fault => QemuFailed.fault('The VM ended before its start was complete.', { reason: reason ?? 'start-failed' });
 
 function onForgotten(vm: Vm, fault: Fault | null): Step {
@@ -217,6 +229,14 @@ function onForgotten(vm: Vm, fault: Fault | null): Step {
   if (fault) return moved(without(vm, command), answer(command, fault));
   // A power-off that came meanwhile has what it asked for.
   return moved({ ...absentVm(vm.vmId), epoch: vm.epoch, attempt: vm.attempt }, ...vm.open.map((one) => answer(one)));
+}
+
+/** One that came to rest meanwhile has been answered. */
+function onAdjusted(vm: Vm, { of, fault }: { of: string; fault: Fault | null }): Step {
+  const command = vm.open.find(({ commandId }) => commandId === of);
+  // A power-off has been taken meanwhile: its end answers both.
+  if (!command || !['running', 'paused', 'unknown'].includes(vm.state)) return unchanged;
+  return moved(without(vm, command), answer(command, fault));
 }
 
 function onLooked(vm: Vm, { finding, done, dropped }: { finding: Finding; done: readonly string[]; dropped: readonly string[] }): Step {

@@ -18,7 +18,7 @@ import { carryingHosts, commonHosts } from '../switch/switch.ts';
 import type { StoredSwitch } from '../switch/switch.ts';
 import { findSwitches } from '../switch/switch.store.ts';
 import { randomMac } from './mac.ts';
-import { countIn, deletePortsOfVm, findPort, insertPort, listPorts as listRows, nextPortNumber, portsOfVm, takenIn } from './port.store.ts';
+import { countIn, deletePorts, findPort, insertPort, listPorts as listRows, nextPortNumber, portsOfVm, takenIn } from './port.store.ts';
 import type { Port, PortFilter } from './port.store.ts';
 
 type Provision = InputOf<typeof provisionPort>;
@@ -46,8 +46,8 @@ export class PortService {
 
   discard(input: InputOf<typeof discardPorts>, ctx: BusContext): Promise<Result<ReplyOf<typeof discardPorts>>> {
     return runCommand(this.db, { ctx, operation: discardPorts, input }, async (tx) => {
-      const ports = await portsOfVm(tx, input.vmId);
-      await deletePortsOfVm(tx, input.vmId);
+      const ports = (await portsOfVm(tx, input.vmId)).filter(({ nicId }) => input.nicId === undefined || nicId === input.nicId);
+      await deletePorts(tx, ports.map(({ id }) => id));
       for (const port of ports) await emit(tx, portChanged, { objectId: port.id, ctx, data: { port, gone: true } });
       return {};
     });

@@ -60,7 +60,8 @@ export async function insertPort(tx: EntityManager, port: NewPort, number: numbe
 
 export const nextPortNumber = (tx: EntityManager): Promise<number> => nextNumber(tx, 'port');
 
-export const deletePortsOfVm = (tx: EntityManager, vmId: string): Promise<number> => execute(tx, 'DELETE FROM port WHERE vm_id = ?', [vmId]);
+export const deletePorts = (tx: EntityManager, ids: readonly string[]): Promise<number> =>
+  (ids.length === 0 ? Promise.resolve(0) : execute(tx, sql`DELETE FROM port WHERE id IN (${[...ids]})`));
 
 export interface PortFilter {
   readonly portGroupId?: string | undefined; readonly vmId?: string | undefined; readonly ip?: string | undefined; readonly mac?: string | undefined;

@@ -96,6 +96,9 @@ export const markState = (tx: EntityManager, volumeId: string, state: VolumeStat
   execute(tx, sql`UPDATE volume SET state = ${state}, task_id = COALESCE(${taskId ?? null}, task_id), claimed_bytes = 0, copied_from = NULL,
     version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${volumeId}`);
 
+export const setAttached = (tx: EntityManager, volumeId: string, vmId: string | null): Promise<number> =>
+  execute(tx, sql`UPDATE volume SET attached_to = ${vmId}, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${volumeId}`);
+
 export const deleteVolumeRow = (tx: EntityManager, volumeId: string): Promise<number> => execute(tx, 'DELETE FROM volume WHERE id = ?', [volumeId]);
 
 /** Linked clones over the volume and copies that read it. */

@@ -68,6 +68,14 @@ export function copyRefusal(source: StoredVolume, mode: CopyMode, to: { readonly
   return undefined;
 }
 
+/** Why this volume cannot be given to a VM; undefined = it can, or is the VM's already. */
+export function attachRefusal(volume: StoredVolume, vmId: string): Fault | undefined {
+  if (volume.attachedTo !== null && volume.attachedTo !== vmId) return InUse.fault('The volume belongs to another VM.', { by: [{ noun: 'vm', id: volume.attachedTo }] });
+  if (volume.use !== 'disk') return WrongState.fault('The volume of an image cannot be attached; make a copy or a linked clone of it.', { state: volume.use, allowed: ['disk'] });
+  if (volume.state !== 'ready') return WrongState.fault(`The volume is ${volume.state}.`, { state: volume.state, allowed: ['ready'] });
+  return undefined;
+}
+
 /** Volumes that stop this one from going: linked clones over it, full copies that read it now. */
 export interface VolumeUsers {
   readonly volumeIds: readonly string[];

@@ -1,0 +1,61 @@
+// A VM's hardware after its creation: disks and NICs that come and go, also while it runs, and the sizes and settings that
+// change now or, where a running VM cannot take them, wait as `pending` for its next start.
+import { z } from 'zod';
+import { defineCommand } from '../define.ts';
+import {
+  AddressTaken, Busy, DatastoreFull, DeviceHeld, DeviceRefused, HostUnreachable, InUse, NoFreeAddress, NoFreeSlot, NotFound, VersionConflict, VmBusy, WrongState,
+} from '../errors.ts';
+import { BootDevice, Clock, CpuTopology, DiskBus, Firmware } from '../host/shapes.ts';
+import { DatastoreId, DiskId, NicId, PortGroupId, VmId, VolumeId } from '../ids.ts';
+import { Ipv4, Mac, MemoryBytes, TaskRef, VolumeBytes } from '../values.ts';
+import { Vm } from './vm.ts';
+
+const change = [NotFound, VmBusy, Busy, WrongState, HostUnreachable];
+const plug = [...change, NoFreeSlot, DeviceRefused];
+
+export const attachDisk = defineCommand('compute.vm.attach-disk', {
+  summary: 'Attach a volume that no VM has, or a new blank one, to a VM that runs or is stopped', http: 'POST /v1/vms/:vmId/attach-disk', permission: 'vm.modify', on: 'vmId',
+  input: z.strictObject({
+    vmId: VmId, volumeId: VolumeId.optional().describe('an existing volume that no VM has'),
+    sizeBytes: VolumeBytes.optional().describe('size of a new blank volume; instead of volumeId'), datastoreId: DatastoreId.optional().describe('where the new volume lies; chosen if absent'),
+    bus: DiskBus.default('virtio'), readOnly: z.boolean().default(false),
+  }).refine((input) => (input.volumeId === undefined) !== (input.sizeBytes === undefined), { message: 'either volumeId or sizeBytes', path: ['volumeId'] })
+    .refine((input) => input.datastoreId === undefined || input.sizeBytes !== undefined, { message: 'goes with sizeBytes', path: ['datastoreId'] }),
+  reply: TaskRef, errors: [...plug, InUse, DatastoreFull],
+});
+export const detachDisk = defineCommand('compute.vm.detach-disk', {
+  summary: 'Detach a disk, on a running VM when the guest has let it go; the volume stays unless `keep` is false', http: 'POST /v1/vms/:vmId/detach-disk', permission: 'vm.modify', on: 'vmId',
+  input: z.strictObject({
+    vmId: VmId, diskId: DiskId, keep: z.boolean().default(true).describe('false deletes the volume'),
+    waitMs: z.int().min(1_000).max(120_000).default(20_000).describe('how long the guest is given to let the disk go'),
+  }), reply: TaskRef, errors: [...change, DeviceHeld, DeviceRefused],
+});
+export const attachNic = defineCommand('compute.vm.attach-nic', {
+  summary: 'Attach a NIC on a port group to a VM that runs or is stopped', http: 'POST /v1/vms/:vmId/attach-nic', permission: 'vm.modify', on: 'vmId',
+  input: z.strictObject({ vmId: VmId, portGroupId: PortGroupId, ip: Ipv4.optional().describe('a free address of the subnet; chosen if absent'), mac: Mac.optional() }),
+  reply: TaskRef, errors: [...plug, NoFreeAddress, AddressTaken],
+});
+export const detachNic = defineCommand('compute.vm.detach-nic', {
+  summary: 'Detach a NIC and give its addresses back, on a running VM when the guest has let it go', http: 'POST /v1/vms/:vmId/detach-nic', permission: 'vm.modify', on: 'vmId',
+  input: z.strictObject({ vmId: VmId, nicId: NicId, waitMs: z.int().min(1_000).max(120_000).default(20_000).describe('how long the guest is given to let the NIC go') }),
+  reply: TaskRef, errors: [...change, DeviceHeld, DeviceRefused],
+});
+
+const ServiceChange = z.strictObject({ reservation: z.int().min(0).optional(), shares: z.int().min(1).max(1_000_000).optional(), limit: z.int().min(1).nullable().optional() });
+const HaChange = z.strictObject({
+  enabled: z.boolean().optional(), priority: z.enum(['low', 'medium', 'high']).optional(),
+  onHostFault: z.enum(['restart', 'leave']).optional(), onGuestFault: z.enum(['restart', 'leave']).optional(),
+});
+export const ModifyVm = z.strictObject({
+  vmId: VmId, cpu: CpuTopology.optional(), cpuService: ServiceChange.optional().describe('only what is given changes'),
+  memoryBytes: MemoryBytes.optional(), memoryService: ServiceChange.optional().describe('only what is given changes'), firmware: Firmware.optional(),
+  bootOrder: z.array(BootDevice).min(1).max(3).optional(), clock: Clock.optional(), ha: HaChange.optional().describe('only what is given changes'), version: z.int().optional(),
+});
+export const modifyVm = defineCommand('compute.vm.modify', {
+  summary: 'Change CPU, memory, firmware, boot order, clock or HA policy; what a running VM cannot take now is `pending` until its next start', http: 'POST /v1/vms/:vmId/modify', permission: 'vm.modify', on: 'vmId',
+  input: ModifyVm, reply: TaskRef, errors: [...change, VersionConflict, DeviceRefused],
+});
+export const discardPending = defineCommand('compute.vm.discard-pending', {
+  summary: 'Take back every change that waits for the next start', http: 'POST /v1/vms/:vmId/discard-pending', permission: 'vm.modify', on: 'vmId',
+  input: z.strictObject({ vmId: VmId }), reply: Vm, errors: [NotFound, VmBusy],
+});

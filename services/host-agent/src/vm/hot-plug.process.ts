@@ -1,0 +1,223 @@
+// Plugs disks and NICs into a QEMU that runs, and takes them out when the guest has let them go. The VM's document always
+// holds at least what QEMU has: a device enters it before QEMU, and leaves it after QEMU, so that after a crash at any
+// point the same change can be made again, or taken back, by the document alone.
+import type { HostDisk, HostNic, HostVmChange, HostVmSpec } from '#contracts';
+import { DeviceHeld, DeviceRefused, HostCommandFailed, NoFreeSlot } from '#contracts';
+import type { Result } from '#kernel';
+import { failed, ok, sleep } from '#kernel';
+import type { AgentEnvironment } from '../environment.ts';
+import { faultPoint } from '../fault-point.ts';
+import { isAlreadySo, isStillInUse, MonitorError } from '../qmp/errors.ts';
+import { withGuestAgent } from '../qmp/guest-agent.socket.ts';
+import type { Monitor } from '../qmp/monitor.socket.ts';
+import { sameAddress } from '../qmp/pci-tree.ts';
+import type { QmpEvent } from '../qmp/wire.ts';
+import type { ChangeOf } from './adjust.ts';
+import { applied, diskOf, nicOf, refusal } from './adjust.ts';
+import { commandLine, diskDeviceId, diskParts, netdevId, nicDeviceId, nicParts, nicPort, plugOf } from './command-line.ts';
+import { takingDirectIo } from './start-vm.process.ts';
+import type { VmDirectory, VmDocument } from './vm-directory.store.ts';
+
+export interface HotPlugScene {
+  monitor(): Monitor | undefined;
+  /** Whether the guest's agent answers. */
+  asksGuest(): boolean;
+}
+type Keep = (document: VmDocument) => Promise<void>;
+interface Work { readonly document: VmDocument; readonly monitor: Monitor; readonly keep: Keep }
+/** What the guest did about a device that it was asked to let go. */
+type Answer = 'gone' | 'refused' | 'no-answer' | 'lost';
+
+/** How long a block node may stay in use after its device is gone, ms. */
+const nodeFreeWithinMs = 5_000;
+const nodePauseMs = 20;
+
+export class HotPlug {
+  private waiting: { readonly deviceId: string; readonly tell: (answer: Answer) => void } | null = null;
+  /** Devices that were asked to leave and kept: a guest may let one go when nobody waits any more. */
+  private readonly kept = new Map<string, () => Promise<void>>();
+
+  constructor(private readonly environment: AgentEnvironment, private readonly directory: VmDirectory, private readonly scene: HotPlugScene) {}
+
+  carryOut(change: HostVmChange, document: VmDocument | null, keep: Keep): Promise<Result<void>> {
+    const monitor = this.scene.monitor();
+    if (document === null || monitor === undefined) return Promise.resolve(HostCommandFailed.fail('The host cannot work on this VM now.', { reason: document === null ? 'its document cannot be read' : 'its QEMU does not answer' }));
+    const refused = refusal(document.spec, change);
+    if (refused) return Promise.resolve(failed(refused));
+    return this.byKind[change.kind](change as never, { document, monitor, keep });
+  }
+
+  private readonly byKind: { readonly [K in HostVmChange['kind']]: (change: ChangeOf<K>, work: Work) => Promise<Result<void>> } = {
+    'attach-disk': (change, work) => this.attach(change, work, plugOf(change.disk), async () => {
+      const given = await this.environment.drivers.volumes.prepareForVm({ ...work.document.spec, disks: [change.disk] });
+      return given.ok ? this.plugDisk(work.monitor, change.disk) : given;
+    }, () => this.removeNode(work.monitor, change.disk)),
+    'attach-nic': (change, work) => this.attach(change, work, nicPort(change.nic.slot), async () => {
+      const port = await this.environment.drivers.switches.attach(this.directory.vmId, change.nic, work.document.spec.uid);
+      return port.ok ? this.plugNic(work.monitor, change.nic, port.value.ifname) : port;
+    }, () => this.removeNetdev(work.monitor, change.nic)),
+    'detach-disk': async (change, work) => {
+      const disk = diskOf(work.document.spec, change.diskId);
+      if (!disk) return ok(undefined);
+      const mounted = await this.mountPoints(work.monitor, disk);
+      if (mounted.length > 0) return DeviceHeld.fail(`The guest has the disk mounted at ${mounted.join(', ')}; unmount it first.`, { device: diskDeviceId(disk), reason: 'mounted', mountPoints: mounted });
+      return this.detach(change, work, diskDeviceId(disk), () => this.removeNode(work.monitor, disk), () => this.plugDisk(work.monitor, disk));
+    },
+    'detach-nic': async (change, work) => {
+      const nic = nicOf(work.document.spec, change.nicId);
+      if (!nic) return this.environment.drivers.switches.detach(this.directory.vmId, [change.nicId]);
+      const back = async (): Promise<Result<void>> => {
+        const port = await this.environment.drivers.switches.attach(this.directory.vmId, nic, work.document.spec.uid);
+        return port.ok ? this.plugNic(work.monitor, nic, port.value.ifname) : port;
+      };
+      const gone = await this.detach(change, work, nicDeviceId(nic), () => this.removeNetdev(work.monitor, nic), back);
+      return gone.ok ? this.environment.drivers.switches.detach(this.directory.vmId, [nic.nicId]) : gone;
+    },
+  };
+
+  /** The document first, then QEMU; whatever fails, both are as before. */
+  private async attach(change: ChangeOf<'attach-disk' | 'attach-nic'>, { document, monitor, keep }: Work, plug: string, put: () => Promise<Result<void>>, takeBack: () => Promise<void>): Promise<Result<void>> {
+    if (!(await monitor.deviceIds()).includes(plug)) return NoFreeSlot.fail('The running VM has no free slot for another device of this kind; it gets one at its next start.', { slot: plug });
+    const next = applied(document.spec, change);
+    await keep({ ...document, spec: next });
+    faultPoint('vm.adjust:kept');
+    const done = await put().catch((error: unknown) => refusedBy(error));
+    faultPoint('vm.adjust:plugged');
+    if (done.ok) {
+      await keep({ ...document, spec: next, argv: await this.argvOf(next, document) });
+      return done;
+    }
+    await takeBack();
+    if (change.kind === 'attach-nic') await this.environment.drivers.switches.detach(this.directory.vmId, [change.nic.nicId]);
+    await keep(document);
+    return done;
+  }
+
+  private async detach(change: ChangeOf<'detach-disk' | 'detach-nic'>, { document, monitor, keep }: Work, deviceId: string, clean: () => Promise<void>, back: () => Promise<Result<void>>): Promise<Result<void>> {
+    const answer = (await monitor.deviceIds()).includes(deviceId) ? await this.askToLetGo(monitor, deviceId, change.waitMs) : 'gone';
+    if (answer === 'lost') return HostCommandFailed.fail('QEMU ended or fell silent before the guest had answered.', { reason: 'QEMU does not answer' });
+    if (answer !== 'gone') {
+      this.kept.set(deviceId, async () => { await back(); });
+      return heldBy(answer, deviceId, change.waitMs);
+    }
+    this.kept.delete(deviceId);
+    faultPoint('vm.adjust:unplugged');
+    await clean();
+    const next = applied(document.spec, change);
+    await keep({ ...document, spec: next, argv: await this.argvOf(next, document) });
+    faultPoint('vm.adjust:kept');
+    return ok(undefined);
+  }
+
+  private async askToLetGo(monitor: Monitor, deviceId: string, waitMs: number): Promise<Answer> {
+    const { promise, resolve } = Promise.withResolvers<Answer>();
+    this.waiting = { deviceId, tell: resolve };
+    const enough = new AbortController();
+    try {
+      await monitor.execute('device_del', { id: deviceId }).catch((error: unknown) => { if (!isAlreadySo(error)) throw error; });
+      void sleep(waitMs, enough.signal).then(() => resolve('no-answer'));
+      const answer = await promise;
+      // The event may have come while nobody was connected.
+      return answer === 'no-answer' && !(await monitor.deviceIds()).includes(deviceId) ? 'gone' : answer;
+    } finally {
+      enough.abort();
+      this.waiting = null;
+    }
+  }
+
+  onEvent({ name, data }: QmpEvent): void {
+    const { device } = data;
+    if (typeof device !== 'string') return;
+    const mine = this.waiting?.deviceId === device;
+    if (name === 'DEVICE_UNPLUG_GUEST_ERROR' && mine) this.waiting?.tell('refused');
+    if (name !== 'DEVICE_DELETED') return;
+    if (mine) this.waiting?.tell('gone');
+    else this.putBack(device);
+  }
+
+  /** The refusal was told, and the device is still the VM's: a guest that lets it go later gets it again. */
+  private putBack(deviceId: string): void {
+    const back = this.kept.get(deviceId);
+    if (!back) return;
+    this.kept.delete(deviceId);
+    this.environment.log.warn({ vmId: this.directory.vmId, deviceId }, 'the guest has let go of a device too late; it is plugged in again');
+    back().catch((error: unknown) => this.environment.log.error({ vmId: this.directory.vmId, deviceId, err: error }, 'the device could not be plugged in again'));
+  }
+
+  /** The process is gone or is let go of: nobody will answer. */
+  let(): void {
+    this.waiting?.tell('lost');
+    this.kept.clear();
+  }
+
+  private async plugDisk(monitor: Monitor, disk: HostDisk): Promise<Result<void>> {
+    const direct = (await takingDirectIo({ disks: [disk] })).has(disk.diskId);
+    const { node, device } = diskParts(disk, direct);
+    if (!(await monitor.blockNodes()).includes(diskDeviceId(disk))) await monitor.execute('blockdev-add', node);
+    if (!(await monitor.deviceIds()).includes(diskDeviceId(disk))) await monitor.execute('device_add', device);
+    return ok(undefined);
+  }
+
+  private async plugNic(monitor: Monitor, nic: HostNic, ifname: string): Promise<Result<void>> {
+    if ((await monitor.deviceIds()).includes(nicDeviceId(nic))) return ok(undefined);
+    const { netdev, device } = nicParts(nic, ifname, this.environment.drivers.switches.datapath());
+    // One that an earlier attempt has left belongs to a tap that may have been made anew since.
+    await this.removeNetdev(monitor, nic);
+    await monitor.execute('netdev_add', netdev);
+    await monitor.execute('device_add', device);
+    return ok(undefined);
+  }
+
+  private async removeNetdev(monitor: Monitor, nic: HostNic): Promise<void> {
+    await monitor.execute('netdev_del', { id: netdevId(nic) }).catch((error: unknown) => { if (!isAlreadySo(error)) throw error; });
+  }
+
+  private async removeNode(monitor: Monitor, disk: HostDisk): Promise<void> {
+    for (const end = performance.now() + nodeFreeWithinMs; ;) {
+      try {
+        await monitor.execute('blockdev-del', { 'node-name': diskDeviceId(disk) });
+        return;
+      } catch (error) {
+        if (isAlreadySo(error)) return;
+        if (!isStillInUse(error) || performance.now() > end) throw error;
+      }
+      await sleep(nodePauseMs);
+    }
+  }
+
+  /** Where the guest says that it has the disk mounted. A guest without agent, or one that says nonsense, says nothing. */
+  private async mountPoints(monitor: Monitor, disk: HostDisk): Promise<string[]> {
+    if (!this.scene.asksGuest() || disk.bus === 'sata') return [];
+    try {
+      const address = await monitor.pciAddress(disk.bus === 'scsi' ? 'scsi' : diskDeviceId(disk));
+      const mounts = await withGuestAgent(this.directory.paths.guestAgent, (agent) => agent.mounts());
+      const isIt = (on: (typeof mounts)[number]['disks'][number]): boolean => address !== null && sameAddress(on.pci, address) && (disk.bus !== 'scsi' || on.unit === disk.slot);
+      return [...new Set(mounts.filter(({ disks }) => disks.some(isIt)).map(({ mountPoint }) => mountPoint))].sort();
+    } catch (error) {
+      this.environment.log.warn({ vmId: this.directory.vmId, err: error }, 'the guest did not say what it has mounted');
+      return [];
+    }
+  }
+
+  /** What an operator would start the VM with by hand; null where a port is not known. */
+  private async argvOf(spec: HostVmSpec, { argv }: VmDocument): Promise<string[] | null> {
+    const { qemu, drivers } = this.environment;
+    const all = await drivers.switches.listPorts().catch(() => []); // only a convenience: the document is good without
+    const ports = new Map(all.filter(({ vmId }) => vmId === spec.vmId).map(({ nicId, ifname }) => [nicId, ifname]));
+    const made = commandLine({
+      spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused: argv?.includes('-S') ?? false,
+      directDisks: await takingDirectIo(spec), paths: this.directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null, nowMs: Date.now(),
+    });
+    return made.ok ? [qemu.program, ...made.value] : null;
+  }
+}
+
+function heldBy(answer: 'refused' | 'no-answer', device: string, waitMs: number): Result<never> {
+  const text = answer === 'refused' ? 'The guest refused to let the device go.' : `The guest did not let the device go within ${waitMs / 1000} s; it is still attached.`;
+  return DeviceHeld.fail(text, { device, reason: answer, mountPoints: [] });
+}
+
+function refusedBy(error: unknown): Result<never> {
+  if (error instanceof MonitorError && error.failure === 'refused') return DeviceRefused.fail(`QEMU did not take the device: ${error.message}`, { reason: error.message }, error);
+  throw error;
+}
