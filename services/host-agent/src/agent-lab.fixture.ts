@@ -125,19 +125,30 @@ export class AgentLab {
    * machine off as ACPI does; 1 at 0x505 is what pvpanic's driver writes in a panic.
    */
   async writePort(vmId: string, size: 'b' | 'w', port: number, value: number): Promise<void> {
+    await this.tellMonitor(vmId, `o /${size} ${port} ${value}`);
+  }
+
+  async readPort(vmId: string, size: 'b' | 'w', port: number): Promise<number> {
+    const said = await this.tellMonitor(vmId, `i /${size} ${port}`);
+    return Number(/\] = (0x[0-9a-f]+)/.exec(said)?.[1] ?? NaN);
+  }
+
+  /** One line to the monitor for people; answers all that it wrote. */
+  private async tellMonitor(vmId: string, line: string): Promise<string> {
     const socket = createConnection(join(this.vmDir(vmId), 'run', 'hmp.sock'));
-    // The prompt says that the monitor has read the line.
-    let prompts = 0;
+    let said = '';
+    // The second prompt says that the monitor has carried out the line.
     const done = new Promise<void>((resolve, reject) => {
       socket.once('error', reject);
       socket.on('data', (chunk) => {
-        prompts += chunk.toString().split('(qemu) ').length - 1;
-        if (prompts >= 2) resolve();
+        said += chunk.toString();
+        if (said.split('(qemu) ').length > 2) resolve();
       });
     });
-    socket.write(`o /${size} ${port} ${value}\n`);
+    socket.write(`${line}\n`);
     await done;
     socket.destroy();
+    return said;
   }
 
   /** Ends the agent, then every QEMU of this host, by pid, then the directory. */

@@ -6,7 +6,8 @@ import { CommandCancelled, CommandRunning, HostCommandFailed, ImageRefused, Data
 import { DatastoreId, SwitchId, UploadId, VmId, VolumeId } from '../ids.ts';
 import { Bytes, Done, Name, VolumeBytes } from '../values.ts';
 import { hostVmAdjust } from './vm-adjust.ts';
-import { CommandId, Epoch, HostVmSpec, HostVmStatus, HostInventory, UnmanagedVm, VolumeFormat, VolumePlace } from './shapes.ts';
+import { hostVmPause, hostVmReset, hostVmResume, hostVmSave } from './vm-power.ts';
+import { CommandId, Epoch, HostVmSpec, SavedMemory, HostVmStatus, HostInventory, UnmanagedVm, VolumeFormat, VolumePlace } from './shapes.ts';
 
 const command = { commandId: CommandId };
 const vmCommand = { commandId: CommandId, vmId: VmId, epoch: Epoch };
@@ -19,11 +20,14 @@ export const hostVmDefine = defineHostCommand('vm.define', {
 });
 export const hostVmStart = defineHostCommand('vm.start', {
   summary: 'Start QEMU for a VM with the given document and epoch; answers when QMP says it runs', actor: 'vm', probe: 'qemu-process', timeoutMs: 30_000,
-  input: z.strictObject({ ...vmCommand, spec: HostVmSpec, paused: z.boolean().default(false) }), reply: HostVmStatus, errors: [...vmErrors, QemuFailed, WrongState],
+  input: z.strictObject({
+    ...vmCommand, spec: HostVmSpec, paused: z.boolean().default(false),
+    memory: z.strictObject({ place: VolumePlace, saved: SavedMemory }).nullable().default(null).describe('load the memory that `vm.save` has written; the VM is then paused'),
+  }), reply: HostVmStatus, errors: [...vmErrors, QemuFailed, WrongState],
 });
 export const hostVmStop = defineHostCommand('vm.stop', {
-  summary: 'Ask the guest to shut down (guest agent, then ACPI); answers when QEMU is gone, or after `graceMs` with the VM still running', actor: 'vm', probe: 'qemu-process', timeoutMs: 600_000,
-  input: z.strictObject({ ...vmCommand, graceMs: z.int().min(0).max(600_000) }), reply: HostVmStatus, errors: [...vmErrors, WrongState],
+  summary: 'Ask the guest to shut down; answers when QEMU is gone, after `graceMs` with the VM still running, or at once when the guest agent was to be asked and does not answer', actor: 'vm', probe: 'qemu-process', timeoutMs: 600_000,
+  input: z.strictObject({ ...vmCommand, graceMs: z.int().min(0).max(600_000), by: z.enum(['agent', 'acpi', 'both']).default('both').describe('both: agent first, ACPI after half of the time') }), reply: HostVmStatus, errors: [...vmErrors, WrongState],
 });
 export const hostVmPowerOff = defineHostCommand('vm.power-off', {
   summary: 'End QEMU at once; taken in every state', actor: 'vm', probe: 'qemu-process', timeoutMs: 15_000,
@@ -105,7 +109,7 @@ export const hostConfirm = defineHostCommand('host.confirm', {
 });
 
 export const hostCommands = [
-  hostVmDefine, hostVmStart, hostVmStop, hostVmPowerOff, hostVmDelete, hostVmAdjust, hostVmStatus,
+  hostVmDefine, hostVmStart, hostVmStop, hostVmPowerOff, hostVmDelete, hostVmAdjust, hostVmPause, hostVmResume, hostVmReset, hostVmSave, hostVmStatus,
   hostVolumeCreate, hostVolumeCopy, hostVolumeDelete, hostVolumeCancel, hostVolumeIngest, hostUploadWrite, hostUploadDiscard,
   hostDatastoreProbe, hostDatastoreScan, hostSwitchApply, hostSwitchRemove, hostStatus, hostConfirm,
 ] as const;

@@ -2,3 +2,4 @@ export * from './shapes.ts';
 export * from './commands.ts';
 export * from './reports.ts';
 export * from './vm-adjust.ts';
+export * from './vm-power.ts';

@@ -41,6 +41,10 @@ export const HostNic = z.strictObject({
   bootIndex: z.int().min(1).nullable(),
 });
 
+/** What a QEMU must be made like to take a saved memory: its machine type, and the root ports that were made at its start. */
+export const SavedMemory = z.strictObject({ machine: z.string().regex(/^[A-Za-z0-9_.-]{1,60}$/), rootPorts: z.array(z.int().min(0).max(255)).max(256) });
+export type SavedMemory = z.infer<typeof SavedMemory>;
+
 export const HostVmSpec = z.strictObject({
   vmId: VmId, name: z.string(), uid: z.int().min(1000).describe('QEMU runs under this uid; the VM’s for life'),
   cpu: CpuTopology, cpuModel: z.string().regex(/^[A-Za-z0-9_.-]{1,40}$/).default('max'), cpuService: ResourceService,
@@ -54,10 +58,11 @@ export type VolumePlace = z.infer<typeof VolumePlace>;
 
 /** What the agent saw. `absent` = the host knows nothing of the VM; `unknown` = it has not looked yet. */
 export const HostVmState = z.enum(['defined', 'starting', 'running', 'paused', 'stopping', 'stopped', 'failed', 'unknown', 'absent']);
-export const ExitReason = z.enum(['guest-shutdown', 'guest-reset', 'guest-panic', 'requested', 'killed', 'qemu-crashed', 'start-failed', 'watchdog']);
+export const ExitReason = z.enum(['guest-shutdown', 'guest-reset', 'guest-panic', 'requested', 'killed', 'qemu-crashed', 'start-failed', 'watchdog', 'saved']);
 export const HostVmStatus = z.strictObject({
   vmId: VmId, state: HostVmState, epoch: Epoch,
   pid: z.int().nullable(), startedAt: z.iso.datetime().nullable(), exitReason: ExitReason.nullable(), detail: z.string().nullable(),
+  saved: SavedMemory.nullable().default(null).describe('its memory was saved when it ended'),
   guestAgent: z.boolean(), guestAddresses: z.array(z.strictObject({ mac: Mac, addresses: z.array(z.string()) })),
 });
 export type HostVmStatus = z.infer<typeof HostVmStatus>;

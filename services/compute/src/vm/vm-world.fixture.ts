@@ -258,7 +258,7 @@ export const asService = () => contextOf({ system: true, caller: 'gateway', idem
 
 export const statusOf = (vmId: string, state: HostVmStatus['state'], epoch: number): HostVmStatus => ({
   vmId: vmId as VmId, state, epoch, pid: state === 'running' ? 4711 : null, startedAt: state === 'running' ? '2026-01-01T00:00:00.000Z' : null,
-  exitReason: state === 'stopped' ? 'requested' : null, detail: null, guestAgent: false, guestAddresses: [],
+  exitReason: state === 'stopped' ? 'requested' : null, detail: null, saved: null, guestAgent: false, guestAddresses: [],
 });
 
 function portOf(input: { vmId: string; portId: string; nicId: string; portGroupId: string }, index: number): ReplyOf<typeof provisionPort> {

@@ -117,7 +117,7 @@ export class HostActor {
   async vmStatus(vmId: string): Promise<Result<HostVmStatus>> {
     if (!this.ready) return notReady();
     const actor = await this.vms.get(vmId);
-    return ok(actor?.status() ?? statusOf({ ...absentVm(vmId), epoch: this.memory.deletedEpoch(vmId) ?? 0 }, noGuest));
+    return ok(actor?.status() ?? statusOf({ ...absentVm(vmId), epoch: this.memory.deletedEpoch(vmId) ?? 0 }, noGuest, null));
   }
 
   async lasting(name: LastingCommandName, commandId: string, input: unknown): Promise<Result<unknown>> {

@@ -32,7 +32,7 @@ describe('after a crash', () => {
     ['gone', { finding: { kind: 'none' as const }, document: null }, { done: ['p'], dropped: ['s'] }],
     ['silent', { finding: { kind: 'silent' as const, process, detail: '' }, document: null }, { done: [], dropped: [] }],
   ])('what is %s decides what happened', (_what, evidence, expected) => {
-    expect(settle(open, { ...evidence, devices: [] }, () => ({}))).toEqual(expected);
+    expect(settle(open, { ...evidence, devices: [], ending: null }, () => ({}))).toEqual(expected);
   });
 });
 

@@ -4,7 +4,7 @@ import { hostHandler } from '#bus';
 import type { InputOf, hostVolumeCancel } from '#contracts';
 import {
   CommandRunning, ShuttingDown, hostCommands, hostConfirm, hostDatastoreProbe, hostDatastoreScan, hostStatus, hostUploadWrite,
-  hostVmAdjust, hostVmDefine, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStatus, hostVmStop,
+  hostVmAdjust, hostVmDefine, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStart, hostVmStatus, hostVmStop,
 } from '#contracts';
 import type { HostVmStatus } from '#contracts';
 import type { Result } from '#kernel';
@@ -12,6 +12,7 @@ import { sleep } from '#kernel';
 import type { Drivers } from '../environment.ts';
 import type { HostActor } from './host-actor.ts';
 import { isLasting } from './host-commands.ts';
+import type { Steering } from '../vm/vm.ts';
 
 /** Kept back from the caller's time, so that COMMAND_RUNNING reaches him before his own limit. */
 const marginMs = 150;
@@ -35,11 +36,13 @@ const commandIdOf = (input: unknown): string => (input as { commandId: string })
 export function hostRoutes(host: HostActor, { volumes }: Drivers): HostRoute[] {
   const own: HostRoute[] = [
     hostHandler(hostVmDefine, ({ vmId, commandId, epoch, spec }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.define', vmId, commandId, epoch, spec }) as StatusResult)),
-    hostHandler(hostVmStart, ({ vmId, commandId, epoch, spec, paused }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.start', vmId, commandId, epoch, spec, paused }) as StatusResult)),
-    hostHandler(hostVmStop, ({ vmId, commandId, epoch, graceMs }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.stop', vmId, commandId, epoch, graceMs }) as StatusResult)),
+    hostHandler(hostVmStart, ({ vmId, commandId, epoch, spec, paused, memory }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.start', vmId, commandId, epoch, spec, paused, memory }) as StatusResult)),
+    hostHandler(hostVmStop, ({ vmId, commandId, epoch, graceMs, by }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.stop', vmId, commandId, epoch, graceMs, by }) as StatusResult)),
     hostHandler(hostVmPowerOff, ({ vmId, commandId, epoch }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.power-off', vmId, commandId, epoch }) as StatusResult)),
     hostHandler(hostVmDelete, ({ vmId, commandId, epoch }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.delete', vmId, commandId, epoch }) as Promise<Result<Record<string, never>>>)),
     hostHandler(hostVmAdjust, ({ vmId, commandId, epoch, change }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.adjust', vmId, commandId, epoch, change }) as StatusResult)),
+    ...[hostVmPause, hostVmResume, hostVmReset].map((operation) => hostHandler(operation, ({ vmId, commandId, epoch }, ctx) => inTime(commandId, ctx, host.command({ type: operation.name as Steering, vmId, commandId, epoch }) as StatusResult))),
+    hostHandler(hostVmSave, ({ vmId, commandId, epoch, place }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.save', vmId, commandId, epoch, place }) as StatusResult)),
     hostHandler(hostVmStatus, ({ vmId }) => host.vmStatus(vmId)),
     hostHandler(hostStatus, async () => (host.ready ? host.status() : ShuttingDown.fail('The agent has not yet looked at its host, or is stopping.'))),
     hostHandler(hostConfirm, ({ commandIds }) => host.confirm(commandIds)),

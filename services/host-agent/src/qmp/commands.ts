@@ -9,6 +9,7 @@ export const commandLimitsMs: Readonly<Record<string, number>> = {
   cont: 10_000,
   stop: 10_000,
   system_powerdown: 2_000,
+  system_reset: 5_000,
   'device_add': 10_000,
   'device_del': 10_000,
   'blockdev-add': 30_000,

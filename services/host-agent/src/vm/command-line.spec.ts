@@ -14,7 +14,7 @@ const spec = (more: object = {}): HostVmSpec => HostVmSpec.parse({
   vmId: id(1), name: 'n', uid: 200_001, cpu: { sockets: 1, cores: 2, threads: 1 }, cpuModel: 'max', cpuService: {}, memoryBytes: 256 * 1024 * 1024, memoryService: {}, firmware: 'bios', disks: [], nics: [], ...more,
 });
 const input = (of: HostVmSpec, more: Partial<CommandLineInput> = {}): CommandLineInput => ({
-  spec: of, accelerator: 'tcg', datapath: 'netdev', ports: new Map(of.nics.map(({ nicId, slot }) => [nicId, `tap${slot}`])), directDisks: new Set(), uefiCode: '/fw/code.fd', secureCode: '/fw/secure.fd', nowMs: Date.UTC(2026, 0, 1), paused: false,
+  spec: of, accelerator: 'tcg', datapath: 'netdev', ports: new Map(of.nics.map(({ nicId, slot }) => [nicId, `tap${slot}`])), directDisks: new Set(), uefiCode: '/fw/code.fd', secureCode: '/fw/secure.fd', nowMs: Date.UTC(2026, 0, 1), paused: false, saved: null,
   paths: { qmp: '/v/qmp.sock', people: '/v/hmp.sock', guestAgent: '/v/qga.sock', serial: '/v/ser.sock', console: '/v/console.log', vnc: '/v/vnc.sock', secureVars: '/v/uefi-secure-vars.fd', uefiVars: '/v/vars.fd' }, ...more,
 });
 const argv = (of: HostVmSpec, more: Partial<CommandLineInput> = {}): string[] => {

@@ -1,6 +1,6 @@
 // A VM's document becomes QEMU's argument vector. Pure: the same document, ports and paths give the same arguments on
 // every host. Ids go in, names never do, and no value can become part of another option.
-import type { HostDisk, HostNic, HostVmSpec } from '#contracts';
+import type { HostDisk, HostNic, HostVmSpec, SavedMemory } from '#contracts';
 import { InvalidArgument } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
@@ -35,6 +35,8 @@ export interface CommandLineInput {
   /** Now, for a clock that stands beside UTC, ms. */
   readonly nowMs: number;
   readonly paused: boolean;
+  /** What a memory that will be loaded was saved from. */
+  readonly saved: SavedMemory | null;
 }
 
 export const guestAgentChardev = 'guest-agent';
@@ -77,7 +79,7 @@ export function commandLine(input: CommandLineInput): Result<string[]> {
     ...uefi(input),
     ...sockets(paths),
     ...platformDevices(),
-    ...rootPorts(spec),
+    ...rootPorts(input.saved?.rootPorts ?? portsFor(spec)),
     ...disks(input),
     ...spec.nics.flatMap((nic) => nicArguments(nic, input)),
   ]);
@@ -106,11 +108,11 @@ function issuesOf({ spec, ports, secureCode }: CommandLineInput): Issue[] {
 
 const twice = (all: readonly string[]): string[] => all.filter((one, index) => all.indexOf(one) !== index);
 
-function machine({ accelerator, spec }: CommandLineInput): string {
+function machine({ accelerator, spec, saved }: CommandLineInput): string {
   const flash = spec.firmware === 'bios' ? '' : ',pflash0=uefi-code,pflash1=uefi-vars';
   // Secure boot needs SMM: only there may the variables be written.
   const smm = spec.firmware === 'uefi-secure' ? ',smm=on' : '';
-  return `q35,accel=${accelerator},usb=off,vmport=off,dump-guest-core=off${smm}${flash}`;
+  return `${saved?.machine ?? 'q35'},accel=${accelerator},usb=off,vmport=off,dump-guest-core=off${smm}${flash}`;
 }
 
 function smp({ cpu }: HostVmSpec): string {
@@ -162,17 +164,28 @@ const diskPort = (slot: number): string => `disk-port-${slot}`;
 const firstDiskPort = 16;
 const firstPortDevice = 0x10;
 
-function rootPorts(spec: HostVmSpec): string[] {
+/** Indexes of the ports of a fresh start. */
+function portsFor(spec: HostVmSpec): number[] {
   const nics = withSpares(spec.nics.map(({ slot }) => slot), spareNics, 16);
   const disks = withSpares(spec.disks.filter(({ bus }) => bus === 'virtio').map(({ slot }) => slot), spareDisks, 64).map((slot) => slot + firstDiskPort);
   const wanted = new Set([...nics, ...disks]);
   // Function 0 must be there for the others of its device to be seen.
   for (const index of [...wanted]) wanted.add(index - (index % 8));
-  return [...wanted].sort((a, b) => a - b).flatMap((index) => device({
-    driver: 'pcie-root-port', id: index < firstDiskPort ? nicPort(index) : diskPort(index - firstDiskPort), bus: 'pcie.0', chassis: index + 1,
-    addr: `0x${(firstPortDevice + Math.floor(index / 8)).toString(16)}.0x${index % 8}`, multifunction: index % 8 === 0, 'io-reserve': 0,
-  }));
+  return [...wanted].sort((a, b) => a - b);
 }
+
+const portId = (index: number): string => (index < firstDiskPort ? nicPort(index) : diskPort(index - firstDiskPort));
+
+/** The index of the port that has this id in QEMU; undefined for another device. */
+export function rootPortIndex(deviceId: string): number | undefined {
+  const [, kind, slot] = /^(nic|disk)-port-(\d+)$/.exec(deviceId) ?? [];
+  return kind === undefined ? undefined : Number(slot) + (kind === 'disk' ? firstDiskPort : 0);
+}
+
+const rootPorts = (indexes: readonly number[]): string[] => indexes.flatMap((index) => device({
+  driver: 'pcie-root-port', id: portId(index), bus: 'pcie.0', chassis: index + 1,
+  addr: `0x${(firstPortDevice + Math.floor(index / 8)).toString(16)}.0x${index % 8}`, multifunction: index % 8 === 0, 'io-reserve': 0,
+}));
 
 function withSpares(used: readonly number[], spares: number, limit: number): number[] {
   const free = Array.from({ length: limit }, (_, slot) => slot).filter((slot) => !used.includes(slot));

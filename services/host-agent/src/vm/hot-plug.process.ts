@@ -200,12 +200,12 @@ export class HotPlug {
   }
 
   /** What an operator would start the VM with by hand; null where a port is not known. */
-  private async argvOf(spec: HostVmSpec, { argv }: VmDocument): Promise<string[] | null> {
+  private async argvOf(spec: HostVmSpec, { argv, saved }: VmDocument): Promise<string[] | null> {
     const { qemu, drivers } = this.environment;
     const all = await drivers.switches.listPorts().catch(() => []); // only a convenience: the document is good without
     const ports = new Map(all.filter(({ vmId }) => vmId === spec.vmId).map(({ nicId, ifname }) => [nicId, ifname]));
     const made = commandLine({
-      spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused: argv?.includes('-S') ?? false,
+      spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused: argv?.includes('-S') ?? false, saved,
       directDisks: await takingDirectIo(spec), paths: this.directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null, nowMs: Date.now(),
     });
     return made.ok ? [qemu.program, ...made.value] : null;

@@ -32,7 +32,7 @@ export const hostReasonOf = ({ name, data }: QmpEvent): Exit | null => (name ===
 const endedStates: Readonly<Record<string, Exit>> = { shutdown: 'guest-shutdown', 'guest-panicked': 'guest-panic', watchdog: 'watchdog' };
 export const endOfStatus = (status: string): Exit | null => endedStates[status] ?? null;
 
-const runningStates = new Set(['running', 'inmigrate', 'restore-vm', 'save-vm', 'postmigrate', 'finish-migrate']);
+const runningStates = new Set(['running', 'inmigrate', 'postmigrate', 'finish-migrate']);
 export const isRunningStatus = (status: string): boolean => runningStates.has(status);
 
 /** Whether the guest agent's port was opened or closed; null when the event is about something else. */

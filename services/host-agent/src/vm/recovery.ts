@@ -4,12 +4,14 @@ import { HostVmChange } from '#contracts';
 import { canonicalJson } from '#kernel';
 import { z } from 'zod';
 import { isApplied } from './adjust.ts';
-import type { Finding, OpenCommand, VmCommandName } from './vm.ts';
+import type { Exit, Finding, OpenCommand, VmCommandName } from './vm.ts';
 
 export interface Evidence {
   readonly finding: Finding;
   /** Ids of the devices that QEMU has; empty where none runs. */
   readonly devices: readonly string[];
+  /** Why the process was about to end, where that had been decided. */
+  readonly ending: Exit | null;
   /** What the VM's directory holds. */
   readonly document: { readonly epoch: number; readonly spec: HostVmSpec } | null;
 }
@@ -27,6 +29,11 @@ export const effectHappened: Readonly<Record<VmCommandName, (evidence: Evidence,
   'vm.start': runs,
   'vm.stop': isGone,
   'vm.power-off': isGone,
+  'vm.pause': ({ finding }) => finding.kind === 'paused',
+  'vm.resume': ({ finding }) => finding.kind === 'running',
+  // Nothing shows that a guest has begun anew; a second reset of one that has just begun costs it nothing.
+  'vm.reset': () => false,
+  'vm.save': (evidence) => isGone(evidence) && evidence.ending === 'saved',
   // A deleted VM has no directory, so its intent would not be read; where it is read, the deletion is not complete.
   'vm.delete': () => false,
   'vm.adjust': (evidence, input) => {

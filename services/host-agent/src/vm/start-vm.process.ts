@@ -3,7 +3,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { HostVmSpec } from '#contracts';
+import type { HostDisk, HostVmSpec, VolumePlace } from '#contracts';
 import { QemuFailed } from '#contracts';
 import type { Failed, Result } from '#kernel';
 import { failed, ok } from '#kernel';
@@ -11,6 +11,8 @@ import type { AgentEnvironment, Qemu } from '../environment.ts';
 import { faultPoint } from '../fault-point.ts';
 import { MonitorError, startFailure } from '../qmp/errors.ts';
 import { commandLine } from './command-line.ts';
+import { JobFailed, loadMemory } from './memory.process.ts';
+import type { Memory } from './vm.ts';
 import { launch } from './launch.process.ts';
 import { startedAt, startTicksOf } from './process-table.proc.ts';
 import { QemuProcess } from './qemu.process.ts';
@@ -23,6 +25,8 @@ export interface StartInput {
   readonly spec: HostVmSpec;
   readonly epoch: number;
   readonly paused: boolean;
+  /** A memory to load; the VM is then paused, whatever `paused` says. */
+  readonly memory: Memory | null;
   readonly events: QemuEvents;
   readonly signal: AbortSignal;
 }
@@ -54,7 +58,7 @@ async function plug({ environment: { drivers }, spec }: StartInput): Promise<Res
 
 async function run(input: StartInput, { argv, cgroups }: Prepared): Promise<Result<QemuProcess>> {
   const { environment: { qemu, identity }, directory, spec, epoch, signal } = input;
-  await directory.writeDocument({ epoch, spec, argv: [qemu.program, ...argv] });
+  await directory.writeDocument({ epoch, spec, argv: [qemu.program, ...argv], saved: null });
   if (signal.aborted) return givenUp();
   faultPoint('vm.start:prepared');
   const groups = [identity.templateGid, ...(qemu.accelerator === 'kvm' && qemu.kvmGid !== null ? [qemu.kvmGid] : [])];
@@ -67,15 +71,17 @@ async function run(input: StartInput, { argv, cgroups }: Prepared): Promise<Resu
   return takeOver(running, input);
 }
 
-async function takeOver(running: QemuProcess, { directory, signal }: StartInput): Promise<Result<QemuProcess>> {
+async function takeOver(running: QemuProcess, { directory, memory, signal }: StartInput): Promise<Result<QemuProcess>> {
   try {
-    await running.connect(monitorLimitMs, signal);
+    const monitor = await running.connect(monitorLimitMs, signal);
     await directory.lockRun();
+    if (memory !== null) await loadMemory(monitor, memory.place);
     faultPoint('vm.start:running');
     return ok(running);
   } catch (error) {
     await running.end(false);
     if (signal.aborted) return givenUp();
+    if (error instanceof JobFailed) return QemuFailed.fail(`The saved memory cannot be loaded. ${error.message}`, { reason: error.message }, error);
     if (error instanceof MonitorError && error.failure === 'gone') return neverRan(directory);
     return QemuFailed.fail('QEMU was started and did not answer.', { reason: error instanceof Error ? error.message : String(error) }, error);
   }
@@ -90,9 +96,9 @@ const givenUp = (): Failed => QemuFailed.fail('The VM was powered off while it s
 
 interface Prepared { readonly argv: readonly string[]; readonly cgroups: readonly string[] }
 
-async function prepare({ environment: { drivers, qemu }, directory, spec, paused }: StartInput): Promise<Result<Prepared>> {
+async function prepare({ environment: { drivers, qemu }, directory, spec, paused, memory }: StartInput): Promise<Result<Prepared>> {
   const [disks, nics, cgroups] = await Promise.all([
-    drivers.volumes.prepareForVm(spec),
+    drivers.volumes.prepareForVm(memory === null ? spec : { ...spec, disks: [...spec.disks, memoryDisk(memory.place)] }),
     Promise.all(spec.nics.map((nic) => drivers.switches.tap(spec.vmId, nic, spec.uid))),
     drivers.cgroups.prepare(spec.vmId, spec),
     directory.prepareRun(spec.uid).then(() => prepareFirmware(directory, qemu, spec)),
@@ -104,11 +110,14 @@ async function prepare({ environment: { drivers, qemu }, directory, spec, paused
     ports.set(spec.nics[index]!.nicId, nic.value.ifname);
   }
   const argv = commandLine({
-    spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused,
+    spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused: paused || memory !== null, saved: memory?.saved ?? null,
     directDisks: await takingDirectIo(spec), paths: directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null, nowMs: Date.now(),
   });
   return argv.ok ? ok({ argv: argv.value, cgroups }) : argv;
 }
+
+/** A memory's volume as what a driver gives to the VM's user. */
+export const memoryDisk = (place: VolumePlace): HostDisk => ({ diskId: place.volumeId as string as HostDisk['diskId'], slot: 0, bus: 'virtio', place, readOnly: false, bootIndex: null });
 
 /** Variables of each kind of firmware are files of their own, so that a change of firmware and back loses none. */
 async function prepareFirmware(directory: VmDirectory, { uefiVars, secureBoot }: Qemu, { firmware, uid }: HostVmSpec): Promise<void> {

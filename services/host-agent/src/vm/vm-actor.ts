@@ -61,7 +61,7 @@ export class VmActor {
   }
 
   private told(vm: Vm): HostVmStatus {
-    const status = statusOf(vm, this.world.guest.info);
+    const status = statusOf(vm, this.world.guest.info, this.memory.document?.saved ?? null);
     return { ...status, detail: status.detail ?? this.memory.problem };
   }
 
@@ -203,6 +203,8 @@ export class VmActor {
       case 'release': return this.world.release(vm.vmId);
       case 'forget': return this.forget(effect);
       case 'adjust': return this.world.adjust(effect, this.memory.document, (document) => this.memory.keepDocument(document));
+      case 'steer': return this.world.steer(effect);
+      case 'save': return this.world.save(effect, this.memory.document, (document) => this.memory.keepDocument(document));
       case 'answer': case 'drop': return;
     }
   }
@@ -215,9 +217,9 @@ export class VmActor {
   }
 
   private async look(seen?: readonly ProcessSeen[]) {
-    const looked = await this.world.look(seen);
+    const looked = await this.world.look(seen, this.vm.open.some((open) => open.name === 'vm.start' && loadsMemory(this.memory.book.intents.get(open.commandId)?.input)));
     const { finding, also, devices } = looked;
-    const settled = settle(this.vm.open, { finding, devices, document: this.memory.document }, (commandId) => this.memory.book.intents.get(commandId)?.input);
+    const settled = settle(this.vm.open, { finding, devices, ending: this.vm.ending, document: this.memory.document }, (commandId) => this.memory.book.intents.get(commandId)?.input);
     this.post({ type: 'looked', finding, ...settled });
     if (also) this.post(also);
     await this.working;
@@ -240,5 +242,7 @@ export class VmActor {
     if (before === undefined || JSON.stringify(this.told(before)) !== JSON.stringify(status)) this.hooks.onChange(status);
   }
 }
+
+const loadsMemory = (intent: unknown): boolean => typeof intent === 'object' && intent !== null && 'memory' in intent && intent.memory !== null;
 
 const reused = (command: VmCommand): Result<never> => IdempotencyKeyReused.fail(`The command id ${command.commandId} was used for another command.`);

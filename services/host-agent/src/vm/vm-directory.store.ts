@@ -3,13 +3,16 @@
 import { chmod, chown, copyFile, constants, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Epoch, HostVmSpec } from '#contracts';
+import { Epoch, HostVmSpec, SavedMemory } from '#contracts';
 import { z } from 'zod';
 import { errorCode } from '../error-code.ts';
 import { syncDirectory, writeWhole } from '../journal/journal.store.ts';
 import type { VmPaths } from './command-line.ts';
 
-const Document = z.object({ epoch: Epoch, spec: HostVmSpec, argv: z.array(z.string()).nullable() });
+const Document = z.object({
+  epoch: Epoch, spec: HostVmSpec, argv: z.array(z.string()).nullable(),
+  saved: SavedMemory.nullable().default(null).describe('what its memory was saved from when it was hibernated'),
+});
 export type VmDocument = z.infer<typeof Document>;
 
 /** `damaged` = it is there and cannot be read: the VM is kept, and the text says what is wrong. */

@@ -110,7 +110,7 @@ export class VmMemory {
   accept(vm: Vm, command: VmCommand | null): void {
     this.vm = vm;
     const started = command?.type === 'vm.start' || command?.type === 'vm.define';
-    if (started && vm.open.some(({ commandId }) => commandId === command.commandId)) this.document = { epoch: command.epoch, spec: command.spec, argv: null };
+    if (started && vm.open.some(({ commandId }) => commandId === command.commandId)) this.document = { epoch: command.epoch, spec: command.spec, argv: null, saved: null };
     if ((this.journal?.sizeBytes ?? 0) > compactAboveBytes) void this.compact();
   }
 

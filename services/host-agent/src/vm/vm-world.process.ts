@@ -1,8 +1,9 @@
 // Carries out what a VM's decisions ask for, on the real process, ports and files. Every effect ends in an input for the
 // actor; an effect that throws becomes one too, so that no VM waits for an outcome that never comes.
 import { HostCommandFailed, JournalFailed, QemuFailed } from '#contracts';
-import type { Fault } from '#kernel';
-import { sleep } from '#kernel';
+import type { VolumePlace } from '#contracts';
+import type { Fault, Result } from '#kernel';
+import { ok, sleep } from '#kernel';
 import type { AgentEnvironment } from '../environment.ts';
 import { faultPoint } from '../fault-point.ts';
 import { optionOf } from '../host/adoption.ts';
@@ -11,14 +12,16 @@ import type { QmpEvent } from '../qmp/wire.ts';
 import { guestAgentChardev } from './command-line.ts';
 import { GuestWatch } from './guest-watch.socket.ts';
 import { HotPlug } from './hot-plug.process.ts';
+import { saveMemory } from './memory.process.ts';
 import { endOfStatus, inputOfEvent, isRunningStatus, portChange } from './monitor-events.ts';
+import type { Monitor } from '../qmp/monitor.socket.ts';
 import { isQemuItself, qemuProcesses, startedAt } from './process-table.proc.ts';
 import type { ProcessSeen } from './process-table.proc.ts';
 import { QemuProcess } from './qemu.process.ts';
 import type { QemuEvents } from './qemu.process.ts';
-import { startVm } from './start-vm.process.ts';
+import { memoryDisk, startVm } from './start-vm.process.ts';
 import type { VmDirectory, VmDocument } from './vm-directory.store.ts';
-import type { Finding, VmEffect, VmInput, VmProcess } from './vm.ts';
+import type { Finding, Steering, VmEffect, VmInput, VmProcess } from './vm.ts';
 
 type Outcome = Exclude<VmInput, { type: 'looked' }>;
 type EffectOf<K extends VmEffect['do']> = Extract<VmEffect, { do: K }>;
@@ -35,6 +38,7 @@ export interface WorldEvents {
 interface Looked { readonly finding: Finding; readonly also: VmInput | null; readonly devices: readonly string[] }
 
 const lookLimitMs = 4_000;
+const qmpOf: Readonly<Record<Steering, string>> = { 'vm.pause': 'stop', 'vm.resume': 'cont', 'vm.reset': 'system_reset' };
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 export class VmWorld {
@@ -51,7 +55,7 @@ export class VmWorld {
   }
 
   async write({ spec, epoch, attempt }: EffectOf<'write'>): Promise<void> {
-    const fault = await this.directory.writeDocument({ spec, epoch, argv: null }).then(() => null, journalFault);
+    const fault = await this.directory.writeDocument({ spec, epoch, argv: null, saved: null }).then(() => null, journalFault);
     faultPoint('vm.define:written');
     this.events.post({ type: 'written', attempt, fault });
   }
@@ -63,9 +67,9 @@ export class VmWorld {
     return done;
   }
 
-  private async start({ spec, epoch, paused, attempt }: EffectOf<'launch'>, signal: AbortSignal): Promise<void> {
+  private async start({ spec, epoch, paused, memory, attempt }: EffectOf<'launch'>, signal: AbortSignal): Promise<void> {
     const { environment, directory } = this;
-    const started = await startVm({ environment, directory, spec, epoch, paused, events: this.qemuEvents(), signal }).catch((error: unknown) =>
+    const started = await startVm({ environment, directory, spec, epoch, paused, memory, events: this.qemuEvents(), signal }).catch((error: unknown) =>
       QemuFailed.fail(`The host could not start QEMU: ${textOf(error)}`, { reason: textOf(error) }, error));
     this.starting = undefined;
     if (!started.ok) {
@@ -73,18 +77,50 @@ export class VmWorld {
       return;
     }
     this.qemu = started.value;
-    this.events.post({ type: 'launched', attempt, process: started.value.process, paused });
+    this.events.post({ type: 'launched', attempt, process: started.value.process, paused: paused || memory !== null });
   }
 
-  /** Guest agent first, ACPI when that does not answer or is not followed; then the grace runs out. */
-  async askShutdown({ graceMs, attempt }: EffectOf<'ask-shutdown'>): Promise<void> {
+  /** Whoever is to be asked is, and the grace runs out; a guest agent that does not answer is not waited for. */
+  async askShutdown({ graceMs, by, attempt }: EffectOf<'ask-shutdown'>): Promise<void> {
     const grace = new AbortController();
     this.grace = grace;
-    const asked = this.guest.info.guestAgent && (await this.askGuestAgent());
-    if (asked) await sleep(graceMs / 2, grace.signal);
-    if (!grace.signal.aborted) await this.qemu?.current?.execute('system_powerdown').catch((error: unknown) => this.note(error, 'the power button could not be pressed'));
-    await sleep(asked ? graceMs / 2 : graceMs, grace.signal);
+    const asked = by !== 'acpi' && this.guest.info.guestAgent && (await this.askGuestAgent());
+    if (asked) await sleep(by === 'both' ? graceMs / 2 : graceMs, grace.signal);
+    if (by !== 'agent' && !grace.signal.aborted) {
+      await this.qemu?.current?.execute('system_powerdown').catch((error: unknown) => this.note(error, 'the power button could not be pressed'));
+      await sleep(asked ? graceMs / 2 : graceMs, grace.signal);
+    }
     if (!grace.signal.aborted) this.events.post({ type: 'grace-over', attempt });
+  }
+
+  async steer({ commandId, how }: EffectOf<'steer'>): Promise<void> {
+    const fault = await this.monitor.execute(qmpOf[how]).then(() => null, (error: unknown) =>
+      HostCommandFailed.fault(`QEMU did not take ${qmpOf[how]}: ${textOf(error)}`, { reason: textOf(error) }, error));
+    faultPoint(`${how}:steered`);
+    this.events.post({ type: 'steered', of: commandId, fault });
+  }
+
+  async save({ commandId, place }: EffectOf<'save'>, document: VmDocument | null, keep: (document: VmDocument) => Promise<void>): Promise<void> {
+    const saved = await this.saveTo(place, document, keep).catch((error: unknown) =>
+      HostCommandFailed.fail(`The memory could not be saved: ${textOf(error)}`, { reason: textOf(error) }, error));
+    faultPoint('vm.save:saved');
+    this.events.post({ type: 'saved', of: commandId, fault: saved.ok ? null : saved.fault });
+  }
+
+  /** What the memory was saved from is on disk before QEMU ends: nobody could ask it any more. */
+  private async saveTo(place: VolumePlace, document: VmDocument | null, keep: (document: VmDocument) => Promise<void>): Promise<Result<void>> {
+    if (document === null) return HostCommandFailed.fail('The host cannot work on this VM now.', { reason: 'its document cannot be read' });
+    const given = await this.environment.drivers.volumes.prepareForVm({ ...document.spec, disks: [memoryDisk(place)] });
+    if (!given.ok) return given;
+    const saved = await saveMemory(this.monitor, place);
+    if (saved.ok) await keep({ ...document, saved: saved.value });
+    return saved.ok ? ok(undefined) : saved;
+  }
+
+  private get monitor(): Monitor {
+    const monitor = this.qemu?.current;
+    if (monitor === undefined) throw new Error('QEMU does not answer');
+    return monitor;
   }
 
   private async askGuestAgent(): Promise<boolean> {
@@ -134,13 +170,18 @@ export class VmWorld {
     return detached.ok ? null : detached.fault.detail;
   }
 
-  /** Looks whether a process of this VM is there, and takes its monitor. `also` follows the look. */
-  async look(seen?: readonly ProcessSeen[]): Promise<Looked> {
+  /**
+   * Looks whether a process of this VM is there, and takes its monitor. `also` follows the look. One that was `unfinished`,
+   * started for a memory that it may not have got, must not begin without it: it is ended.
+   */
+  async look(seen?: readonly ProcessSeen[], unfinished = false): Promise<Looked> {
     const mine = (seen ?? (await qemuProcesses())).filter(({ argv }) => optionOf(argv, '-uuid') === this.directory.vmId);
     const pid = await this.directory.readPid();
     const found = mine.find((one) => one.pid === pid) ?? mine.find(isQemuItself) ?? mine[0];
     if (!found) return { finding: { kind: 'none' }, also: null, devices: [] };
     const process = { pid: found.pid, startTicks: found.startTicks, startedAt: await startedAt(found.startTicks) };
+    if (unfinished) await this.holdOn(process).end(false);
+    if (unfinished) return { finding: { kind: 'none' }, also: null, devices: [] };
     try {
       return await this.adopt(process);
     } catch (error) {

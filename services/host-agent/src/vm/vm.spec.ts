@@ -1,7 +1,8 @@
 // The decisions about a VM: single steps as sentences, and what must hold after any sequence of inputs.
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { HostVmSpec, NicId, QemuFailed } from '#contracts';
+import { HostVmSpec, NicId, QemuFailed, VolumePlace } from '#contracts';
+import type { Fault } from '#kernel';
 import { absentVm, statusOf, step } from './vm.ts';
 import type { Step, Vm, VmEffect, VmInput } from './vm.ts';
 
@@ -18,14 +19,21 @@ const after = (vm: Vm, ...inputs: VmInput[]): Vm => inputs.reduce((now, input) =
 const doing = (decided: Step): string[] => (decided.kind === 'moved' ? decided.effects.map((effect) => effect.do) : [decided.kind]);
 const code = (decided: Step): string => (decided.kind === 'denied' ? decided.fault.code : decided.kind);
 
-const start = (epoch = 1, commandId = 'start'): VmInput => ({ type: 'vm.start', commandId, epoch, spec, paused: false });
-const stop = (epoch = 1): VmInput => ({ type: 'vm.stop', commandId: 'stop', epoch, graceMs: 1000 });
+const start = (epoch = 1, commandId = 'start'): VmInput => ({ type: 'vm.start', commandId, epoch, spec, paused: false, memory: null });
+const stop = (epoch = 1): VmInput => ({ type: 'vm.stop', commandId: 'stop', epoch, graceMs: 1000, by: 'both' });
 const off = (epoch = 1, commandId = 'off'): VmInput => ({ type: 'vm.power-off', commandId, epoch });
 const remove = (epoch = 1): VmInput => ({ type: 'vm.delete', commandId: 'delete', epoch });
 const launched: VmInput = { type: 'launched', attempt: 1, process, paused: false };
 const gone: VmInput = { type: 'gone', reason: 'qemu-crashed', detail: null };
 const released: VmInput = { type: 'released', problem: null };
 const running = after(absentVm(vmId), start(), launched);
+const place = VolumePlace.parse({ volumeId: vmId, datastoreId: vmId, datastorePath: '/srv', relativePath: `volumes/${vmId}.qcow2`, format: 'qcow2' });
+const pause: VmInput = { type: 'vm.pause', commandId: 'pause', epoch: 1 };
+const resume: VmInput = { type: 'vm.resume', commandId: 'resume', epoch: 1 };
+const reset: VmInput = { type: 'vm.reset', commandId: 'reset', epoch: 1 };
+const save: VmInput = { type: 'vm.save', commandId: 'save', epoch: 1, place };
+const steered = (of: string, fault: Fault | null = null): VmInput => ({ type: 'steered', of, fault });
+const saved = (fault: Fault | null = null): VmInput => ({ type: 'saved', of: 'save', fault });
 
 describe('commands', () => {
   test('a start launches, and is answered when QEMU runs', () => {
@@ -134,11 +142,54 @@ describe('after a look', () => {
   });
 });
 
+describe('a guest that is held still', () => {
+  test('is paused and resumed once each, whether QEMU’s event or its answer comes first', () => {
+    expect(doing(step(running, pause))).toEqual(['steer']);
+    const paused = after(running, pause, { type: 'paused', detail: null }, steered('pause'));
+    expect(paused).toMatchObject({ state: 'paused', open: [] });
+    expect(after(running, pause, steered('pause'), { type: 'paused', detail: null })).toEqual(paused);
+    expect(doing(step(paused, { ...pause, commandId: 'again' } as VmInput))).toEqual(['answer']);
+    expect(after(paused, resume, steered('resume'))).toMatchObject({ state: 'running', open: [] });
+    expect(doing(step(running, resume))).toEqual(['answer']);
+  });
+  test('stays what it was when QEMU refuses', () => {
+    const refused = step(after(running, pause), steered('pause', QemuFailed.fault('no', { reason: 'no' })));
+    expect(refused).toMatchObject({ kind: 'moved', vm: { state: 'running', open: [] }, effects: [{ do: 'answer', fault: { code: 'QEMU_FAILED' } }] });
+  });
+  test('is reset where it is', () => {
+    expect(after(running, reset, steered('reset'))).toMatchObject({ state: 'running', process, open: [] });
+  });
+  test('is refused what belongs to another run, or to none', () => {
+    expect(code(step(running, { ...pause, epoch: 2 } as VmInput))).toBe('WRONG_STATE');
+    expect(code(step(running, { ...save, epoch: 0 } as VmInput))).toBe('STALE_EPOCH');
+    expect(code(step(after(running, off(), gone, released), pause))).toBe('WRONG_STATE');
+    expect(code(step(absentVm(vmId), resume))).toBe('NOT_FOUND_ON_HOST');
+  });
+});
+
+describe('a memory that is saved', () => {
+  test('ends QEMU, and is answered when that is gone', () => {
+    const ending = step(after(running, save, { type: 'paused', detail: null }), saved());
+    expect(doing(ending)).toEqual(['end']);
+    const rested = step(after(running, save, saved(), { type: 'gone', reason: 'requested', detail: null }), released);
+    expect(rested).toMatchObject({ kind: 'moved', vm: { state: 'stopped', exitReason: 'saved', open: [] }, effects: [{ do: 'answer', fault: null }] });
+  });
+  test('that could not be saved leaves the VM running', () => {
+    expect(step(after(running, save), saved(QemuFailed.fault('full', { reason: 'full' })))).toMatchObject({ kind: 'moved', vm: { state: 'running', open: [] }, effects: [{ do: 'answer', fault: { code: 'QEMU_FAILED' } }] });
+  });
+  test('is no longer asked for when a power-off came in between', () => {
+    const cut = after(running, save, off(), gone, saved());
+    expect(cut).toMatchObject({ state: 'stopping', ending: 'requested' });
+    expect(step(cut, released)).toMatchObject({ kind: 'moved', vm: { exitReason: 'requested' }, effects: [{ do: 'answer', fault: { code: 'WRONG_STATE' } }, { do: 'answer', fault: null }] });
+  });
+});
+
 describe('whatever happens', () => {
   const input: fc.Arbitrary<VmInput> = fc.oneof(
     fc.record({ epoch: fc.integer({ min: 0, max: 4 }), commandId: fc.uuid() }).chain(({ epoch, commandId }) => fc.constantFrom<VmInput>(
-      { type: 'vm.define', commandId, epoch, spec }, { type: 'vm.start', commandId, epoch, spec, paused: false }, { type: 'vm.stop', commandId, epoch, graceMs: 1 },
+      { type: 'vm.define', commandId, epoch, spec }, { type: 'vm.start', commandId, epoch, spec, paused: false, memory: null }, { type: 'vm.stop', commandId, epoch, graceMs: 1, by: 'both' },
       { type: 'vm.power-off', commandId, epoch }, { type: 'vm.delete', commandId, epoch },
+      { type: 'vm.pause', commandId, epoch }, { type: 'vm.resume', commandId, epoch }, { type: 'vm.reset', commandId, epoch }, { type: 'vm.save', commandId, epoch, place },
       { type: 'vm.adjust', commandId, epoch, change: { kind: 'detach-nic', nicId: NicId.parse(vmId), waitMs: 100 } },
     )),
     fc.integer({ min: 0, max: 6 }).chain((attempt) => fc.constantFrom<VmInput>(
@@ -167,7 +218,7 @@ describe('whatever happens', () => {
         if (['stopped', 'failed', 'defined', 'absent'].includes(vm.state)) expect(vm.process).toBeNull();
         expect([...accepted].filter((id) => !answered.has(id)).sort()).toEqual(vm.open.map(({ commandId }) => commandId).sort());
       }
-      expect(statusOf(vm, { guestAgent: false, guestAddresses: [] }).state).toBe(vm.state);
+      expect(statusOf(vm, { guestAgent: false, guestAddresses: [] }, null).state).toBe(vm.state);
     }), { numRuns: 2_000 });
   });
 

@@ -9,7 +9,7 @@
 //
 //   unknown: not looked at yet, or a process is there that does not answer. A look leads to any of the others.
 //   Only `delete` leads back to absent. An epoch lower than seen is refused in every state.
-import type { ExitReason, HostVmChange, HostVmSpec, HostVmState, HostVmStatus, VmId } from '#contracts';
+import type { ExitReason, HostVmChange, HostVmSpec, HostVmState, HostVmStatus, SavedMemory, VmId, VolumePlace } from '#contracts';
 import { NotFoundOnHost, QemuFailed, StaleEpoch, VmBusy, WrongState } from '#contracts';
 import type { Fault } from '#kernel';
 import type { z } from 'zod';
@@ -18,7 +18,11 @@ export type VmState = z.infer<typeof HostVmState>;
 export type Exit = z.infer<typeof ExitReason>;
 /** `startTicks` = field 22 of /proc/PID/stat: with the pid it names one process for as long as the machine runs. */
 export interface VmProcess { readonly pid: number; readonly startTicks: number; readonly startedAt: string }
-export type VmCommandName = 'vm.define' | 'vm.start' | 'vm.stop' | 'vm.power-off' | 'vm.delete' | 'vm.adjust';
+export type VmCommandName = 'vm.define' | 'vm.start' | 'vm.stop' | 'vm.power-off' | 'vm.delete' | 'vm.adjust' | Steering | 'vm.save';
+/** Commands that change nothing about a VM but whether it goes on. */
+export type Steering = 'vm.pause' | 'vm.resume' | 'vm.reset';
+/** Memory to begin with, and what it was saved from. */
+export interface Memory { readonly place: VolumePlace; readonly saved: SavedMemory }
 /** A command that was accepted and is not yet answered. */
 export interface OpenCommand { readonly commandId: string; readonly name: VmCommandName }
 
@@ -41,10 +45,14 @@ export interface Vm {
 
 export type VmCommand =
   | { readonly type: 'vm.define'; readonly commandId: string; readonly epoch: number; readonly spec: HostVmSpec }
-  | { readonly type: 'vm.start'; readonly commandId: string; readonly epoch: number; readonly spec: HostVmSpec; readonly paused: boolean }
-  | { readonly type: 'vm.stop'; readonly commandId: string; readonly epoch: number; readonly graceMs: number }
-  | { readonly type: 'vm.power-off' | 'vm.delete'; readonly commandId: string; readonly epoch: number }
+  | { readonly type: 'vm.start'; readonly commandId: string; readonly epoch: number; readonly spec: HostVmSpec; readonly paused: boolean; readonly memory: Memory | null }
+  | { readonly type: 'vm.stop'; readonly commandId: string; readonly epoch: number; readonly graceMs: number; readonly by: Asking }
+  | { readonly type: 'vm.save'; readonly commandId: string; readonly epoch: number; readonly place: VolumePlace }
+  | { readonly type: 'vm.power-off' | 'vm.delete' | Steering; readonly commandId: string; readonly epoch: number }
   | { readonly type: 'vm.adjust'; readonly commandId: string; readonly epoch: number; readonly change: HostVmChange };
+
+/** Who is asked to shut the guest down. */
+export type Asking = 'agent' | 'acpi' | 'both';
 
 /** What a look at the world has found. `silent` = a process is there and its monitor does not answer. */
 export type Finding =
@@ -67,13 +75,17 @@ export type VmInput =
   | { readonly type: 'released'; readonly problem: string | null }
   | { readonly type: 'forgotten'; readonly fault: Fault | null }
   | { readonly type: 'adjusted'; readonly of: string; readonly fault: Fault | null }
+  | { readonly type: 'steered'; readonly of: string; readonly fault: Fault | null }
+  | { readonly type: 'saved'; readonly of: string; readonly fault: Fault | null }
   /** After a crash: `done` and `dropped` are the open commands whose effect happened, and did not. */
   | { readonly type: 'looked'; readonly finding: Finding; readonly done: readonly string[]; readonly dropped: readonly string[] };
 
 export type VmEffect =
   | { readonly do: 'write'; readonly spec: HostVmSpec; readonly epoch: number; readonly attempt: number }
-  | { readonly do: 'launch'; readonly spec: HostVmSpec; readonly epoch: number; readonly paused: boolean; readonly attempt: number }
-  | { readonly do: 'ask-shutdown'; readonly graceMs: number; readonly attempt: number }
+  | { readonly do: 'launch'; readonly spec: HostVmSpec; readonly epoch: number; readonly paused: boolean; readonly memory: Memory | null; readonly attempt: number }
+  | { readonly do: 'ask-shutdown'; readonly graceMs: number; readonly by: Asking; readonly attempt: number }
+  | { readonly do: 'steer'; readonly commandId: string; readonly how: Steering }
+  | { readonly do: 'save'; readonly commandId: string; readonly place: VolumePlace }
   | { readonly do: 'end'; readonly gently: boolean }
   | { readonly do: 'release' }
   | { readonly do: 'forget'; readonly commandId: string; readonly epoch: number }
@@ -98,12 +110,17 @@ const rules: Readonly<Record<VmCommandName, Readonly<Record<VmState, Rule>>>> = 
   'vm.stop': { absent: 'missing', defined: 'already', stopped: 'already', failed: 'already', starting: 'busy', stopping: 'busy', running: 'go', paused: 'go', unknown: 'busy' },
   'vm.power-off': { absent: 'already', defined: 'already', stopped: 'already', failed: 'already', starting: 'go', stopping: 'go', running: 'go', paused: 'go', unknown: 'go' },
   'vm.delete': { absent: 'go', defined: 'go', stopped: 'go', failed: 'go', starting: 'busy', stopping: 'busy', running: 'wrong', paused: 'wrong', unknown: 'busy' },
+  'vm.pause': { absent: 'missing', defined: 'wrong', stopped: 'wrong', failed: 'wrong', starting: 'busy', stopping: 'busy', running: 'go', paused: 'already', unknown: 'busy' },
+  'vm.resume': { absent: 'missing', defined: 'wrong', stopped: 'wrong', failed: 'wrong', starting: 'busy', stopping: 'busy', running: 'already', paused: 'go', unknown: 'busy' },
+  'vm.reset': { absent: 'missing', defined: 'wrong', stopped: 'wrong', failed: 'wrong', starting: 'busy', stopping: 'busy', running: 'go', paused: 'go', unknown: 'busy' },
+  // From paused too: an agent that died while saving has left it so.
+  'vm.save': { absent: 'missing', defined: 'wrong', stopped: 'wrong', failed: 'wrong', starting: 'busy', stopping: 'busy', running: 'go', paused: 'go', unknown: 'busy' },
   'vm.adjust': { absent: 'missing', defined: 'wrong', stopped: 'wrong', failed: 'wrong', starting: 'busy', stopping: 'busy', running: 'go', paused: 'go', unknown: 'busy' },
 };
 
 /** How a VM rests after its process has ended for a reason. */
 const restAfter: Readonly<Record<Exit, VmState>> = {
-  'guest-shutdown': 'stopped', 'guest-reset': 'stopped', requested: 'stopped',
+  'guest-shutdown': 'stopped', 'guest-reset': 'stopped', requested: 'stopped', saved: 'stopped',
   'guest-panic': 'failed', killed: 'failed', 'qemu-crashed': 'failed', 'start-failed': 'failed', watchdog: 'failed',
 };
 
@@ -114,7 +131,8 @@ const answer = (command: OpenCommand, fault: Fault | null = null): VmEffect => (
 
 export function step(vm: Vm, input: VmInput): Step {
   switch (input.type) {
-    case 'vm.define': case 'vm.start': case 'vm.stop': case 'vm.power-off': case 'vm.delete': case 'vm.adjust': return onCommand(vm, input);
+    case 'vm.define': case 'vm.start': case 'vm.stop': case 'vm.power-off': case 'vm.delete': case 'vm.adjust':
+    case 'vm.pause': case 'vm.resume': case 'vm.reset': case 'vm.save': return onCommand(vm, input);
     case 'written': return onWritten(vm, input);
     case 'launched': return onLaunched(vm, input);
     case 'launch-failed': return vm.state === 'starting' && input.attempt === vm.attempt ? moved({ ...vm, ending: 'start-failed', failure: input.fault, process: null }, { do: 'release' }) : unchanged;
@@ -126,6 +144,8 @@ export function step(vm: Vm, input: VmInput): Step {
     case 'released': return onReleased(vm, input.problem);
     case 'forgotten': return onForgotten(vm, input.fault);
     case 'adjusted': return onAdjusted(vm, input);
+    case 'steered': return onSteered(vm, input);
+    case 'saved': return onSaved(vm, input);
     case 'looked': return onLooked(vm, input);
   }
 }
@@ -147,9 +167,12 @@ function ruleFor(vm: Vm, command: VmCommand): Rule {
   // A look that found no pid leaves nothing that could be ended.
   if (command.type === 'vm.power-off') return vm.state === 'unknown' && vm.process === null ? 'busy' : rule;
   // A new epoch is the right to a new run; the run that is here belongs to the old one.
-  if ((rule === 'already' && command.type === 'vm.start' || rule === 'go' && command.type === 'vm.adjust') && command.epoch > vm.epoch) return 'wrong';
+  if ((rule === 'already' && command.type === 'vm.start' || ofThisRun.has(command.type)) && command.epoch > vm.epoch && (rule === 'go' || rule === 'already')) return 'wrong';
   return vm.open.length > 0 && rule !== 'missing' ? 'busy' : rule;
 }
+
+/** Commands to the run that is here: a newer epoch means another one. */
+const ofThisRun: ReadonlySet<VmCommandName> = new Set<VmCommandName>(['vm.adjust', 'vm.pause', 'vm.resume', 'vm.reset', 'vm.save']);
 
 const allowedFrom = (name: VmCommandName): VmState[] =>
   (Object.entries(rules[name]) as [VmState, Rule][]).filter(([, rule]) => rule === 'go' || rule === 'already').map(([state]) => state);
@@ -163,12 +186,16 @@ function begin(vm: Vm, command: VmCommand): Step {
     case 'vm.start':
       return moved(
         { ...vm, attempt, state: 'starting', exitReason: null, detail: null, ending: null, failure: null },
-        { do: 'launch', spec: command.spec, epoch, paused: command.paused, attempt },
+        { do: 'launch', spec: command.spec, epoch, paused: command.paused, memory: command.memory, attempt },
       );
     case 'vm.stop':
-      return moved({ ...vm, attempt, state: 'stopping' }, { do: 'ask-shutdown', graceMs: command.graceMs, attempt });
+      return moved({ ...vm, attempt, state: 'stopping' }, { do: 'ask-shutdown', graceMs: command.graceMs, by: command.by, attempt });
     case 'vm.power-off':
       return moved({ ...vm, attempt, state: 'stopping', ending: 'requested' }, { do: 'end', gently: false });
+    case 'vm.pause': case 'vm.resume': case 'vm.reset':
+      return moved(vm, { do: 'steer', commandId, how: command.type });
+    case 'vm.save':
+      return moved(vm, { do: 'save', commandId, place: command.place });
     case 'vm.adjust':
       return moved(vm, { do: 'adjust', commandId, change: command.change });
     case 'vm.delete':
@@ -212,14 +239,15 @@ function onReleased(vm: Vm, problem: string | null): Step {
   if (vm.ending === null || vm.process !== null || !['starting', 'stopping'].includes(vm.state)) return unchanged;
   const detail = vm.failure?.detail ?? problem ?? vm.detail;
   const rested: Vm = { ...vm, state: restAfter[vm.ending], exitReason: vm.ending, ending: null, failure: null, detail, open: [] };
-  return moved(rested, ...vm.open.map((command) => answer(command, faultAtEnd(vm, command, rested.state))));
+  return moved(rested, ...vm.open.map((command) => answer(command, faultAtEnd(vm, command, rested))));
 }
 
 const busyFault = (vm: Vm, problem: string): Fault => VmBusy.fault(`The VM’s ports cannot be removed: ${problem}`, { noun: 'vm', id: vm.vmId, state: vm.state });
-/** What a command is told that was open when the VM came to rest: only starts and adjustments had wanted something else. */
-function faultAtEnd(vm: Vm, { name }: OpenCommand, state: VmState): Fault | null {
+/** What a command is told that was open when the VM came to rest: only a start and commands to the run had wanted something else. */
+function faultAtEnd(vm: Vm, { name }: OpenCommand, rested: Vm): Fault | null {
   if (name === 'vm.start') return vm.failure ?? endedEarly(vm.ending);
-  return name === 'vm.adjust' ? WrongState.fault('The VM ended before the change was complete.', { state, allowed: ['running'] }) : null;
+  if (!ofThisRun.has(name) || (name === 'vm.save' && rested.exitReason === 'saved')) return null;
+  return WrongState.fault('The VM ended before the command was complete.', { state: rested.state, allowed: ['running'] });
 }
 const endedEarly = (reason: Exit | null): Fault => QemuFailed.fault('The VM ended before its start was complete.', { reason: reason ?? 'start-failed' });
 
@@ -237,6 +265,24 @@ function onAdjusted(vm: Vm, { of, fault }: { of: string; fault: Fault | null }):
   // A power-off has been taken meanwhile: its end answers both.
   if (!command || !['running', 'paused', 'unknown'].includes(vm.state)) return unchanged;
   return moved(without(vm, command), answer(command, fault));
+}
+
+/** QEMU's own events may have told it already. */
+function onSteered(vm: Vm, { of, fault }: { of: string; fault: Fault | null }): Step {
+  const command = vm.open.find(({ commandId }) => commandId === of);
+  if (!command || (vm.state !== 'running' && vm.state !== 'paused')) return unchanged;
+  const state = fault === null ? stateAfter[command.name] ?? vm.state : vm.state;
+  return moved({ ...without(vm, command), state, detail: state === vm.state ? vm.detail : null }, answer(command, fault));
+}
+
+const stateAfter: Partial<Readonly<Record<VmCommandName, VmState>>> = { 'vm.pause': 'paused', 'vm.resume': 'running' };
+
+/** Saved memory is of use only if the guest does not go on: QEMU ends, and the command is answered when it is gone. */
+function onSaved(vm: Vm, { of, fault }: { of: string; fault: Fault | null }): Step {
+  const command = vm.open.find(({ commandId }) => commandId === of);
+  if (!command || (vm.state !== 'running' && vm.state !== 'paused')) return unchanged;
+  if (fault) return moved(without(vm, command), answer(command, fault));
+  return moved({ ...vm, attempt: vm.attempt + 1, state: 'stopping', ending: 'saved' }, { do: 'end', gently: true });
 }
 
 function onLooked(vm: Vm, { finding, done, dropped }: { finding: Finding; done: readonly string[]; dropped: readonly string[] }): Step {
@@ -260,10 +306,11 @@ function onLooked(vm: Vm, { finding, done, dropped }: { finding: Finding; done: 
 const without = (vm: Vm, command: OpenCommand): Vm => ({ ...vm, open: vm.open.filter(({ commandId }) => commandId !== command.commandId) });
 
 /** What is told about a VM; what its guest agent says is added by the actor. */
-export function statusOf(vm: Vm, guest: Pick<HostVmStatus, 'guestAgent' | 'guestAddresses'>): HostVmStatus {
+export function statusOf(vm: Vm, guest: Pick<HostVmStatus, 'guestAgent' | 'guestAddresses'>, saved: SavedMemory | null): HostVmStatus {
   return {
     vmId: vm.vmId as VmId, state: vm.state, epoch: vm.epoch,
     pid: vm.process?.pid ?? null, startedAt: vm.process?.startedAt ?? null, exitReason: vm.exitReason, detail: vm.detail,
+    saved: vm.exitReason === 'saved' ? saved : null,
     ...(vm.process === null ? { guestAgent: false, guestAddresses: [] } : guest),
   };
 }
