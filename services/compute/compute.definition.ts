@@ -6,6 +6,7 @@ import { ComputeModule } from './compute.module.ts';
 import { computeMigrations } from './migrations/0001-tables.ts';
 import { computeReportMigrations } from './migrations/0002-reports.ts';
 import { computeHeartbeatMigrations } from './migrations/0003-host-heartbeat.ts';
+import { computeSavedMigrations } from './migrations/0004-saved.ts';
 import { computePendingMigrations } from './migrations/0005-pending.ts';
 import { ensureSite } from './src/cluster/cluster.store.ts';
 import { hostReconciler } from './src/host/host.reconciler.ts';
@@ -16,16 +17,18 @@ import { detachDiskTask, detachNicTask } from './src/vm/detach.task.ts';
 import { deleteVmTask } from './src/vm/delete-vm.task.ts';
 import { modifyVmTask } from './src/vm/modify-vm.task.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './src/vm/power-vm.task.ts';
+import { hibernateVmTask, wakeVmTask } from './src/vm/hibernate-vm.task.ts';
+import { pauseVmTask, resetVmTask, resumeVmTask } from './src/vm/steer-vm.task.ts';
 import { idleClaimReconciler } from './src/vm/vm.reconciler.ts';
 
-export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computePendingMigrations];
+export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computeSavedMigrations, ...computePendingMigrations];
 
 export const computeService: TaskService<typeof computeConfig> = {
   name: 'compute',
   module: ComputeModule,
   config: computeConfig,
   migrations: computeTables,
-  tasks: () => [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, deleteVmTask, attachDiskTask, detachDiskTask, attachNicTask, detachNicTask, modifyVmTask],
+  tasks: () => [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, pauseVmTask, resumeVmTask, resetVmTask, hibernateVmTask, wakeVmTask, deleteVmTask, attachDiskTask, detachDiskTask, attachNicTask, detachNicTask, modifyVmTask],
   consumers: ({ get }) => [
     {
       name: 'compute-liveness',

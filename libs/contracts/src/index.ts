@@ -12,6 +12,7 @@ export * from './auth/user.ts';
 export * from './compute/inventory.ts';
 export * from './compute/vm.ts';
 export * from './compute/vm-hardware.ts';
+export * from './compute/vm-power.ts';
 export * from './storage/storage.ts';
 export * from './network/network.ts';
 export * from './templates/templates.ts';

@@ -48,11 +48,12 @@ const holderOf = (fault: Fault): string | null => {
   return typeof taskId === 'string' ? taskId : null;
 };
 
-export async function callHost<O extends HostOperation>(caller: Caller, hostId: string, operation: O, input: RequestOf<O>): Promise<ReplyOf<O>> {
+export async function callHost<O extends HostOperation>(caller: Caller, hostId: string, operation: O, input: RequestOf<O>, waitsFor: string | undefined): Promise<ReplyOf<O>> {
   const answer = await caller.bus.requestHost(hostId, operation, input, {
     as: 'system', timeoutMs: Math.min(operation.timeoutMs, caller.hostTryMs), signal: caller.signal,
   });
-  return answer.ok ? answer.value : parkOrThrow(caller, answer.fault, hostId);
+  if (answer.ok) return answer.value;
+  return parkOrThrow(caller, waitsFor !== undefined && isAtWork(answer.fault) ? { ...answer.fault, detail: waitsFor } : answer.fault, hostId);
 }
 
 export async function callService<O extends Operation>(caller: Caller, operation: O, input: RequestOf<O>, part: string | undefined): Promise<ReplyOf<O>> {

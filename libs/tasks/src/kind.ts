@@ -49,6 +49,8 @@ export interface ChildResult {
 export interface CallPart {
   /** Tells apart several calls to one receiver in one step; becomes part of the key. `[a-z0-9.-]{1,40}` */
   readonly part?: string;
+  /** What the task says it waits for while the receiver is at work. */
+  readonly waitsFor?: string;
 }
 
 /** A host command's input without the command id, which the engine adds. */

@@ -108,7 +108,7 @@ export class StepRun implements StepContext<unknown> {
     this.check();
     this.once(hostId, operation.name, input, options.part);
     const full = takesCommandId(operation) ? { ...input, commandId: commandIdOf(this.place, options.part) } : input;
-    return this.keep(callHost(this.caller(), hostId, operation, full as RequestOf<O>));
+    return this.keep(callHost(this.caller(), hostId, operation, full as RequestOf<O>, options.waitsFor));
   }
 
   request<O extends Operation>(operation: O, input: RequestOf<O>, options: CallPart = {}): Promise<ReplyOf<O>> {

@@ -23,8 +23,12 @@ export const VmSpec = z.strictObject({
 });
 /** Changes that the running VM could not take: each stands beside what is in force in `spec`, and takes effect at the next start. */
 export const VmPending = VmSpec.pick({ cpu: true, cpuService: true, memoryBytes: true, memoryService: true, firmware: true, bootOrder: true, clock: true }).partial();
+/** Where a hibernated VM’s memory lies; with it the VM can be woken on every host that sees the datastore. */
+export const SavedState = z.strictObject({ volumeId: VolumeId, datastoreId: DatastoreId, sizeBytes: VolumeBytes, savedAt: At });
 /** Apart from the task that works on the VM. `hostId` is where it runs, or ran last. */
-export const VmStatus = z.strictObject({ state: VmState, observedAt: At.nullable(), epoch: z.int(), seq: z.int(), hostId: HostId.nullable(), pid: z.int().nullable(), startedAt: At.nullable(), reason: z.string().nullable(), guestAgent: z.boolean(), addresses: z.array(z.string()) });
+export const VmStatus = z.strictObject({ state: VmState, observedAt: At.nullable(), epoch: z.int(), seq: z.int(), hostId: HostId.nullable(), pid: z.int().nullable(), startedAt: At.nullable(), reason: z.string().nullable(), guestAgent: z.boolean(), addresses: z.array(z.string()),
+  saved: SavedState.nullable().describe('the memory of a hibernated VM'),
+});
 export const Vm = z.strictObject({
   id: VmId, name: Name, description: Description, labels: Labels, clusterId: ClusterId, templateId: TemplateId.nullable(), uid: z.int(),
   spec: VmSpec, pending: VmPending.nullable().default(null).describe('what waits for the next start'), status: VmStatus, taskId: TaskId.nullable().describe('the task that works on it now'), ...ownedFields,
@@ -59,10 +63,15 @@ export const listVms = defineQuery('compute.vm.list', {
   input: z.strictObject({ ...pageInput, name: Name.optional(), state: VmState.optional(), hostId: HostId.optional(), clusterId: ClusterId.optional(), ip: Ipv4.optional(), mac: Mac.optional() }), reply: pageOf(Vm),
 });
 export const getVm = defineQuery('compute.vm.get', { summary: 'Show a VM', http: 'GET /v1/vms/:vmId', permission: 'vm.read', on: 'vmId', input: z.strictObject({ vmId: VmId }), reply: Vm, errors: [NotFound] });
-export const startVm = defineCommand('compute.vm.start', { summary: 'Start a stopped VM', http: 'POST /v1/vms/:vmId/start', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId, hostId: HostId.optional() }), reply: TaskRef, errors: [...change, NoCapacity] });
+export const startVm = defineCommand('compute.vm.start', { summary: 'Start a stopped VM, or wake a hibernated one on any host that sees its memory', http: 'POST /v1/vms/:vmId/start', permission: 'vm.power', on: 'vmId',
+  input: z.strictObject({ vmId: VmId, hostId: HostId.optional().describe('this host and no other'), discardMemory: z.boolean().default(false).describe('boot a hibernated VM anew, as after a power cut; its saved memory is deleted') }), reply: TaskRef, errors: [...change, NoCapacity] });
 export const stopVm = defineCommand('compute.vm.stop', {
-  summary: 'Shut the guest down: guest agent, then ACPI; with `force` the power goes off when `graceMs` is over', http: 'POST /v1/vms/:vmId/stop', permission: 'vm.power', on: 'vmId',
-  input: z.strictObject({ vmId: VmId, graceMs: z.int().min(0).max(600_000).default(60_000), force: z.boolean().default(true) }), reply: TaskRef, errors: change,
+  summary: 'Shut the guest down: guest agent, then ACPI, then with `force` the power; each wait is a step of its own', http: 'POST /v1/vms/:vmId/stop', permission: 'vm.power', on: 'vmId',
+  input: z.strictObject({
+    vmId: VmId, graceMs: z.int().min(0).max(600_000).default(60_000).describe('for guest agent and ACPI together, where their own waits are not given'),
+    agentWaitMs: z.int().min(0).max(600_000).optional().describe('how long the guest agent is waited for; 0 = it is not asked'), acpiWaitMs: z.int().min(0).max(600_000).optional().describe('how long the guest is waited for after the power button; 0 = it is not pressed'),
+    force: z.boolean().default(true).describe('cut the power when both have been in vain'),
+  }), reply: TaskRef, errors: change,
 });
 export const powerOffVm = defineCommand('compute.vm.power-off', { summary: 'Cut the power of a VM', http: 'POST /v1/vms/:vmId/power-off', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId }), reply: TaskRef, errors: change });
 export const rebootVm = defineCommand('compute.vm.reboot', { summary: 'Stop and start again, on the same host if it can', http: 'POST /v1/vms/:vmId/reboot', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId, graceMs: z.int().min(0).max(600_000).default(60_000) }), reply: TaskRef, errors: change });

@@ -119,7 +119,7 @@ describe('an answer of a host', () => {
     hold = late.promise;
     const looking = reports.look(world.hostId);
     await until(() => Promise.resolve(asked > before));
-    const { taskId } = orThrow(await world.commands(engine).start({ vmId }, asService()));
+    const { taskId } = orThrow(await world.commands(engine).start({ vmId, discardMemory: false }, asService()));
     await until(async () => (await engine.get(taskId))?.state === 'succeeded');
     late.resolve(undefined);
     expect(await looking).toBe(true);
@@ -143,7 +143,7 @@ describe('an answer of a host', () => {
         },
       })),
     };
-    const { taskId } = orThrow(await world.commands(await world.engine([short as TaskKind])).start({ vmId }, asService()));
+    const { taskId } = orThrow(await world.commands(await world.engine([short as TaskKind])).start({ vmId, discardMemory: false }, asService()));
     await until(async () => (await world.record(vmId))?.vm.taskId === null);
     expect(await engine.get(taskId)).toMatchObject({ state: 'succeeded' });
     expect((await world.record(vmId))?.vm.status).toMatchObject({ state: 'failed', reason: 'qemu-crashed' });
@@ -176,7 +176,7 @@ describe('a host that falls silent', () => {
     expect(await stateOf(stopped)).toBe('stopped');
     const commands = world.commands(engine);
     for (const answer of [
-      await commands.start({ vmId: vms[0]! }, asService()),
+      await commands.start({ vmId: vms[0]!, discardMemory: false }, asService()),
       await commands.powerOff({ vmId: vms[0]! }, asService()),
       await commands.delete({ vmId: vms[0]!, force: true }, asService()),
     ]) expect(answer).toMatchObject({ ok: false, fault: { code: 'HOST_UNREACHABLE' } });

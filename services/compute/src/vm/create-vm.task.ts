@@ -70,7 +70,8 @@ const makeDisks: Step<CreateVmInput> = {
 };
 
 /** Cut by characters, never in the middle of one. */
-export const diskName = (vmName: string, index: number): string => `${Array.from(vmName).slice(0, 25).join('').trimEnd()} disk ${index}`;
+export const volumeName = (vmName: string, what: string): string => `${Array.from(vmName).slice(0, 25).join('').trimEnd()} ${what}`;
+export const diskName = (vmName: string, index: number): string => volumeName(vmName, `disk ${index}`);
 
 const makePorts: Step<CreateVmInput> = {
   name: 'make-ports',

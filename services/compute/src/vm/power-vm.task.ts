@@ -3,10 +3,12 @@
 import { defineTask, type TaskKind, type TaskOutcome } from '#tasks';
 import type { EntityManager } from 'typeorm';
 import { endAsHostSays, endOff, endRunning, endsOf } from './vm-end.task.ts';
-import { askGuestStep, claimAgainStep, findHostsStep, placeStep, powerOffStep, raiseEpochStep, releaseStep, startOnHostStep, type Placed, type VmInput } from './vm.steps.task.ts';
+import {
+  askAgentStep, claimAgainStep, findHostsStep, placeStep, powerOffStep, pressButtonStep, raiseEpochStep, releaseStep, startOnHostStep, type Placed, type StopWaits, type VmInput,
+} from './vm.steps.task.ts';
 
 export interface StartInput extends VmInput { hostId: string | null }
-export interface StopInput extends VmInput { graceMs: number; force: boolean }
+export interface StopInput extends VmInput, StopWaits {}
 export interface RebootInput extends StopInput { hostId: string }
 
 export const startVmTask: TaskKind<StartInput> = defineTask<StartInput>({
@@ -28,7 +30,7 @@ const endStopped = (tx: EntityManager, outcome: TaskOutcome<VmInput>): Promise<v
 export const stopVmTask: TaskKind<StopInput> = defineTask<StopInput>({
   kind: 'compute.vm.stop',
   object: 'vm',
-  steps: [askGuestStep<StopInput>(), powerOffStep<StopInput>(), releaseStep<StopInput>()],
+  steps: [askAgentStep<StopInput>(), pressButtonStep<StopInput>(), powerOffStep<StopInput>(), releaseStep<StopInput>()],
   onFinished: endsOf({ succeeded: endOff, failed: endStopped }),
 });
 
@@ -38,7 +40,8 @@ export const rebootVmTask: TaskKind<RebootInput> = defineTask<RebootInput>({
   kind: 'compute.vm.reboot',
   object: 'vm',
   steps: [
-    askGuestStep<RebootInput>(),
+    askAgentStep<RebootInput>(),
+    pressButtonStep<RebootInput>(),
     powerOffStep<RebootInput>(),
     claimAgainStep<RebootInput>(),
     raiseEpochStep<RebootInput>((ctx) => ctx.input.hostId),

@@ -11,7 +11,9 @@ import { ClusterHandlers } from '../cluster/cluster.handlers.ts';
 import { HostHandlers } from '../host/host.handlers.ts';
 import { createVmTask } from './create-vm.task.ts';
 import { deleteVmTask } from './delete-vm.task.ts';
+import { hibernateVmTask } from './hibernate-vm.task.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-vm.task.ts';
+import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
 import { VmWorld, asService, uids } from './vm-world.fixture.ts';
 import { VmCommands } from './vm.commands.ts';
 import { VmHandlers } from './vm.handlers.ts';
@@ -19,7 +21,7 @@ import { idleClaimReconciler } from './vm.reconciler.ts';
 import { takeUid } from './vm-uid.store.ts';
 
 const MiB = 1024 * 1024;
-const kinds = [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, deleteVmTask] as readonly TaskKind[];
+const kinds = [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, pauseVmTask, resumeVmTask, resetVmTask, hibernateVmTask, deleteVmTask] as readonly TaskKind[];
 let world: VmWorld;
 let engine: TaskEngine;
 let vms: VmCommands;
@@ -114,8 +116,8 @@ describe('power', () => {
   it('is refused in the wrong state, while a task works, and for what is not there', async () => {
     const vmId = await world.vm('stopped');
     expect(await codeOf(vms.stop({ vmId, graceMs: 0, force: true }, asService()))).toBe('WRONG_STATE');
-    expect(await codeOf(vms.start({ vmId: newUuid() as VmId }, asService()))).toBe('NOT_FOUND');
-    const [one, two] = await Promise.all([vms.start({ vmId }, asService()), vms.start({ vmId }, asService())]);
+    expect(await codeOf(vms.start({ vmId: newUuid() as VmId, discardMemory: false }, asService()))).toBe('NOT_FOUND');
+    const [one, two] = await Promise.all([vms.start({ vmId, discardMemory: false }, asService()), vms.start({ vmId, discardMemory: false }, asService())]);
     expect([one, two].filter(({ ok }) => ok)).toHaveLength(1);
     expect([one, two].find(({ ok }) => !ok)).toMatchObject({ fault: { code: 'VM_BUSY' } });
     await settled(vmId);
@@ -135,7 +137,7 @@ describe('power', () => {
     const impatient = await world.engine(kinds, { retryForMs: 100 });
     const vmId = await world.vm('stopped');
     world.bus.host.reachable = false;
-    const { taskId } = orThrow(await world.commands(impatient).start({ vmId }, asService()));
+    const { taskId } = orThrow(await world.commands(impatient).start({ vmId, discardMemory: false }, asService()));
     for (let turn = 0; (await impatient.get(taskId))?.waitsFor?.what !== 'the host to respond'; turn++) {
       if (turn > 500) throw new Error('it does not wait for the host');
       await new Promise((resolve) => { setTimeout(resolve, 20); });
@@ -181,12 +183,16 @@ describe('who may do what', () => {
 
   const everyone = ['owner', 'stranger', 'viewer', 'elsewhere', 'cluster', 'admin'];
   const onVm = { owner: 'OK', stranger: 'NOT_FOUND', viewer: 'PERMISSION_DENIED', elsewhere: 'NOT_FOUND', cluster: 'OK', admin: 'OK' };
-  const operations: Readonly<Record<string, { state: 'stopped' | 'running'; call(vmId: VmId, ctx: BusContext): Promise<unknown>; expected: Record<string, string> }>> = {
+  const operations: Readonly<Record<string, { state: 'stopped' | 'running' | 'paused'; call(vmId: VmId, ctx: BusContext): Promise<unknown>; expected: Record<string, string> }>> = {
     get: { state: 'stopped', call: (vmId, ctx) => handlers.get({ vmId }, ctx), expected: { ...onVm, viewer: 'OK' } },
     update: { state: 'stopped', call: (vmId, ctx) => handlers.update({ vmId, description: 'new' }, ctx), expected: onVm },
-    start: { state: 'stopped', call: (vmId, ctx) => handlers.start({ vmId }, ctx), expected: onVm },
+    start: { state: 'stopped', call: (vmId, ctx) => handlers.start({ vmId, discardMemory: false }, ctx), expected: onVm },
     stop: { state: 'running', call: (vmId, ctx) => handlers.stop({ vmId, graceMs: 0, force: true }, ctx), expected: onVm },
     'power-off': { state: 'running', call: (vmId, ctx) => handlers.powerOff({ vmId }, ctx), expected: onVm },
+    pause: { state: 'running', call: (vmId, ctx) => handlers.pause({ vmId }, ctx), expected: onVm },
+    resume: { state: 'paused', call: (vmId, ctx) => handlers.resume({ vmId }, ctx), expected: onVm },
+    reset: { state: 'running', call: (vmId, ctx) => handlers.reset({ vmId }, ctx), expected: onVm },
+    hibernate: { state: 'running', call: (vmId, ctx) => handlers.hibernate({ vmId }, ctx), expected: onVm },
     reboot: { state: 'running', call: (vmId, ctx) => handlers.reboot({ vmId, graceMs: 0 }, ctx), expected: onVm },
     delete: { state: 'stopped', call: (vmId, ctx) => handlers.delete({ vmId, force: false }, ctx), expected: onVm },
   };

@@ -5,8 +5,8 @@ import type { EntityManager } from 'typeorm';
 import { stateOfHost } from '../host/host-order.store.ts';
 import { effectiveSpec } from './pending.ts';
 import type { VmInput } from './vm.steps.task.ts';
-import { buryVm, changeVm, lockVm, type VmChange, type VmRecord } from './vm.store.ts';
-import { stateAfterStart, stateAsHostSays } from './vm.ts';
+import { buryVm, changeVm, lockVm, type SavedVm, type VmChange, type VmRecord } from './vm.store.ts';
+import { stateAfterStart, stateAsHostSays, stateFromHost } from './vm.ts';
 
 type Outcome = TaskOutcome<VmInput>;
 const from = ({ task }: Outcome) => ({ actor: task.actor, traceId: task.traceId, taskId: task.id });
@@ -27,6 +27,30 @@ export const endRunning = (tx: EntityManager, outcome: Outcome): Promise<void> =
     if (state !== 'running') return { state, reason: hostReason, ...hardware };
     const started = outcome.output<HostVmStatus>('start-on-host');
     return { state, ...hardware, ...(started ? { pid: started.pid, startedAt: started.startedAt } : {}) };
+  });
+
+/** It goes on where it was, and its saved memory is gone; one that began anew has taken what waited for a start. */
+export async function endWoken(tx: EntityManager, outcome: Outcome): Promise<void> {
+  const { discardMemory } = outcome.input as VmInput & { readonly discardMemory: boolean };
+  const record = await lockVm(tx, outcome.input.vmId);
+  if (record) await changeVm(tx, record.vm.id, { saved: null });
+  await (discardMemory ? endRunning(tx, outcome) : endAsAnswered('go-on')(tx, outcome));
+}
+
+/** It has been told to be so, and its host has said so; unless it has ended meanwhile. */
+export const endAsAnswered = (step: string) => (tx: EntityManager, outcome: Outcome): Promise<void> =>
+  settle(tx, outcome, ({ hostState, hostReason }) => {
+    const ended = hostState === 'stopped' || hostState === 'failed';
+    const answered = outcome.output<HostVmStatus>(step);
+    if (ended || !answered) return { state: stateFromHost(hostState ?? 'unknown'), reason: hostReason };
+    return { state: stateFromHost(answered.state), pid: answered.pid, startedAt: answered.startedAt };
+  });
+
+/** Its memory lies on a datastore, and no host has anything of it. */
+export const endHibernated = (savedOf: (outcome: Outcome) => SavedVm | null) => (tx: EntityManager, outcome: Outcome): Promise<void> =>
+  settle(tx, outcome, () => {
+    const saved = savedOf(outcome);
+    return { state: 'hibernated' satisfies VmState, hostId: null, pid: null, startedAt: null, reason: outcome.error?.detail ?? null, ...(saved === null ? {} : { saved }) };
   });
 
 /** Nothing of it runs: the task has seen to that. */

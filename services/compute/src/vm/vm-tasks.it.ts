@@ -68,7 +68,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
   start: {
     kind: startVmTask,
-    begin: async (vms) => begun(await vms.start({ vmId: await world.vm('stopped') }, asService())),
+    begin: async (vms) => begun(await vms.start({ vmId: await world.vm('stopped'), discardMemory: false }, asService())),
     check: async (task) => {
       const { vm } = await free(task);
       expect(vm.status.state).toBe(task.state === 'succeeded' ? 'running' : 'stopped');

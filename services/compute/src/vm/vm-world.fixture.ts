@@ -1,9 +1,9 @@
 // A world for tests of VMs: compute's schema on the real database, one host that runs VMs and reports, and neighbours
 // (storage, network, scheduler, templates) that keep what they were asked to make, so that a test can see what is left.
 import {
-  InUse, NoCapacity, NotFound, NotFoundOnHost, WrongState, attachVolume, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, getVolume, hostVmAdjust, hostVmDelete, hostVmPowerOff,
+  InUse, NoCapacity, NotFound, NotFoundOnHost, WrongState, attachVolume, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, getVolume, hostVmAdjust, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStatus,
   hostVmStart, hostVmStop, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, releaseVolume, storageTask, wiringOfVm,
-  type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmStatus, type InputOf, type ReplyOf, type SwitchId, type Task, type TaskId, type Template, type VmId, type Volume,
+  type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmStatus, type InputOf, type ReplyOf, type SavedMemory, type SwitchId, type Task, type TaskId, type Template, type VmId, type VolumeId, type Volume,
 } from '#contracts';
 import { selectRow, selectRows, transaction } from '#database';
 import { failed, newUuid, ok, orThrow, type Result } from '#kernel';
@@ -18,10 +18,11 @@ import { insertHost } from '../host/host.store.ts';
 import { HardwareCommands } from './hardware.commands.ts';
 import { VmCommands } from './vm.commands.ts';
 import { observe } from './vm-status.store.ts';
-import { changeVm, findVm, insertVm, lockVm, type VmRecord } from './vm.store.ts';
+import { changeVm, findVm, insertVm, lockVm, type SavedVm, type VmRecord } from './vm.store.ts';
 import { takeUid } from './vm-uid.store.ts';
 import { firstSpec } from './vm.ts';
 
+const savedLike: SavedMemory = { machine: 'pc-q35-7.2', rootPorts: [0, 16] };
 export const uids = { first: 200_000, last: 200_999 };
 const MiB = 1024 * 1024;
 const quick = { childLookMs: 30, leaseMs: 500, renewMs: 120, sweepMs: 60 };
@@ -94,7 +95,7 @@ export class VmWorld {
   }
 
   /** A VM with one disk and one NIC, as a creation would have left it. */
-  async vm(state: 'stopped' | 'running', over: { ownerId?: string | null; name?: string } = {}): Promise<VmId> {
+  async vm(state: 'stopped' | 'running' | 'paused' | 'hibernated', over: { ownerId?: string | null; name?: string } = {}): Promise<VmId> {
     const vmId = newUuid() as VmId;
     const volumeId = newUuid();
     const port = portOf({ vmId, portId: newUuid(), nicId: newUuid(), portGroupId: newUuid() }, this.ports.size);
@@ -111,14 +112,23 @@ export class VmWorld {
       const disks = [{ diskId: newUuid(), slot: 0, volumeId, datastoreId: this.datastoreId, sizeBytes: MiB, bus: 'virtio', readOnly: false }];
       const nics = [{ nicId: port.nicId, slot: 0, portId: port.id, portGroupId: port.portGroupId, mac: port.mac, ip: port.ip }];
       await changeVm(tx, vmId, { spec: { ...made.spec, disks, nics } as typeof made.spec, state: 'stopped', taskId: null });
-      if (state === 'running') await changeVm(tx, vmId, { state: 'running', hostId: this.hostId, epoch: 1, claimHeld: true });
-      if (state === 'running') await observe(tx, (await lockVm(tx, vmId))!, statusOf(vmId, 'running', 1), null);
+      if (state === 'hibernated') await changeVm(tx, vmId, { state, epoch: 1, saved: this.savedMemory(vmId) });
+      if (state === 'running' || state === 'paused') {
+        await changeVm(tx, vmId, { state, hostId: this.hostId, epoch: 1, claimHeld: true });
+        await observe(tx, (await lockVm(tx, vmId))!, statusOf(vmId, state, 1), null);
+      }
     });
-    if (state === 'running') {
+    if (state === 'running' || state === 'paused') {
       this.claims.set(vmId, this.hostId);
-      this.onHost.set(vmId, statusOf(vmId, 'running', 1));
+      this.onHost.set(vmId, statusOf(vmId, state, 1));
     }
     return vmId;
+  }
+
+  private savedMemory(vmId: VmId): SavedVm {
+    const volumeId = newUuid() as VolumeId;
+    this.volumes.set(volumeId, { volumeId, vmId, datastoreId: this.datastoreId } as InputOf<typeof provisionVolume>);
+    return { volumeId, datastoreId: this.datastoreId, sizeBytes: MiB, savedAt: '2026-01-01T00:00:00.000Z', like: savedLike };
   }
 
   /** What is left of a VM anywhere. */
@@ -225,7 +235,20 @@ export class VmWorld {
       const vmId = String(input['vmId']);
       return this.onHost.has(vmId) ? ok(this.told(vmId, 'stopped', Number(input['epoch']))) : unknown(vmId);
     };
-    host.act(hostVmStart, (input) => ok(this.told(String(input['vmId']), 'running', Number(input['epoch']))));
+    host.act(hostVmStart, (input) => ok(this.told(String(input['vmId']), input['memory'] === null ? 'running' : 'paused', Number(input['epoch']))));
+    const steer = (state: 'running' | 'paused') => (input: Readonly<Record<string, unknown>>) => {
+      const seen = this.onHost.get(String(input['vmId']))?.state;
+      if (seen !== 'running' && seen !== 'paused') return WrongState.fail('It does not run.', { state: String(seen), allowed: ['running'] });
+      return ok(this.told(String(input['vmId']), state, Number(input['epoch'])));
+    };
+    host.act(hostVmPause, steer('paused'));
+    host.act(hostVmResume, steer('running'));
+    host.act(hostVmReset, steer('running'));
+    host.act(hostVmSave, (input) => {
+      const saved = steer('running')(input);
+      return saved.ok ? ok(this.told(String(input['vmId']), 'stopped', Number(input['epoch']), { exitReason: 'saved', saved: savedLike })) : saved;
+    });
+    host.act(hostVmStatus, (input) => ok(this.onHost.get(String(input['vmId'])) ?? statusOf(String(input['vmId']), 'absent', 0)));
     host.act(hostVmAdjust, (input) => {
       const vmId = String(input['vmId']);
       const status = this.onHost.get(vmId);
@@ -257,7 +280,7 @@ export class VmWorld {
 export const asService = () => contextOf({ system: true, caller: 'gateway', idempotencyKey: newUuid() });
 
 export const statusOf = (vmId: string, state: HostVmStatus['state'], epoch: number): HostVmStatus => ({
-  vmId: vmId as VmId, state, epoch, pid: state === 'running' ? 4711 : null, startedAt: state === 'running' ? '2026-01-01T00:00:00.000Z' : null,
+  vmId: vmId as VmId, state, epoch, pid: state === 'running' || state === 'paused' ? 4711 : null, startedAt: state === 'running' || state === 'paused' ? '2026-01-01T00:00:00.000Z' : null,
   exitReason: state === 'stopped' ? 'requested' : null, detail: null, saved: null, guestAgent: false, guestAddresses: [],
 });
 

@@ -4,8 +4,8 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { BusClient, BusContext } from '#bus';
 import {
   InvalidArgument, NoCapacity, NotFound, PermissionDenied, checkPortGroups, createVm, deleteVm, getDatastore, getTemplate, powerOffVm,
-  rebootVm, startVm, stopVm, updateVm, vmChanged, vmCreated,
-  type ClusterId, type DiskId, type InputOf, type NicId, type Operation, type Permission, type PortId, type ReplyOf, type TaskRef, type Template,
+  hibernateVm, pauseVm, rebootVm, resetVm, resumeVm, startVm, stopVm, updateVm, vmChanged, vmCreated,
+  type ClusterId, type DatastoreId, type DiskId, type HostId, type InputOf, type NicId, type Operation, type Permission, type PortId, type ReplyOf, type TaskRef, type Template,
   type Vm, type VmId, type VolumeId,
 } from '#contracts';
 import { allowed, mayAccess, whoOf } from '#database';
@@ -13,11 +13,13 @@ import { newUuid, ok, orThrow, type Result } from '#kernel';
 import { emit, runCommand, type TaskEngine, type TaskKind } from '#tasks';
 import { clusterFor } from '../cluster/cluster.store.ts';
 import { stateOfHost } from '../host/host-order.store.ts';
-import { createVmTask, type CreateVmInput, type PlannedDisk } from './create-vm.task.ts';
+import { createVmTask, volumeName, type CreateVmInput, type PlannedDisk } from './create-vm.task.ts';
 import { deleteVmTask } from './delete-vm.task.ts';
+import { hibernateVmTask, wakeVmTask } from './hibernate-vm.task.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-vm.task.ts';
+import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
 import { begin, firstSpec, holdsHost, type VmOperation } from './vm.ts';
-import { changeVm, checkVersion, findVm, insertVm, lockVm } from './vm.store.ts';
+import { changeVm, checkVersion, findVm, insertVm, lockVm, type VmRecord } from './vm.store.ts';
 import { takeUid } from './vm-uid.store.ts';
 
 export interface UidRange { readonly first: number; readonly last: number }
@@ -27,6 +29,16 @@ export async function own(tx: EntityManager, ctx: BusContext, vmId: string, perm
   const found = (await lockVm(tx, vmId))?.vm;
   return orThrow(allowed(whoOf(ctx), permission, found, { noun: 'vm', id: vmId, read: 'vm.read' }));
 }
+
+/** A kind of task and what it begins with. */
+interface Begun { readonly kind: string; readonly input: unknown }
+const begun = <I>(kind: TaskKind<I>, input: NoInfer<I>): Begun => ({ kind: kind.kind, input });
+
+/** The run of a VM that runs. */
+const runOf = ({ id, status }: Vm): { vmId: VmId; hostId: HostId; epoch: number } => ({ vmId: id, hostId: status.hostId!, epoch: status.epoch });
+
+/** What a machine has beside its guest's memory, bytes: video memory, firmware, the state of its devices. */
+const besideMemory = 128 * 1024 * 1024;
 
 export class VmCommands {
   constructor(
@@ -63,26 +75,51 @@ export class VmCommands {
   }
 
   start(input: InputOf<typeof startVm>, ctx: BusContext): Promise<Result<TaskRef>> {
-    return this.power(startVm, 'start', 'vm.power', startVmTask, input, ctx, () => ({ vmId: input.vmId, hostId: input.hostId ?? null }));
+    const { vmId, discardMemory, hostId = null } = input;
+    return this.power(startVm, 'start', 'vm.power', input, ctx, (_, { saved }) =>
+      (saved === null ? begun(startVmTask, { vmId, hostId }) : begun(wakeVmTask, { vmId, hostId, saved, discardMemory })));
   }
 
   stop(input: InputOf<typeof stopVm>, ctx: BusContext): Promise<Result<TaskRef>> {
-    return this.power(stopVm, 'stop', 'vm.power', stopVmTask, input, ctx,
-      () => ({ vmId: input.vmId, graceMs: input.graceMs, force: input.force }));
+    const { vmId, graceMs, agentWaitMs, acpiWaitMs, force } = input;
+    return this.power(stopVm, 'stop', 'vm.power', input, ctx, () => begun(stopVmTask, { vmId, graceMs, agentWaitMs, acpiWaitMs, force }));
   }
 
   powerOff(input: InputOf<typeof powerOffVm>, ctx: BusContext): Promise<Result<TaskRef>> {
-    return this.power(powerOffVm, 'power-off', 'vm.power', powerOffVmTask, input, ctx, () => ({ vmId: input.vmId, graceMs: 0, force: true }));
+    return this.power(powerOffVm, 'power-off', 'vm.power', input, ctx, () => begun(powerOffVmTask, { vmId: input.vmId, graceMs: 0, force: true }));
   }
 
   reboot(input: InputOf<typeof rebootVm>, ctx: BusContext): Promise<Result<TaskRef>> {
-    return this.power(rebootVm, 'reboot', 'vm.power', rebootVmTask, input, ctx,
-      (vm) => ({ vmId: input.vmId, graceMs: input.graceMs, force: true, hostId: vm.status.hostId ?? '' }));
+    const { vmId, graceMs } = input;
+    return this.power(rebootVm, 'reboot', 'vm.power', input, ctx, ({ status }) => begun(rebootVmTask, { vmId, graceMs, force: true, hostId: status.hostId ?? '' }));
+  }
+
+  pause(input: InputOf<typeof pauseVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    return this.power(pauseVm, 'pause', 'vm.power', input, ctx, (vm) => begun(pauseVmTask, runOf(vm)));
+  }
+
+  resume(input: InputOf<typeof resumeVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    return this.power(resumeVm, 'resume', 'vm.power', input, ctx, (vm) => begun(resumeVmTask, runOf(vm)));
+  }
+
+  reset(input: InputOf<typeof resetVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    return this.power(resetVm, 'reset', 'vm.power', input, ctx, (vm) => begun(resetVmTask, runOf(vm)));
+  }
+
+  async hibernate(input: InputOf<typeof hibernateVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    const refusal = await this.refuseDatastores([input.datastoreId], ctx);
+    return this.power(hibernateVm, 'hibernate', 'vm.power', input, ctx, (vm) => {
+      if (refusal) return refusal;
+      const { name, spec, ownerId, folderId } = vm;
+      const datastoreId = input.datastoreId ?? spec.disks[0]?.datastoreId ?? null;
+      return begun(hibernateVmTask, { ...runOf(vm), name: volumeName(name, 'memory'), volumeId: newUuid() as VolumeId, datastoreId, sizeBytes: spec.memoryBytes + besideMemory, ownerId, folderId });
+    });
   }
 
   delete(input: InputOf<typeof deleteVm>, ctx: BusContext): Promise<Result<TaskRef>> {
-    return this.power(deleteVm, input.force ? 'delete-forced' : 'delete', 'vm.delete', deleteVmTask, input, ctx,
-      (vm) => ({ vmId: input.vmId, volumeIds: vm.spec.disks.map((disk) => disk.volumeId), running: holdsHost.includes(vm.status.state) }));
+    return this.power(deleteVm, input.force ? 'delete-forced' : 'delete', 'vm.delete', input, ctx, (vm, { saved }) => begun(deleteVmTask, {
+      vmId: vm.id, volumeIds: [...vm.spec.disks.map((disk) => disk.volumeId), ...(saved === null ? [] : [saved.volumeId])], running: holdsHost.includes(vm.status.state),
+    }));
   }
 
   update(input: InputOf<typeof updateVm>, ctx: BusContext): Promise<Result<Vm>> {
@@ -100,17 +137,17 @@ export class VmCommands {
   }
 
   /** Every operation of a VM that exists begins alike: right, state, task, row, event. */
-  private power<O extends Operation, I extends { vmId: string }>(
-    operation: O, what: VmOperation, permission: Permission, kind: TaskKind<I>, input: InputOf<O> & { vmId: string }, ctx: BusContext, taskInput: (vm: Vm) => I,
+  private power<O extends Operation>(
+    operation: O, what: VmOperation, permission: Permission, input: InputOf<O> & { vmId: string }, ctx: BusContext, choose: (vm: Vm, record: VmRecord) => Begun | Result<never>,
   ): Promise<Result<ReplyOf<O>>> {
     return runCommand(this.db, { ctx, operation, input }, async (tx): Promise<Result<ReplyOf<O>>> => {
       const vm = await own(tx, ctx, input.vmId, permission);
       const hostResponds = vm.status.hostId !== null && (await stateOfHost(tx, vm.status.hostId)) === 'connected';
       const via = begin({ id: vm.id, state: vm.status.state, taskId: vm.taskId, hostId: vm.status.hostId }, what, hostResponds);
       if (!via.ok) return via;
-      const ref = await this.tasks.start<I>(tx, kind, {
-        objectId: vm.id, objectName: vm.name, ctx, ownerId: vm.ownerId, lock: [{ noun: 'vm', id: vm.id }], input: taskInput(vm),
-      });
+      const chosen = choose(vm, (await lockVm(tx, vm.id))!);
+      if ('ok' in chosen) return chosen;
+      const ref = await this.tasks.start(tx, chosen.kind, { objectId: vm.id, objectName: vm.name, ctx, ownerId: vm.ownerId, lock: [{ noun: 'vm', id: vm.id }], input: chosen.input });
       const next = await changeVm(tx, vm.id, { taskId: ref.taskId, state: via.value, reason: null });
       await emit(tx, vmChanged, { objectId: vm.id, data: { vm: next, from: vm.status.state }, ctx, taskId: ref.taskId });
       return ok(ref as ReplyOf<O>);
@@ -121,7 +158,7 @@ export class VmCommands {
   private async checkParts(input: InputOf<typeof createVm>, ctx: BusContext): Promise<Result<{ template: Template | null; clusterId: ClusterId }>> {
     const template = input.templateId === undefined ? ok(null) : await this.templateFor(input.templateId, ctx);
     if (!template.ok) return template;
-    const refusal = refuseSize(input, template.value) ?? (await this.refuseDatastores(input, ctx)) ?? (await this.refuseNics(input, ctx));
+    const refusal = refuseSize(input, template.value) ?? (await this.refuseDatastores([input.datastoreId, ...input.disks.map((disk) => disk.datastoreId)], ctx)) ?? (await this.refuseNics(input, ctx));
     if (refusal) return refusal;
     if (input.hostId !== undefined && (await stateOfHost(this.db, input.hostId)) === undefined) {
       return NotFound.fail('There is no host with this id.', { noun: 'host', id: input.hostId });
@@ -142,9 +179,8 @@ export class VmCommands {
     return PermissionDenied.fail('You lack the right template.deploy on this template.', { permission: 'template.deploy' });
   }
 
-  private async refuseDatastores(input: InputOf<typeof createVm>, ctx: BusContext): Promise<Result<never> | null> {
-    const named = new Set([input.datastoreId, ...input.disks.map((disk) => disk.datastoreId)].filter((id) => id !== undefined));
-    for (const datastoreId of named) {
+  private async refuseDatastores(ids: readonly (DatastoreId | undefined)[], ctx: BusContext): Promise<Result<never> | null> {
+    for (const datastoreId of new Set(ids.filter((id) => id !== undefined))) {
       const store = await this.bus.request(getDatastore, { datastoreId }, { ctx });
       if (!store.ok) return store;
     }

@@ -2,7 +2,7 @@
 import { Controller, Inject } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { Handles, type BusContext } from '#bus';
-import { createVm, deleteVm, getVm, listVms, powerOffVm, rebootVm, startVm, stopVm, updateVm, type InputOf } from '#contracts';
+import { createVm, deleteVm, getVm, hibernateVm, listVms, pauseVm, powerOffVm, rebootVm, resetVm, resumeVm, startVm, stopVm, updateVm, type InputOf } from '#contracts';
 import { whoOf } from '#database';
 import { Db } from '#service';
 import { VmCommands } from './vm.commands.ts';
@@ -17,6 +17,10 @@ export class VmHandlers {
   @Handles(stopVm) stop(input: InputOf<typeof stopVm>, ctx: BusContext) { return this.vms.stop(input, ctx); }
   @Handles(powerOffVm) powerOff(input: InputOf<typeof powerOffVm>, ctx: BusContext) { return this.vms.powerOff(input, ctx); }
   @Handles(rebootVm) reboot(input: InputOf<typeof rebootVm>, ctx: BusContext) { return this.vms.reboot(input, ctx); }
+  @Handles(pauseVm) pause(input: InputOf<typeof pauseVm>, ctx: BusContext) { return this.vms.pause(input, ctx); }
+  @Handles(resumeVm) resume(input: InputOf<typeof resumeVm>, ctx: BusContext) { return this.vms.resume(input, ctx); }
+  @Handles(resetVm) reset(input: InputOf<typeof resetVm>, ctx: BusContext) { return this.vms.reset(input, ctx); }
+  @Handles(hibernateVm) hibernate(input: InputOf<typeof hibernateVm>, ctx: BusContext) { return this.vms.hibernate(input, ctx); }
   @Handles(deleteVm) delete(input: InputOf<typeof deleteVm>, ctx: BusContext) { return this.vms.delete(input, ctx); }
   @Handles(updateVm) update(input: InputOf<typeof updateVm>, ctx: BusContext) { return this.vms.update(input, ctx); }
   @Handles(getVm) get(input: InputOf<typeof getVm>, ctx: BusContext) { return this.vms.get(input.vmId, ctx); }

@@ -3,14 +3,14 @@ import type { DataSource, EntityManager } from 'typeorm';
 import {
   HostCommandFailed, NotFound, NotFoundOnHost, WrongState, claimPlacement, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStop, placesOfVolumes,
   releaseClaim, vmChanged, wiringOfVm,
-  type Confinement, type HostId, type HostVmStatus, type ReplyOf, type Vm,
+  type Confinement, type HostId, type HostVmStatus, type ReplyOf, type Vm, type VolumeId,
 } from '#contracts';
 import { FaultError } from '#kernel';
 import { asResult, emit, passesByItself, type Step, type StepContext } from '#tasks';
 import type { z } from 'zod';
 import { hostSpecOf } from './host-spec.ts';
 import { effectiveSpec } from './pending.ts';
-import { changeVm, findVm, lockVm, type VmChange } from './vm.store.ts';
+import { changeVm, findVm, lockVm, type SavedVm, type VmChange } from './vm.store.ts';
 import { stateFromHost, vcpusOf } from './vm.ts';
 
 export interface VmInput { readonly vmId: string }
@@ -46,8 +46,8 @@ export const hasSwitches = (hostIds: HostId[] | null): Confined[] =>
   (hostIds === null ? [] : [{ reason: 'network', text: 'a distributed switch of the VM is not applied there', hostIds }]);
 
 /** Where the VM's disks lie and what its NICs are wired to; asked side by side. */
-async function partsOf<I extends VmInput>(ctx: Context<I>, vm: Vm): Promise<{ places: ReplyOf<typeof placesOfVolumes>['places']; wiring: ReplyOf<typeof wiringOfVm> }> {
-  const volumeIds = vm.spec.disks.map((disk) => disk.volumeId);
+async function partsOf<I extends VmInput>(ctx: Context<I>, vm: Vm, more: readonly VolumeId[] = []): Promise<{ places: ReplyOf<typeof placesOfVolumes>['places']; wiring: ReplyOf<typeof wiringOfVm> }> {
+  const volumeIds = [...vm.spec.disks.map((disk) => disk.volumeId), ...more];
   const [{ places }, wiring] = await Promise.all([
     volumeIds.length === 0 ? { places: [] } : ctx.request(placesOfVolumes, { volumeIds }, { part: 'places' }),
     ctx.request(wiringOfVm, { vmId: vm.id }, { part: 'wiring' }),
@@ -56,11 +56,11 @@ async function partsOf<I extends VmInput>(ctx: Context<I>, vm: Vm): Promise<{ pl
 }
 
 /** Which hosts the VM's existing disks and NICs leave. */
-export const findHostsStep = <I extends VmInput & { hostId: string | null }>(): Step<I> => ({
+export const findHostsStep = <I extends VmInput & { hostId: string | null }>(memoryOf: (input: I) => readonly VolumeId[] = () => []): Step<I> => ({
   name: 'find-hosts',
   why: 'recorded before the claim: a claim that is asked for again must be the same question',
   run: async (ctx): Promise<Confining> => {
-    const { places, wiring } = await partsOf(ctx, await ctx.tx((tx) => vmOf(tx, ctx.input.vmId)));
+    const { places, wiring } = await partsOf(ctx, await ctx.tx((tx) => vmOf(tx, ctx.input.vmId)), memoryOf(ctx.input));
     return {
       confinements: [...pinnedTo(ctx.input.hostId), ...places.map(({ place, hostIds }) => seesDatastore(place.datastoreId, hostIds)), ...hasSwitches(wiring.hostIds)],
     };
@@ -128,15 +128,9 @@ export const raiseEpochStep = <I extends VmInput>(hostOf: (ctx: Context<I>) => s
   },
 });
 
-export const startOnHostStep = <I extends VmInput>(): Step<I> => ({
+export const startOnHostStep = <I extends VmInput>(memoryOf: (input: I) => SavedVm | null = () => null): Step<I> => ({
   name: 'start-on-host',
-  run: async (ctx) => {
-    const { epoch, hostId } = ctx.output<Raised>('raise-epoch');
-    const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-    const { places, wiring } = await partsOf(ctx, vm);
-    const spec = hostSpecOf({ ...vm, spec: effectiveSpec(vm) }, places.map((entry) => entry.place), wiring.nics);
-    return ctx.host(hostId, hostVmStart, { vmId: vm.id, epoch, spec, paused: false }, { part: 'start' });
-  },
+  run: (ctx) => startOnHost(ctx, ctx.output<Raised>('raise-epoch'), memoryOf(ctx.input)),
   // QEMU may run although the answer was lost, so the host is waited for, however long it is away.
   undo: async (ctx) => {
     const { epoch, hostId } = ctx.output<Raised>('raise-epoch');
@@ -144,6 +138,17 @@ export const startOnHostStep = <I extends VmInput>(): Step<I> => ({
     await waitOut(ctx, hostId, forget(ctx, hostId, epoch));
   },
 });
+
+/** With a memory the VM is what it was when that was saved: what has waited for a start waits on. The VM is then paused. */
+export async function startOnHost<I extends VmInput>(ctx: Context<I>, { epoch, hostId }: Raised, saved: SavedVm | null): Promise<HostVmStatus> {
+  const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
+  const { places, wiring } = await partsOf(ctx, vm, saved === null ? [] : [saved.volumeId]);
+  const placed = places.map((entry) => entry.place);
+  const spec = hostSpecOf({ ...vm, spec: saved === null ? effectiveSpec(vm) : vm.spec }, placed, wiring.nics);
+  const place = placed.find(({ volumeId }) => volumeId === saved?.volumeId);
+  const memory = saved === null || place === undefined ? null : { place, saved: saved.like };
+  return ctx.host(hostId, hostVmStart, { vmId: vm.id, epoch, spec, paused: false, memory }, { part: 'start' });
+}
 
 /** Waits for a silent host without end: nothing else can tell what runs there. */
 export async function waitOut<I extends VmInput>(ctx: Context<I>, hostId: string, work: Promise<void>): Promise<void> {
@@ -171,30 +176,45 @@ export async function forget<I extends VmInput>(ctx: Context<I>, hostId: string,
   if (!answer.ok && answer.fault.code !== NotFoundOnHost.code) throw new FaultError(answer.fault);
 }
 
-/** Asks the guest and waits; the answer says whether it went down. Without force a guest that stays up fails the task here. */
-export const askGuestStep = <I extends VmInput & { graceMs: number; force: boolean }>(): Step<I> => ({
-  name: 'ask-guest',
-  run: async (ctx) => {
-    const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-    const off = vm.status.hostId === null || (ctx.input.graceMs > 0 && (await asked(ctx, vm, vm.status.hostId)));
-    if (off || ctx.input.force) return { off };
-    return WrongState.fail('The guest did not shut down in time, and force was not asked for.', { state: 'running', allowed: ['stopped'] });
+/** How long each link of the chain is waited for, ms; left out = its part of `graceMs`. */
+export interface StopWaits { readonly graceMs: number; readonly agentWaitMs?: number | undefined; readonly acpiWaitMs?: number | undefined; readonly force: boolean }
+interface Asked { readonly off: boolean; readonly answered: boolean }
+const notAsked: Asked = { off: false, answered: false };
+
+/** The chain that a stop goes down, a step for each wait: the guest agent, the power button, and behind them the power. */
+export const askAgentStep = <I extends VmInput & StopWaits>(): Step<I> => ({
+  name: 'ask-guest-agent',
+  run: (ctx) => ask(ctx, 'agent', ctx.input.agentWaitMs ?? ctx.input.graceMs / 2),
+});
+export const pressButtonStep = <I extends VmInput & StopWaits>(): Step<I> => ({
+  name: 'press-power-button',
+  run: (ctx) => {
+    const agent = ctx.output<Asked>('ask-guest-agent');
+    const rest = agent.answered ? ctx.input.graceMs / 2 : ctx.input.graceMs;
+    return agent.off ? Promise.resolve(agent) : ask(ctx, 'acpi', ctx.input.acpiWaitMs ?? rest);
   },
 });
 
-async function asked<I extends VmInput & { graceMs: number }>(ctx: Context<I>, vm: Vm, hostId: string): Promise<boolean> {
-  const answer = await asResult(ctx.host(hostId, hostVmStop, { vmId: vm.id, epoch: vm.status.epoch, graceMs: ctx.input.graceMs }, { part: 'stop' }));
-  if (answer.ok) return isOff(answer.value);
-  if (answer.fault.code === NotFoundOnHost.code) return true;
+async function ask<I extends VmInput & StopWaits>(ctx: Context<I>, by: 'agent' | 'acpi', waitMs: number): Promise<Asked> {
+  const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
+  const { hostId, epoch } = vm.status;
+  if (hostId === null) return { off: true, answered: false };
+  if (waitMs === 0) return notAsked;
+  const graceMs = Math.round(waitMs);
+  const waitsFor = `the guest to shut down, asked by ${by === 'agent' ? 'its agent' : 'the power button'}, for ${graceMs / 1000} s at most`;
+  const answer = await asResult(ctx.host(hostId, hostVmStop, { vmId: vm.id, epoch, graceMs, by }, { part: by, waitsFor }));
+  if (answer.ok) return { off: isOff(answer.value), answered: answer.value.guestAgent };
+  if (answer.fault.code === NotFoundOnHost.code) return { off: true, answered: false };
   throw new FaultError(answer.fault);
 }
 
 /** Not a point of no return: a host that falls silent here fails the task, and the VM is then what its host says. */
-export const powerOffStep = <I extends VmInput>(): Step<I> => ({
+export const powerOffStep = <I extends VmInput & StopWaits>(): Step<I> => ({
   name: 'power-off',
   run: async (ctx) => {
     const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-    if (vm.status.hostId === null || ctx.output<{ off: boolean }>('ask-guest').off) return { forced: false };
+    if (vm.status.hostId === null || ctx.output<Asked>('press-power-button').off) return { forced: false };
+    if (!ctx.input.force) return WrongState.fail('The guest did not shut down in time, and force was not asked for.', { state: 'running', allowed: ['stopped'] });
     await powerOff(ctx, vm.status.hostId, vm.status.epoch);
     return { forced: true };
   },

@@ -1,12 +1,12 @@
 // Rows of VMs: the only file that knows their tables. A VM is changed under its row lock; every change raises `version`.
 import type { EntityManager } from 'typeorm';
-import { NameTaken, type HostVmStatus, type InputOf, type Vm, type VmPending, type VmSpec, type VmState, type listVms } from '#contracts';
+import { NameTaken, type DatastoreId, type HostVmStatus, type SavedMemory, type VolumeId, type InputOf, type Vm, type VmPending, type VmSpec, type VmState, type listVms } from '#contracts';
 import { accessFilter, execute, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, isoAtOrNull, pageQuery, selectRow, selectRows, sql, toJson, type Queryable, type Who } from '#database';
 import { FaultError, ok, type Result } from '#kernel';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
 
 interface VmRow {
-  id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown; pending: unknown;
+  id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown; pending: unknown; saved: unknown;
   state: VmState; observed_at: Date | null; host_state: HostVmStatus['state'] | null; host_reason: string | null; seen_boot: string | null; seen_epoch: number | string; seen_seq: number | string; epoch: number | string; host_id: string | null;
   pid: number | null; started_at: Date | null; reason: string | null; guest_agent: number; addresses: unknown; task_id: string | null; claim_held: number; deleted_at: Date | null;
   number: number; version: number; created_at: Date; updated_at: Date;
@@ -20,24 +20,31 @@ export interface VmRecord {
   readonly hostReason: string | null;
   readonly seen: { readonly boot: string | null; readonly epoch: number; readonly seq: number };
   readonly claimHeld: boolean;
+  readonly saved: SavedVm | null;
 }
+
+/** The memory of a hibernated VM, and what a QEMU must be made like to take it. */
+export interface SavedVm { readonly volumeId: VolumeId; readonly datastoreId: DatastoreId; readonly sizeBytes: number; readonly savedAt: string; readonly like: SavedMemory }
 
 /** What a spec did not say that was written before it could. */
 const sinceThen: Pick<VmSpec, 'clock'> = { clock: { base: 'utc', offsetSeconds: 0 } };
 
+const publicPart = ({ volumeId, datastoreId, sizeBytes, savedAt }: SavedVm): Vm['status']['saved'] => ({ volumeId, datastoreId, sizeBytes, savedAt });
+
 function recordOf(row: VmRow): VmRecord {
+  const saved = row.saved === null ? null : fromJson<SavedVm>(row.saved);
   const vm: Vm = {
     id: row.id as Vm['id'], name: row.name, description: row.description, labels: fromJson(row.labels), clusterId: row.cluster_id as Vm['clusterId'],
     templateId: row.template_id as Vm['templateId'], uid: row.uid, spec: { ...sinceThen, ...fromJson<Omit<VmSpec, 'clock'> & Partial<VmSpec>>(row.spec) }, pending: row.pending === null ? null : fromJson(row.pending),
     status: {
       state: row.state, observedAt: isoAtOrNull(row.observed_at), epoch: Number(row.epoch), seq: Number(row.seen_seq), hostId: row.host_id as Vm['status']['hostId'], pid: row.pid,
-      startedAt: isoAtOrNull(row.started_at), reason: row.reason, guestAgent: fromBit(row.guest_agent), addresses: fromJson(row.addresses),
+      startedAt: isoAtOrNull(row.started_at), reason: row.reason, guestAgent: fromBit(row.guest_agent), addresses: fromJson(row.addresses), saved: saved && publicPart(saved),
     },
     taskId: row.task_id as Vm['taskId'], ownerId: row.owner_id as Vm['ownerId'], folderId: row.folder_id as Vm['folderId'],
     number: row.number, version: row.version, createdAt: isoAt(row.created_at), updatedAt: isoAt(row.updated_at),
   };
   return {
-    vm, hostState: row.host_state, hostReason: row.host_reason, claimHeld: fromBit(row.claim_held),
+    vm, hostState: row.host_state, hostReason: row.host_reason, claimHeld: fromBit(row.claim_held), saved,
     seen: { boot: row.seen_boot, epoch: Number(row.seen_epoch), seq: Number(row.seen_seq) },
   };
 }
@@ -66,7 +73,7 @@ export async function vmsById(tx: Queryable, ids: readonly string[]): Promise<Vm
 /** VMs that hold capacity although nothing runs and no task works on them. */
 export async function idleClaims(tx: Queryable, limit: number): Promise<VmRecord[]> {
   const rows = await selectRows<VmRow>(tx,
-    "SELECT vm.* FROM vm WHERE vm.claim_held = 1 AND vm.state IN ('stopped', 'failed') AND vm.task_id IS NULL LIMIT ?", [limit]);
+    "SELECT vm.* FROM vm WHERE vm.claim_held = 1 AND vm.state IN ('stopped', 'failed', 'hibernated') AND vm.task_id IS NULL LIMIT ?", [limit]);
   return rows.map(recordOf);
 }
 
@@ -112,6 +119,7 @@ export interface VmChange {
   taskId?: string | null; hostId?: string | null;
   /** A new epoch; what was heard of the one before is forgotten. */
   epoch?: number;
+  saved?: SavedVm | null;
   claimHeld?: boolean; pid?: number | null; startedAt?: string | null;
 }
 
@@ -128,6 +136,7 @@ const columnOf: Readonly<Record<keyof VmChange, (value: Value) => Columns>> = {
   taskId: (value) => ({ task_id: value as string | null }),
   hostId: (value) => ({ host_id: value as string | null }),
   epoch: (value) => ({ epoch: value as number, host_state: null, host_reason: null, pid: null, started_at: null, guest_agent: false, addresses: '[]' }),
+  saved: (value) => ({ saved: value === null ? null : toJson(value) }),
   claimHeld: (value) => ({ claim_held: value as boolean }),
   pid: (value) => ({ pid: value as number | null }),
   startedAt: (value) => ({ started_at: value === null ? null : new Date(value as string) }),

@@ -4,6 +4,7 @@
 //   creating ──► stopped ──► starting ──► running ──► stopping ──► stopped ──► deleting ──► (tombstone)
 //                   ▲                        │  ▲                     ▲
 //                   └── guest shut down ─────┘  └─ host responds ──► unknown ◄── host does not respond
+//   running ──► pausing ──► paused ──► running;  running ──► hibernating ──► hibernated ──► starting ──► running
 //   failed: QEMU ended as nobody asked, and its host says so; it can be started again or deleted.
 import {
   HostUnreachable, VmBusy, WrongState,
@@ -20,22 +21,26 @@ export interface VmView {
   readonly hostId: string | null;
 }
 
-export type VmOperation = 'start' | 'stop' | 'power-off' | 'reboot' | 'delete' | 'delete-forced' | 'modify';
+export type VmOperation = 'start' | 'stop' | 'power-off' | 'reboot' | 'delete' | 'delete-forced' | 'modify' | 'pause' | 'resume' | 'reset' | 'hibernate';
 
 /** Where each operation may begin, and the state it leads through. */
 export const allowedFrom: Readonly<Record<VmOperation, { from: readonly VmState[]; via: VmState }>> = {
-  start: { from: ['stopped', 'failed'], via: 'starting' },
+  start: { from: ['stopped', 'failed', 'hibernated'], via: 'starting' },
   stop: { from: ['running', 'paused'], via: 'stopping' },
   'power-off': { from: ['running', 'paused', 'failed'], via: 'stopping' },
   reboot: { from: ['running', 'paused'], via: 'stopping' },
   // Leads nowhere: the VM stays what it is (hardware.ts).
   modify: { from: ['stopped', 'failed', 'running'], via: 'running' },
-  delete: { from: ['stopped', 'failed'], via: 'deleting' },
-  'delete-forced': { from: ['stopped', 'failed', 'running', 'paused'], via: 'deleting' },
+  pause: { from: ['running'], via: 'pausing' },
+  resume: { from: ['paused'], via: 'paused' },
+  reset: { from: ['running', 'paused'], via: 'running' },
+  hibernate: { from: ['running'], via: 'hibernating' },
+  delete: { from: ['stopped', 'failed', 'hibernated'], via: 'deleting' },
+  'delete-forced': { from: ['stopped', 'failed', 'hibernated', 'running', 'paused'], via: 'deleting' },
 };
 
 /** States in which QEMU may hold the VM's disks on its host. */
-export const holdsHost: readonly VmState[] = ['starting', 'running', 'pausing', 'paused', 'stopping', 'migrating', 'unknown', 'failed'];
+export const holdsHost: readonly VmState[] = ['starting', 'running', 'pausing', 'paused', 'stopping', 'hibernating', 'migrating', 'unknown', 'failed'];
 
 /** Whether the operation may begin now; answers the state that the VM goes through. */
 export function begin(vm: VmView, operation: VmOperation, hostResponds: boolean): Result<VmState> {

@@ -148,7 +148,7 @@ describe('a guest that is held still', () => {
     const paused = after(running, pause, { type: 'paused', detail: null }, steered('pause'));
     expect(paused).toMatchObject({ state: 'paused', open: [] });
     expect(after(running, pause, steered('pause'), { type: 'paused', detail: null })).toEqual(paused);
-    expect(doing(step(paused, { ...pause, commandId: 'again' } as VmInput))).toEqual(['answer']);
+    expect(doing(step(paused, { ...pause, commandId: 'again' }))).toEqual(['answer']);
     expect(after(paused, resume, steered('resume'))).toMatchObject({ state: 'running', open: [] });
     expect(doing(step(running, resume))).toEqual(['answer']);
   });
@@ -160,8 +160,8 @@ describe('a guest that is held still', () => {
     expect(after(running, reset, steered('reset'))).toMatchObject({ state: 'running', process, open: [] });
   });
   test('is refused what belongs to another run, or to none', () => {
-    expect(code(step(running, { ...pause, epoch: 2 } as VmInput))).toBe('WRONG_STATE');
-    expect(code(step(running, { ...save, epoch: 0 } as VmInput))).toBe('STALE_EPOCH');
+    expect(code(step(running, { ...pause, epoch: 2 }))).toBe('WRONG_STATE');
+    expect(code(step(running, { ...save, epoch: 0 }))).toBe('STALE_EPOCH');
     expect(code(step(after(running, off(), gone, released), pause))).toBe('WRONG_STATE');
     expect(code(step(absentVm(vmId), resume))).toBe('NOT_FOUND_ON_HOST');
   });

@@ -1,0 +1,92 @@
+// Puts a VM to sleep and wakes it. Its memory is a volume of the VM's like any other, and is deleted only when the guest
+// runs again. Whatever fails on the way down leaves the VM running, and on the way up hibernated.
+import {
+  chooseDatastore, discardVolume, hostVmResume, hostVmSave, hostVmStatus, placesOfVolumes, provisionVolume,
+  type DatastoreId, type FolderId, type HostId, type HostVmStatus, type UserId, type VmId, type VolumeId,
+} from '#contracts';
+import { defineTask, type StepContext, type TaskKind } from '#tasks';
+import { endAsHostSays, endHibernated, endWoken, endsOf } from './vm-end.task.ts';
+import { findHostsStep, placeStep, raiseEpochStep, releaseStep, startOnHost, startOnHostStep, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
+import type { SavedVm } from './vm.store.ts';
+
+export interface HibernateInput extends VmInput {
+  readonly vmId: VmId; readonly name: string; readonly hostId: HostId; readonly epoch: number;
+  readonly volumeId: VolumeId; readonly datastoreId: DatastoreId | null; readonly sizeBytes: number;
+  readonly ownerId: UserId | null; readonly folderId: FolderId | null;
+}
+export interface WakeInput extends VmInput { readonly vmId: VmId; readonly hostId: string | null; readonly saved: SavedVm; readonly discardMemory: boolean }
+
+interface Chosen { readonly datastoreId: DatastoreId }
+interface Saved { readonly status: HostVmStatus; readonly savedAt: string }
+
+const savedVm = ({ volumeId, sizeBytes }: HibernateInput, { datastoreId }: Chosen, { status, savedAt }: Saved): SavedVm | null =>
+  (status.saved === null ? null : { volumeId, datastoreId, sizeBytes, savedAt, like: status.saved });
+
+const resume = (ctx: StepContext<HibernateInput> | StepContext<WakeInput>, { hostId, epoch }: Raised): Promise<HostVmStatus> =>
+  ctx.host(hostId, hostVmResume, { vmId: ctx.input.vmId, epoch }, { part: 'resume' });
+
+/** The VM runs again, whatever the host had come to: its guest may be held still, or gone with its memory saved. */
+async function runOn(ctx: StepContext<HibernateInput>): Promise<void> {
+  const { vmId, hostId, epoch } = ctx.input;
+  const status = await ctx.host(hostId, hostVmStatus, { vmId }, { part: 'look' });
+  const saved = savedVm(ctx.input, ctx.output<Chosen>('choose-datastore'), { status, savedAt: '' });
+  if (saved !== null) await startOnHost(ctx, { hostId, epoch }, saved);
+  if (saved !== null || status.state === 'paused') await resume(ctx, { hostId, epoch });
+}
+
+export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInput>({
+  kind: 'compute.vm.hibernate',
+  object: 'vm',
+  steps: [
+    {
+      name: 'choose-datastore',
+      run: async (ctx): Promise<Chosen> => {
+        const { datastoreId, sizeBytes, hostId } = ctx.input;
+        return ctx.request(chooseDatastore, { sizeBytes, hostId, sharedFirst: true, ...(datastoreId === null ? {} : { datastoreId }) }, { part: 'memory' });
+      },
+    },
+    {
+      name: 'make-volume',
+      run: (ctx) => {
+        const { volumeId, name, sizeBytes, vmId, hostId, ownerId, folderId } = ctx.input;
+        const { datastoreId } = ctx.output<Chosen>('choose-datastore');
+        return ctx.child(provisionVolume, { volumeId, name, datastoreId, sizeBytes, source: null, vmId, hostId, ownerId, folderId });
+      },
+      undo: (ctx) => ctx.child(discardVolume, { volumeId: ctx.input.volumeId, vmId: ctx.input.vmId }),
+    },
+    {
+      name: 'save-memory',
+      run: async (ctx): Promise<Saved> => {
+        const { vmId, hostId, epoch, volumeId } = ctx.input;
+        const { places } = await ctx.request(placesOfVolumes, { volumeIds: [volumeId] }, { part: 'place' });
+        const status = await ctx.host(hostId, hostVmSave, { vmId, epoch, place: places[0]!.place }, { part: 'save', waitsFor: 'the host to save the memory' });
+        return { status, savedAt: new Date().toISOString() };
+      },
+      undo: (ctx) => waitOut(ctx, ctx.input.hostId, runOn(ctx)),
+    },
+    { ...releaseStep<HibernateInput>(), noReturn: true },
+  ],
+  onFinished: endsOf({
+    succeeded: endHibernated((outcome) => savedVm(outcome.input as HibernateInput, outcome.output<Chosen>('choose-datastore')!, outcome.output<Saved>('save-memory')!)),
+    failed: endAsHostSays,
+  }),
+});
+
+export const wakeVmTask: TaskKind<WakeInput> = defineTask<WakeInput>({
+  kind: 'compute.vm.wake',
+  object: 'vm',
+  steps: [
+    findHostsStep<WakeInput>(({ discardMemory, saved }) => (discardMemory ? [] : [saved.volumeId])),
+    placeStep<WakeInput>(),
+    raiseEpochStep<WakeInput>((ctx) => ctx.output<Placed>('place').hostId),
+    startOnHostStep<WakeInput>(({ discardMemory, saved }) => (discardMemory ? null : saved)),
+    {
+      name: 'go-on',
+      noReturn: true,
+      why: 'from here on the guest changes its disks, and the saved memory fits them no longer',
+      run: (ctx) => (ctx.input.discardMemory ? Promise.resolve(ctx.output<HostVmStatus>('start-on-host')) : resume(ctx, ctx.output<Raised>('raise-epoch'))),
+    },
+    { name: 'drop-memory', run: (ctx) => ctx.child(discardVolume, { volumeId: ctx.input.saved.volumeId, vmId: ctx.input.vmId }) },
+  ],
+  onFinished: endsOf({ succeeded: endWoken, failed: endHibernated(() => null) }),
+});

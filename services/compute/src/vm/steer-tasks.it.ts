@@ -1,0 +1,77 @@
+// Pause, resume, reset, hibernate and wake, put through everything that a task must survive.
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Task, TaskRef } from '#contracts';
+import { orThrow, type Result } from '#kernel';
+import type { TaskEngine, TaskKind } from '#tasks';
+import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, undoTwice, type Trial } from '#testing';
+import { deleteVmTask } from './delete-vm.task.ts';
+import { hibernateVmTask, wakeVmTask } from './hibernate-vm.task.ts';
+import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
+import { VmWorld, asService } from './vm-world.fixture.ts';
+import type { VmCommands } from './vm.commands.ts';
+
+let world: VmWorld;
+beforeAll(async () => { world = await VmWorld.open(); });
+afterAll(() => world.close());
+
+const begun = (answer: Result<TaskRef>): string => orThrow(answer).taskId;
+
+/** What the row says, what the host says, and what is kept anywhere. */
+async function seen(task: Task): Promise<Record<string, unknown>> {
+  await world.heardAll();
+  const { vm } = (await world.record(task.object.id))!;
+  const { volumes, ports, claim, locks } = await world.traces(vm.id) as Record<string, unknown>;
+  return {
+    task: task.state, owner: vm.taskId, row: vm.status.state, saved: vm.status.saved !== null, onHost: vm.status.hostId === null ? null : world.onHost.get(vm.id)?.state,
+    volumes, ports, claim, locks,
+  };
+}
+const alike = { owner: null, ports: 1, locks: 0 };
+const running = { ...alike, row: 'running', onHost: 'running', saved: false, volumes: 1, claim: true };
+const paused = { ...alike, row: 'paused', onHost: 'paused', saved: false, volumes: 1, claim: true };
+const hibernated = { ...alike, row: 'hibernated', onHost: null, saved: true, volumes: 2, claim: false };
+const stuck = { row: 'failed' };
+
+interface Case {
+  readonly kind: TaskKind;
+  begin(vms: VmCommands): Promise<string>;
+  readonly succeeded: object;
+  /** Undone: as it was before. */
+  readonly before: object;
+}
+
+const cases: Readonly<Record<string, Case>> = {
+  pause: { kind: pauseVmTask, begin: async (vms) => begun(await vms.pause({ vmId: await world.vm('running') }, asService())), succeeded: paused, before: running },
+  resume: { kind: resumeVmTask, begin: async (vms) => begun(await vms.resume({ vmId: await world.vm('paused') }, asService())), succeeded: running, before: paused },
+  reset: { kind: resetVmTask, begin: async (vms) => begun(await vms.reset({ vmId: await world.vm('running') }, asService())), succeeded: running, before: running },
+  hibernate: { kind: hibernateVmTask, begin: async (vms) => begun(await vms.hibernate({ vmId: await world.vm('running') }, asService())), succeeded: hibernated, before: running },
+  wake: { kind: wakeVmTask, begin: async (vms) => begun(await vms.start({ vmId: await world.vm('hibernated'), discardMemory: false }, asService())), succeeded: running, before: hibernated },
+  'wake without its memory': {
+    kind: wakeVmTask, begin: async (vms) => begun(await vms.start({ vmId: await world.vm('hibernated'), discardMemory: true }, asService())), succeeded: running, before: hibernated,
+  },
+};
+
+describe.each(Object.entries(cases))('%s', (_name, { kind, begin, succeeded, before }) => {
+  const check = async (task: Task): Promise<void> => {
+    expect(await seen(task)).toMatchObject(task.state === 'succeeded' ? succeeded : task.state === 'needs-attention' ? stuck : before);
+  };
+  const trial: Trial = { kind, open: (variant) => world.engine([variant]), begin: (engine: TaskEngine) => begin(world.commands(engine)), check };
+  it('survives each step twice', () => everyStepTwice(trial), 60_000);
+  it('leaves nothing behind after a failure at each step', () => failureAtEveryStep(trial), 60_000);
+  it('undoes twice what it undoes', () => undoTwice(trial), 60_000);
+  it('goes on when its worker dies at each step', () => killAtEveryStep(trial), 90_000);
+  it('undoes on when its worker dies in each undo', () => killAtEveryUndo(trial), 60_000);
+  it('can be cancelled at each step before its point of no return', () => cancelAtEveryStep(trial), 60_000);
+});
+
+it('a hibernated VM is deleted with its memory', async () => {
+  const engine = await world.engine([deleteVmTask as TaskKind]);
+  const vmId = await world.vm('hibernated');
+  const { taskId } = orThrow(await world.commands(engine).delete({ vmId, force: false }, asService()));
+  for (let turn = 0; (await engine.get(taskId))?.state !== 'succeeded'; turn++) {
+    if (turn > 500) throw new Error('it was not deleted');
+    await new Promise((resolve) => { setTimeout(resolve, 10); });
+  }
+  expect(await world.traces(vmId)).toMatchObject({ volumes: 0, ports: 0, claim: false, tombstone: true });
+  await engine.close();
+}, 30_000);

@@ -1,0 +1,23 @@
+// Pause, resume and reset of a VM that runs: one command to its host. A pause or a resume that is cancelled is taken back; a
+// reset cannot be, and leaves the VM as its host says.
+import { hostVmPause, hostVmReset, hostVmResume, type HostId, type HostVmStatus, type VmId } from '#contracts';
+import { defineTask, type StepContext, type TaskKind } from '#tasks';
+import { endAsAnswered, endAsHostSays, endsOf } from './vm-end.task.ts';
+import { waitOut, type VmInput } from './vm.steps.task.ts';
+
+/** The run that is meant: a later one is refused by its epoch. */
+export interface SteerInput extends VmInput { readonly vmId: VmId; readonly hostId: HostId; readonly epoch: number }
+type Context = StepContext<SteerInput>;
+
+const telling = (operation: typeof hostVmPause | typeof hostVmResume | typeof hostVmReset) =>
+  (ctx: Context): Promise<HostVmStatus> => ctx.host(ctx.input.hostId, operation, { vmId: ctx.input.vmId, epoch: ctx.input.epoch });
+const takingBack = (tell: (ctx: Context) => Promise<HostVmStatus>) =>
+  (ctx: Context): Promise<void> => waitOut(ctx, ctx.input.hostId, tell(ctx).then(() => undefined));
+
+const step = 'tell-host';
+const onFinished = endsOf({ succeeded: endAsAnswered(step), failed: endAsHostSays });
+const [pause, resume, reset] = [telling(hostVmPause), telling(hostVmResume), telling(hostVmReset)];
+
+export const pauseVmTask: TaskKind<SteerInput> = defineTask<SteerInput>({ kind: 'compute.vm.pause', object: 'vm', steps: [{ name: step, run: pause, undo: takingBack(resume) }], onFinished });
+export const resumeVmTask: TaskKind<SteerInput> = defineTask<SteerInput>({ kind: 'compute.vm.resume', object: 'vm', steps: [{ name: step, run: resume, undo: takingBack(pause) }], onFinished });
+export const resetVmTask: TaskKind<SteerInput> = defineTask<SteerInput>({ kind: 'compute.vm.reset', object: 'vm', steps: [{ name: step, run: reset }], onFinished });
