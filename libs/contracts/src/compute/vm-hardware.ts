@@ -27,7 +27,7 @@ export const detachDisk = defineCommand('compute.vm.detach-disk', {
   summary: 'Detach a disk, on a running VM when the guest has let it go; the volume stays unless `keep` is false', http: 'POST /v1/vms/:vmId/detach-disk', permission: 'vm.modify', on: 'vmId',
   input: z.strictObject({
     vmId: VmId, diskId: DiskId, keep: z.boolean().default(true).describe('false deletes the volume'),
-    waitMs: z.int().min(1_000).max(120_000).default(20_000).describe('how long the guest is given to let the disk go'),
+    graceMs: z.int().min(1_000).max(120_000).default(20_000).describe('how long the guest is given to let the disk go'),
   }), reply: TaskRef, errors: [...change, DeviceHeld, DeviceRefused],
 });
 export const attachNic = defineCommand('compute.vm.attach-nic', {
@@ -37,7 +37,7 @@ export const attachNic = defineCommand('compute.vm.attach-nic', {
 });
 export const detachNic = defineCommand('compute.vm.detach-nic', {
   summary: 'Detach a NIC and give its addresses back, on a running VM when the guest has let it go', http: 'POST /v1/vms/:vmId/detach-nic', permission: 'vm.modify', on: 'vmId',
-  input: z.strictObject({ vmId: VmId, nicId: NicId, waitMs: z.int().min(1_000).max(120_000).default(20_000).describe('how long the guest is given to let the NIC go') }),
+  input: z.strictObject({ vmId: VmId, nicId: NicId, graceMs: z.int().min(1_000).max(120_000).default(20_000).describe('how long the guest is given to let the NIC go') }),
   reply: TaskRef, errors: [...change, DeviceHeld, DeviceRefused],
 });
 

@@ -75,7 +75,7 @@ const cases: Readonly<Record<string, Case>> = {
     begin: async (hardware, state) => {
       const vm = await aVm(state);
       if (state === 'running') world.plugged.set(vm.id, new Set([vm.spec.disks[0]!.diskId]));
-      return begun(await hardware.detachDisk({ vmId: vm.id, diskId: vm.spec.disks[0]!.diskId, keep: true, waitMs: 1_000 }, asService()));
+      return begun(await hardware.detachDisk({ vmId: vm.id, diskId: vm.spec.disks[0]!.diskId, keep: true, graceMs: 1_000 }, asService()));
     },
     check: (vm, task, state) => {
       expect(vm.spec.disks).toHaveLength(['succeeded', 'needs-attention'].includes(task.state) ? 0 : 1);
@@ -86,7 +86,7 @@ const cases: Readonly<Record<string, Case>> = {
     kind: detachDiskTask,
     begin: async (hardware, state) => {
       const vm = await aVm(state);
-      return begun(await hardware.detachDisk({ vmId: vm.id, diskId: vm.spec.disks[0]!.diskId, keep: false, waitMs: 1_000 }, asService()));
+      return begun(await hardware.detachDisk({ vmId: vm.id, diskId: vm.spec.disks[0]!.diskId, keep: false, graceMs: 1_000 }, asService()));
     },
     check: (vm, task) => { expect(vm.spec.disks).toHaveLength(['succeeded', 'needs-attention'].includes(task.state) ? 0 : 1); },
   },
@@ -99,7 +99,7 @@ const cases: Readonly<Record<string, Case>> = {
     kind: detachNicTask,
     begin: async (hardware, state) => {
       const vm = await aVm(state);
-      return begun(await hardware.detachNic({ vmId: vm.id, nicId: vm.spec.nics[0]!.nicId, waitMs: 1_000 }, asService()));
+      return begun(await hardware.detachNic({ vmId: vm.id, nicId: vm.spec.nics[0]!.nicId, graceMs: 1_000 }, asService()));
     },
     check: (vm, task) => { expect(vm.spec.nics).toHaveLength(['succeeded', 'needs-attention'].includes(task.state) ? 0 : 1); },
   },

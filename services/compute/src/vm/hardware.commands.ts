@@ -43,7 +43,7 @@ export class HardwareCommands {
   detachDisk(input: InputOf<typeof detachDisk>, ctx: BusContext): Promise<Result<TaskRef>> {
     return this.begin<typeof detachDisk, DetachDiskInput>(detachDisk, detachDiskTask, input, ctx, (vm, opening) => {
       const disk = detachable(vm.spec, input.diskId, opening.running);
-      return disk.ok ? ok({ vmId: vm.id, ...opening, disk: disk.value, keep: input.keep, waitMs: input.waitMs }) : disk;
+      return disk.ok ? ok({ vmId: vm.id, ...opening, disk: disk.value, keep: input.keep, waitMs: input.graceMs }) : disk;
     });
   }
 
@@ -62,7 +62,7 @@ export class HardwareCommands {
     return this.begin<typeof detachNic, DetachNicInput>(detachNic, detachNicTask, input, ctx, (vm, opening) => {
       const nic = vm.spec.nics.find(({ nicId }) => nicId === input.nicId);
       if (!nic) return NotFound.fail('The VM has no such NIC.', { noun: 'nic', id: input.nicId });
-      return ok({ vmId: vm.id, ...opening, nic, waitMs: input.waitMs });
+      return ok({ vmId: vm.id, ...opening, nic, waitMs: input.graceMs });
     });
   }
 
