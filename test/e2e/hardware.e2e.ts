@@ -1,6 +1,6 @@
 // Hardware that comes and goes under a running guest, and changes that wait for its next start, as user and guest see them.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { attachDisk, attachNic, deleteVolume, detachDisk, detachNic, discardPending, getVolume, listPorts, listVolumes, modifyVm, rebootVm } from '#contracts';
+import { attachDisk, attachNic, changeNic, deleteVolume, detachDisk, detachNic, discardPending, getVolume, listPorts, listVolumes, modifyVm, rebootVm } from '#contracts';
 import type { Operation, RequestOf, Task, Vm, VolumeId } from '#contracts';
 import { eventually } from './eventually.ts';
 import { inGuest } from './guest-shell.ts';
@@ -64,11 +64,22 @@ describe('a disk on a running VM', () => {
   });
 });
 
-it('a NIC on a running VM gets its address by DHCP, and gives it back when it is detached', async () => {
+it('a NIC on a running VM gets its address by DHCP, another one on another port group, and gives it back when it is detached', async () => {
   await carryOut(attachNic, { portGroupId: world.record.otherNetwork.portGroupId });
   const [, nic] = (await now()).spec.nics;
   expect(nic).toMatchObject({ slot: 1, portGroupId: world.record.otherNetwork.portGroupId });
   await eventually('the guest has taken the address', async () => (await consoleOf(world, vm)).includes(`DHCP eth1 ${nic!.ip}`), { withinMs: 30_000 });
+
+  await carryOut(changeNic, { nicId: nic!.nicId, portGroupId: world.record.network.portGroupId });
+  const [first, moved] = (await now()).spec.nics;
+  expect(moved).toMatchObject({ nicId: nic!.nicId, mac: nic!.mac, portGroupId: world.record.network.portGroupId });
+  expect(moved!.ip).not.toBe(first!.ip);
+  expect(Number(await said('cat /sys/class/net/eth1/carrier_changes'))).toBeGreaterThanOrEqual(3); // up, down, up
+  // This guest's DHCP client does not look at the link; a new one asks.
+  const { length } = await consoleOf(world, vm);
+  await said('kill $(cat /run/udhcpc-eth1.pid)');
+  await eventually('the guest has taken the other address', async () => (await consoleOf(world, vm)).slice(length).includes(`DHCP eth1 ${moved!.ip}`), { withinMs: 30_000 });
+
   await carryOut(detachNic, { nicId: nic!.nicId });
   expect((await now()).spec.nics).toHaveLength(1);
   expect(await said('ls /sys/class/net | grep -c eth1')).toBe('0');

@@ -41,6 +41,12 @@ export const detachNic = defineCommand('compute.vm.detach-nic', {
   reply: TaskRef, errors: [...change, DeviceHeld, DeviceRefused],
 });
 
+export const changeNic = defineCommand('compute.vm.change-nic', {
+  summary: 'Put a NIC on another port group or address; it keeps its MAC, and a running guest sees its link go down and up', http: 'POST /v1/vms/:vmId/change-nic', permission: 'vm.modify', on: 'vmId',
+  input: z.strictObject({ vmId: VmId, nicId: NicId, portGroupId: PortGroupId, ip: Ipv4.optional().describe('a free address of the subnet; chosen if absent') }),
+  reply: TaskRef, errors: [...change, NoFreeAddress, AddressTaken, DeviceRefused],
+});
+
 const ServiceChange = z.strictObject({ reservation: z.int().min(0).optional(), shares: z.int().min(1).max(1_000_000).optional(), limit: z.int().min(1).nullable().optional() });
 const HaChange = z.strictObject({
   enabled: z.boolean().optional(), priority: z.enum(['low', 'medium', 'high']).optional(),

@@ -13,6 +13,7 @@ export const HostVmChange = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('attach-disk'), disk: HostDisk }),
   z.strictObject({ kind: z.literal('detach-disk'), diskId: DiskId, waitMs }),
   z.strictObject({ kind: z.literal('attach-nic'), nic: HostNic }),
+  z.strictObject({ kind: z.literal('change-nic'), nic: HostNic }),
   z.strictObject({ kind: z.literal('detach-nic'), nicId: NicId, waitMs }),
 ]);
 export type HostVmChange = z.infer<typeof HostVmChange>;

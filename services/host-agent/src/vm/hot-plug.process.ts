@@ -63,6 +63,7 @@ export class HotPlug {
       if (mounted.length > 0) return DeviceHeld.fail(`The guest has the disk mounted at ${mounted.join(', ')}; unmount it first.`, { device: diskDeviceId(disk), reason: 'mounted', mountPoints: mounted });
       return this.detach(change, work, diskDeviceId(disk), () => this.removeNode(work.monitor, disk), () => this.plugDisk(work.monitor, disk));
     },
+    'change-nic': ({ nic }, work) => this.rewire(nic, work),
     'detach-nic': async (change, work) => {
       const nic = nicOf(work.document.spec, change.nicId);
       if (!nic) return this.environment.drivers.switches.detach(this.directory.vmId, [change.nicId]);
@@ -91,6 +92,22 @@ export class HotPlug {
     if (change.kind === 'attach-nic') await this.environment.drivers.switches.detach(this.directory.vmId, [change.nic.nicId]);
     await keep(document);
     return done;
+  }
+
+  /** The port is made anew under the running NIC, whose guest sees the link go down and up and asks for an address again. */
+  private async rewire(nic: HostNic, { document, monitor, keep }: Work): Promise<Result<void>> {
+    const { switches } = this.environment.drivers;
+    const before = nicOf(document.spec, nic.nicId);
+    const next = applied(document.spec, { kind: 'change-nic', nic });
+    await keep({ ...document, spec: next });
+    faultPoint('vm.adjust:kept');
+    const link = (up: boolean): Promise<unknown> => monitor.execute('set_link', { name: nicDeviceId(nic), up });
+    await link(false);
+    const made = await switches.attach(this.directory.vmId, nic, document.spec.uid);
+    if (!made.ok && before) await switches.attach(this.directory.vmId, before, document.spec.uid);
+    await link(true);
+    await keep(made.ok ? { ...document, spec: next, argv: await this.argvOf(next, document) } : document);
+    return made.ok ? ok(undefined) : made;
   }
 
   private async detach(change: ChangeOf<'detach-disk' | 'detach-nic'>, { document, monitor, keep }: Work, deviceId: string, clean: () => Promise<void>, back: () => Promise<Result<void>>): Promise<Result<void>> {
