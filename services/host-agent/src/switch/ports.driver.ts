@@ -28,14 +28,24 @@ export class Ports {
     const ifname = tapName(wanted.nic.nicId);
     const before = this.nics.get(wanted.nic.nicId);
     if (before !== undefined && before.nic.portGroupId !== wanted.nic.portGroupId) {
-      const left = await this.detach(before.vmId, [wanted.nic.nicId]);
+      const left = await this.leaveGroup(before, ifname);
       if (!left.ok) return left;
     }
     this.nics.set(wanted.nic.nicId, wanted);
     const done = await this.make(ifname, wanted);
     if (done.ok) return ok({ ifname });
-    await this.detach(wanted.vmId, [wanted.nic.nicId]);
+    // A tap that was there before may be in a QEMU's hands: it stays, and whoever asked puts the port as it was.
+    if (before === undefined) await this.detach(wanted.vmId, [wanted.nic.nicId]);
     return done;
+  }
+
+  /** Out of its port group; the tap stays, because a running QEMU that lost it would never get another one. */
+  private async leaveGroup({ bridge, nic }: AttachedNic, ifname: string): Promise<Result<void>> {
+    this.nics.delete(nic.nicId);
+    const unruled = await this.ovs.changeFlows(bridge, withoutFlows(nicCookie(nic.nicId)));
+    if (!unruled.ok) return unruled;
+    const gone = await this.ovs.vsctl('--if-exists', 'del-port', bridge, ifname);
+    return gone.ok ? this.refreshGroup(bridge, nic.portGroupId) : gone;
   }
 
   private async make(ifname: string, { vmId, nic, uid, bridge }: AttachedNic): Promise<Result<void>> {
