@@ -112,8 +112,8 @@ describe('a port', () => {
     expect(await pool.must(movePort, { portId: one.portId, portGroupId: to, ip: null })).toMatchObject({ ip: '10.4.0.1', version: moved.version });
     expect((await pool.must(wiringOfVm, { vmId: one.vmId })).nics.find(({ nicId }) => nicId === one.nicId)).toMatchObject({ vlan: 20, ip: '10.4.0.1' });
     expect(codeOf(await pool.ask(movePort, { portId: two.portId, portGroupId: to, ip: '10.4.0.1' }))).toBe('ADDRESS_TAKEN');
-    expect(codeOf(await pool.ask(movePort, { portId: two.portId, portGroupId: newUuid() as PortGroupId, ip: null }))).toBe('NOT_FOUND');
-    expect(codeOf(await pool.ask(movePort, { portId: newUuid() as PortId, portGroupId: to, ip: null }))).toBe('NOT_FOUND');
+    expect(codeOf(await pool.ask(movePort, { portId: two.portId, portGroupId: newUuid(), ip: null }))).toBe('NOT_FOUND');
+    expect(codeOf(await pool.ask(movePort, { portId: newUuid(), portGroupId: to, ip: null }))).toBe('NOT_FOUND');
     expect(await pool.must(movePort, { portId: one.portId, portGroupId: from, ip: was.ip })).toMatchObject({ portGroupId: from, ip: was.ip });
     await pool.must(discardPorts, { vmId: one.vmId, nicId: one.nicId });
     expect((await pool.must(listPorts, { vmId: one.vmId })).items.map(({ nicId }) => nicId)).toEqual([two.nicId]);

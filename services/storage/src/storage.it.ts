@@ -105,9 +105,9 @@ describe('a volume', () => {
   });
 
   it('of an image, or one that is not there, is no VM’s', async () => {
-    expect(codeOf(await pool.ask(attachVolume, { volumeId: await image(), vmId: newUuid() as VmId }))).toBe('WRONG_STATE');
-    expect(codeOf(await pool.ask(attachVolume, { volumeId: newUuid() as VolumeId, vmId: newUuid() as VmId }))).toBe('NOT_FOUND');
-    await pool.must(releaseVolume, { volumeId: newUuid() as VolumeId, vmId: newUuid() as VmId });
+    expect(codeOf(await pool.ask(attachVolume, { volumeId: await image(), vmId: newUuid() }))).toBe('WRONG_STATE');
+    expect(codeOf(await pool.ask(attachVolume, { volumeId: newUuid(), vmId: newUuid() }))).toBe('NOT_FOUND');
+    await pool.must(releaseVolume, { volumeId: newUuid(), vmId: newUuid() });
   });
 
   it('is made, shown and deleted, and leaves nothing', async () => {
