@@ -30,7 +30,7 @@ describe('a disk on a running VM', () => {
   let diskId: string;
 
   it('is attached, and the guest sees it', async () => {
-    await carryOut(attachDisk, { sizeBytes: 64 * MiB });
+    expect((await carryOut(attachDisk, { sizeBytes: 64 * MiB })).output).toEqual({ guest: 'confirmed' });
     const [, disk] = (await now()).spec.disks;
     expect(disk).toMatchObject({ slot: 1, sizeBytes: 64 * MiB, bus: 'virtio' });
     ({ volumeId, diskId } = disk!);
@@ -65,7 +65,7 @@ describe('a disk on a running VM', () => {
 });
 
 it('a NIC on a running VM gets its address by DHCP, another one on another port group, and gives it back when it is detached', async () => {
-  await carryOut(attachNic, { portGroupId: world.record.otherNetwork.portGroupId });
+  expect((await carryOut(attachNic, { portGroupId: world.record.otherNetwork.portGroupId })).output).toEqual({ guest: 'confirmed' });
   const [, nic] = (await now()).spec.nics;
   expect(nic).toMatchObject({ slot: 1, portGroupId: world.record.otherNetwork.portGroupId });
   await eventually('the guest has taken the address', async () => (await consoleOf(world, vm)).includes(`DHCP eth1 ${nic!.ip}`), { withinMs: 30_000 });

@@ -6,7 +6,7 @@ import {
 } from '#contracts';
 import { defineTask, type StepContext, type TaskKind } from '#tasks';
 import type { PlannedDisk, PlannedNic } from './create-vm.task.ts';
-import { adjust, adjustBack, hostDiskOf, hostNicOf, retryHostForMs, setSpec, withDisk, withNic, withoutDisk, withoutNic, type PlugInput } from './plug.steps.task.ts';
+import { adjust, adjustBack, hostDiskOf, hostNicOf, retryHostForMs, setSpec, withDisk, withNic, withoutDisk, withoutNic, type Plugged, type PlugInput } from './plug.steps.task.ts';
 import { endUntouched, endsOf } from './vm-end.task.ts';
 
 interface Owned { readonly ownerId: UserId | null; readonly folderId: FolderId | null }
@@ -61,7 +61,7 @@ export const attachDiskTask: TaskKind<AttachDiskInput> = defineTask<AttachDiskIn
     {
       name: 'plug-in',
       retryForMs: retryHostForMs,
-      run: async (ctx) => ({ plugged: ctx.input.running !== null && (await adjust(ctx, { kind: 'attach-disk', disk: await hostDiskOf(ctx, diskOf(ctx)) }, 'plug')) }),
+      run: async (ctx): Promise<Plugged> => ({ guest: ctx.input.running === null ? null : await adjust(ctx, { kind: 'attach-disk', disk: await hostDiskOf(ctx, diskOf(ctx)) }, 'plug') }),
       undo: (ctx) => adjustBack(ctx, { kind: 'detach-disk', diskId: ctx.input.disk.diskId, waitMs: longestWaitMs }),
     },
   ],
@@ -90,7 +90,7 @@ export const attachNicTask: TaskKind<AttachNicInput> = defineTask<AttachNicInput
     {
       name: 'plug-in',
       retryForMs: retryHostForMs,
-      run: async (ctx) => ({ plugged: ctx.input.running !== null && (await adjust(ctx, { kind: 'attach-nic', nic: await hostNicOf(ctx, nicOf(ctx)) }, 'plug')) }),
+      run: async (ctx): Promise<Plugged> => ({ guest: ctx.input.running === null ? null : await adjust(ctx, { kind: 'attach-nic', nic: await hostNicOf(ctx, nicOf(ctx)) }, 'plug') }),
       undo: (ctx) => adjustBack(ctx, { kind: 'detach-nic', nicId: ctx.input.nic.nicId, waitMs: longestWaitMs }),
     },
   ],

@@ -3,7 +3,7 @@
 import { AddressTaken, movePort, type PortGroupId, type ReplyOf, type VmId, type VmSpec } from '#contracts';
 import { FaultError } from '#kernel';
 import { asResult, defineTask, type StepContext, type TaskKind } from '#tasks';
-import { adjust, adjustBack, hostNicOf, retryHostForMs, setSpec, withNic, type PlugInput } from './plug.steps.task.ts';
+import { adjust, adjustBack, hostNicOf, retryHostForMs, setSpec, withNic, type Plugged, type PlugInput } from './plug.steps.task.ts';
 import { endUntouched, endsOf } from './vm-end.task.ts';
 
 type Nic = VmSpec['nics'][number];
@@ -39,7 +39,7 @@ export const changeNicTask: TaskKind<ChangeNicInput> = defineTask<ChangeNicInput
     {
       name: 'rewire',
       retryForMs: retryHostForMs,
-      run: async (ctx) => ({ rewired: ctx.input.running !== null && (await adjust(ctx, { kind: 'change-nic', nic: await hostNicOf(ctx, movedNic(ctx)) }, 'plug')) }),
+      run: async (ctx): Promise<Plugged> => ({ guest: ctx.input.running === null ? null : await adjust(ctx, { kind: 'change-nic', nic: await hostNicOf(ctx, movedNic(ctx)) }, 'plug') }),
     },
   ],
   onFinished: endsOf({ succeeded: endUntouched, failed: endUntouched }),

@@ -73,7 +73,7 @@ describe('a device', () => {
     await world.heardAll();
     world.bus.host.reachable = true;
     await held.wake(taskId);
-    expect(await taskEnd(engine, taskId)).toMatchObject({ state: 'succeeded', output: { plugged: false } });
+    expect(await taskEnd(engine, taskId)).toMatchObject({ state: 'succeeded', output: { guest: null } });
     expect(await vmOf(vmId)).toMatchObject({ status: { state: 'stopped' }, spec: { disks: [{ slot: 0 }, { slot: 1 }] } });
   }, 30_000);
 

@@ -258,7 +258,7 @@ export class VmWorld {
       if (this.holds.has(leaving)) return DeviceHeld.fail('The guest has the disk mounted at /mnt; unmount it first.', { device: leaving, reason: 'mounted', mountPoints: ['/mnt'] });
       plug(this.plugged, vmId, change);
       if (change.kind === 'change-nic') this.wired.set(change.nic.nicId, change.nic.portGroupId);
-      return ok(status);
+      return ok({ ...status, guest: 'confirmed' });
     });
     host.act(hostVmStop, off);
     host.act(hostVmPowerOff, off);

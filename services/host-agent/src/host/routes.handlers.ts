@@ -6,7 +6,7 @@ import {
   CommandRunning, ShuttingDown, hostCommands, hostConfirm, hostDatastoreProbe, hostDatastoreScan, hostStatus, hostUploadWrite,
   hostVmAdjust, hostVmDefine, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStatus, hostVmStop,
 } from '#contracts';
-import type { HostVmStatus } from '#contracts';
+import type { HostVmStatus, ReplyOf } from '#contracts';
 import type { Result } from '#kernel';
 import { sleep } from '#kernel';
 import type { Drivers } from '../environment.ts';
@@ -39,7 +39,7 @@ export function hostRoutes(host: HostActor, { volumes }: Drivers): HostRoute[] {
     hostHandler(hostVmStop, ({ vmId, commandId, epoch, graceMs }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.stop', vmId, commandId, epoch, graceMs }) as StatusResult)),
     hostHandler(hostVmPowerOff, ({ vmId, commandId, epoch }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.power-off', vmId, commandId, epoch }) as StatusResult)),
     hostHandler(hostVmDelete, ({ vmId, commandId, epoch }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.delete', vmId, commandId, epoch }) as Promise<Result<Record<string, never>>>)),
-    hostHandler(hostVmAdjust, ({ vmId, commandId, epoch, change }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.adjust', vmId, commandId, epoch, change }) as StatusResult)),
+    hostHandler(hostVmAdjust, ({ vmId, commandId, epoch, change }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.adjust', vmId, commandId, epoch, change }) as Promise<Result<ReplyOf<typeof hostVmAdjust>>>)),
     hostHandler(hostVmStatus, ({ vmId }) => host.vmStatus(vmId)),
     hostHandler(hostStatus, async () => (host.ready ? host.status() : ShuttingDown.fail('The agent has not yet looked at its host, or is stopping.'))),
     hostHandler(hostConfirm, ({ commandIds }) => host.confirm(commandIds)),
