@@ -12,6 +12,7 @@ import { ensureSite } from './src/cluster/cluster.store.ts';
 import { hostReconciler } from './src/host/host.reconciler.ts';
 import { HostReports } from './src/host/host.reports.ts';
 import { attachDiskTask, attachNicTask } from './src/vm/attach.task.ts';
+import { changeNicTask } from './src/vm/change-nic.task.ts';
 import { createVmTask } from './src/vm/create-vm.task.ts';
 import { detachDiskTask, detachNicTask } from './src/vm/detach.task.ts';
 import { deleteVmTask } from './src/vm/delete-vm.task.ts';
@@ -28,7 +29,7 @@ export const computeService: TaskService<typeof computeConfig> = {
   module: ComputeModule,
   config: computeConfig,
   migrations: computeTables,
-  tasks: () => [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, pauseVmTask, resumeVmTask, resetVmTask, hibernateVmTask, wakeVmTask, deleteVmTask, attachDiskTask, detachDiskTask, attachNicTask, detachNicTask, modifyVmTask],
+  tasks: () => [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, pauseVmTask, resumeVmTask, resetVmTask, hibernateVmTask, wakeVmTask, deleteVmTask, attachDiskTask, detachDiskTask, attachNicTask, detachNicTask, changeNicTask, modifyVmTask],
   consumers: ({ get }) => [
     {
       name: 'compute-liveness',

@@ -4,10 +4,10 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
-  copyVolume, createImage, createSwitch, createVm, createVolume, deleteImage, deleteSwitch, deleteVm, deleteVolume, endStates, getImage, listSwitches, listTasks, listVolumes, powerOffVm, rebootVm, startVm, stopVm,
+  attachDisk, attachNic, changeNic, copyVolume, createImage, createSwitch, createVm, createVolume, deleteImage, deleteSwitch, deleteVm, deleteVolume, detachDisk, detachNic, endStates, getImage, getVm, listSwitches, listTasks, listVolumes, modifyVm, powerOffVm, rebootVm, startVm, stopVm,
   TaskRef, taskServices, updateSwitch,
 } from '#contracts';
-import type { Image, ImageId, Operation, SwitchId, VmId, VolumeId } from '#contracts';
+import type { Image, ImageId, Operation, SwitchId, Vm, VmId, VolumeId } from '#contracts';
 import { eventually } from '../e2e/eventually.ts';
 import { crash, startAgain, waitReady } from '../e2e/lab.mjs';
 import { deploy, removeOwn, small } from '../e2e/vms.ts';
@@ -33,7 +33,9 @@ function declaredKinds(dir = join(world.lab.repo, 'services')): string[] {
 
 /** Objects for one task of each kind. */
 interface Stage {
-  readonly vm: Readonly<Record<'stop' | 'cut' | 'reboot' | 'start' | 'delete', VmId>>;
+  readonly vm: Readonly<Record<'stop' | 'cut' | 'reboot' | 'start' | 'delete' | 'grow' | 'plug' | 'modify', VmId>>;
+  /** Stopped, with what is taken out of them. */
+  readonly shrink: Readonly<Record<'disk' | 'nic' | 'rewire', Vm>>;
   readonly volume: Readonly<Record<'copy' | 'delete', VolumeId>>;
   readonly image: Readonly<Record<'import' | 'delete', ImageId>>;
   readonly switch: Readonly<Record<'update' | 'delete', SwitchId>>;
@@ -48,9 +50,14 @@ async function prepare(round: number): Promise<Stage> {
   const image = (name: string): Promise<Image> => rest.ask(createImage, { name: named(name, round), format: 'raw' });
   const network = async (name: string): Promise<SwitchId> => (await rest.carryOut(createSwitch, { name: named(name, round) })).object.id as SwitchId;
   const [stop, cut, reboot, start, gone] = await Promise.all([vm('stop', true), vm('cut', true), vm('reboot', true), vm('start', false), vm('delete', false)]);
+  const [grow, plug, modified, lessDisk, lessNic, rewired] = await Promise.all([vm('grow', false), vm('plug', false), vm('modify', false), vm('less-disk', false), vm('less-nic', false), vm('rewire', false)]);
   const [copy, dropped, arriving, leaving, changed, removed] = await Promise.all([volume('copy'), volume('drop'), image('import'), image('leave'), network('change'), network('remove')]);
   await rest.succeeded(await send(leaving.id));
-  return { vm: { stop, cut, reboot, start, delete: gone }, volume: { copy, delete: dropped }, image: { import: arriving.id, delete: leaving.id }, switch: { update: changed, delete: removed } };
+  return {
+    vm: { stop, cut, reboot, start, delete: gone, grow, plug, modify: modified },
+    shrink: { disk: await rest.ask(getVm, { vmId: lessDisk }), nic: await rest.ask(getVm, { vmId: lessNic }), rewire: await rest.ask(getVm, { vmId: rewired }) },
+    volume: { copy, delete: dropped }, image: { import: arriving.id, delete: leaving.id }, switch: { update: changed, delete: removed },
+  };
 }
 
 /** Uploads a small raw image; answers the task that takes it in. */
@@ -71,6 +78,12 @@ const table: Readonly<Record<string, (stage: Stage, round: number) => Promise<Ta
   'compute.vm.power-off': by(powerOffVm, ({ vm }) => ({ vmId: vm.cut })),
   'compute.vm.reboot': by(rebootVm, ({ vm }) => ({ vmId: vm.reboot, graceMs: 2_000 })),
   'compute.vm.delete': by(deleteVm, ({ vm }) => ({ vmId: vm.delete })),
+  'compute.vm.attach-disk': by(attachDisk, ({ vm }) => ({ vmId: vm.grow, sizeBytes: 8 * MiB })),
+  'compute.vm.attach-nic': by(attachNic, ({ vm }) => ({ vmId: vm.plug, portGroupId: world.record.network.portGroupId })),
+  'compute.vm.detach-disk': by(detachDisk, ({ shrink: { disk } }) => ({ vmId: disk.id, diskId: disk.spec.disks[0]?.diskId, keep: false })),
+  'compute.vm.detach-nic': by(detachNic, ({ shrink: { nic } }) => ({ vmId: nic.id, nicId: nic.spec.nics[0]?.nicId })),
+  'compute.vm.change-nic': by(changeNic, ({ shrink: { rewire } }) => ({ vmId: rewire.id, nicId: rewire.spec.nics[0]?.nicId, portGroupId: world.record.otherNetwork.portGroupId })),
+  'compute.vm.modify': by(modifyVm, ({ vm }) => ({ vmId: vm.modify, memoryBytes: 128 * MiB })),
   'storage.volume.create': by(createVolume, (_, round) => ({ name: named('new', round), datastoreId: world.record.datastore.id, sizeBytes: 8 * MiB })),
   'storage.volume.copy': by(copyVolume, ({ volume }, round) => ({ volumeId: volume.copy, name: named('copied', round) })),
   'storage.volume.delete': by(deleteVolume, ({ volume }) => ({ volumeId: volume.delete })),

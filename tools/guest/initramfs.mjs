@@ -73,12 +73,13 @@ function findLibrary(name, trees) {
 }
 
 function moduleEntries(modulesDir) {
-  const { early, late } = chooseModules(modulesDir);
+  const { early, late, onDemand } = chooseModules(modulesDir);
   const list = (files) => files.map((path) => basename(path)).join('\n') + '\n';
   return [
-    ...[...early, ...late].map((path) => file(`lib/modules/${basename(path)}`, readFileSync(path), 0o644)),
+    ...[...early, ...late, ...onDemand].map((path) => file(`lib/modules/${basename(path)}`, readFileSync(path), 0o644)),
     file('lib/modules/early', list(early), 0o644),
     file('lib/modules/late', list(late), 0o644),
+    file('lib/modules/on-demand', list(onDemand), 0o644),
   ];
 }
 

@@ -10,6 +10,9 @@ export const LATE = [
   'virtio_scsi', 'sd_mod', 'sr_mod', 'isofs', 'ahci', 'virtio_mem',
 ];
 
+/** What only some tests need: there to be loaded, not loaded at boot. A file system, with the tables that it reads names by. */
+export const ON_DEMAND = ['vfat', 'nls_cp437', 'nls_ascii'];
+
 function findModules(dir) {
   const found = new Map();
   for (const entry of readdirSync(dir, { withFileTypes: true })) {
@@ -29,7 +32,7 @@ function dependencies(file) {
   return match && match[1] ? match[1].split(',') : [];
 }
 
-/** { early: [file], late: [file] }, each in loading order and none twice. */
+/** { early: [file], late: [file], onDemand: [file] }, each in loading order and none twice. */
 export function chooseModules(modulesDir) {
   const available = findModules(modulesDir);
   const taken = new Set();
@@ -43,5 +46,5 @@ export function chooseModules(modulesDir) {
     }
     return into;
   };
-  return { early: collect(EARLY, []), late: collect(LATE, []) };
+  return { early: collect(EARLY, []), late: collect(LATE, []), onDemand: collect(ON_DEMAND, []) };
 }

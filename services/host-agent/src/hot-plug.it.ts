@@ -58,7 +58,7 @@ describe('a disk', () => {
     const vm = smallVm(61);
     await lab.startVm(vm);
     const disk = diskFor(vm, 0);
-    expect(orThrow(await adjust(vm, attach(disk)))).toMatchObject({ state: 'running' });
+    expect(orThrow(await adjust(vm, attach(disk)))).toMatchObject({ state: 'running', guest: 'not-asked' });
     expect(keptDisks(vm)).toEqual([disk.diskId]);
     expect(orThrow(await adjust(vm, attach(disk)))).toMatchObject({ state: 'running' }); // sent again under another id: already so
     expect(faultOf(await adjust(vm, attach(diskFor(vm, 0))))).toMatchObject({ code: 'NO_FREE_SLOT' });
@@ -69,7 +69,7 @@ describe('a disk', () => {
       if (!settled) await ejectAll(vm);
       return settled;
     });
-    expect(orThrow(await leaving)).toMatchObject({ state: 'running' });
+    expect(orThrow(await leaving)).toMatchObject({ state: 'running', guest: 'confirmed' });
     expect(keptDisks(vm)).toEqual([]);
     expect(orThrow(await adjust(vm, detach(disk)))).toMatchObject({ state: 'running' });
     expect(orThrow(await adjust(vm, attach(diskFor(vm, 0))))).toMatchObject({ state: 'running' }); // its slot is free again

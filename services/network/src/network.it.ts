@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
-  checkPortGroups, createPortGroup, createSubnet, createSwitch, deletePortGroup, deleteSubnet, deleteSwitch, discardPorts, getSubnet, getSwitch, listPorts, listSwitches, networkTask, provisionPort,
+  checkPortGroups, createPortGroup, createSubnet, createSwitch, deletePortGroup, deleteSubnet, deleteSwitch, discardPorts, getSubnet, getSwitch, listPorts, listSwitches, movePort, networkTask, provisionPort,
   updatePortGroup, updateSwitch, wiringOfVm,
 } from '#contracts';
 import type { NicId, PortGroupId, PortId, ReplyOf, SwitchId, VmId } from '#contracts';
@@ -95,6 +95,28 @@ describe('a distributed switch', () => {
     expect(codeOf(await elsewhere.ask(getSwitch, { switchId: id }))).toBe('NOT_FOUND');
     expect(codeOf(await elsewhere.ask(deleteSwitch, { switchId: id }))).toBe('NOT_FOUND');
     expect(codeOf(await elsewhere.ask(createSwitch, { name: fresh('x') }))).toBe('PERMISSION_DENIED');
+  });
+});
+
+describe('a port', () => {
+  it('moves to another port group with its MAC, back to the address it had, and is given back alone', async () => {
+    const [from, to] = [await group(10), await group(20)];
+    await pool.must(createSubnet, { portGroupId: from, name: fresh('net'), cidr: '10.3.0.0/29' });
+    await pool.must(createSubnet, { portGroupId: to, name: fresh('net'), cidr: '10.4.0.0/29' });
+    const one = nic(from);
+    const two = nic(from, { vmId: one.vmId });
+    const was = await pool.must(provisionPort, one);
+    await pool.must(provisionPort, two);
+    const moved = await pool.must(movePort, { portId: one.portId, portGroupId: to, ip: null });
+    expect(moved).toMatchObject({ id: was.id, nicId: one.nicId, mac: was.mac, portGroupId: to, ip: '10.4.0.1' });
+    expect(await pool.must(movePort, { portId: one.portId, portGroupId: to, ip: null })).toMatchObject({ ip: '10.4.0.1', version: moved.version });
+    expect((await pool.must(wiringOfVm, { vmId: one.vmId })).nics.find(({ nicId }) => nicId === one.nicId)).toMatchObject({ vlan: 20, ip: '10.4.0.1' });
+    expect(codeOf(await pool.ask(movePort, { portId: two.portId, portGroupId: to, ip: '10.4.0.1' }))).toBe('ADDRESS_TAKEN');
+    expect(codeOf(await pool.ask(movePort, { portId: two.portId, portGroupId: newUuid(), ip: null }))).toBe('NOT_FOUND');
+    expect(codeOf(await pool.ask(movePort, { portId: newUuid(), portGroupId: to, ip: null }))).toBe('NOT_FOUND');
+    expect(await pool.must(movePort, { portId: one.portId, portGroupId: from, ip: was.ip })).toMatchObject({ portGroupId: from, ip: was.ip });
+    await pool.must(discardPorts, { vmId: one.vmId, nicId: one.nicId });
+    expect((await pool.must(listPorts, { vmId: one.vmId })).items.map(({ nicId }) => nicId)).toEqual([two.nicId]);
   });
 });
 

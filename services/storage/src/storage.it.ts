@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
-  chooseDatastore, copyVolume, createDatastore, createVolume, deleteDatastore, deleteVolume, discardImageVolume, discardUpload, discardVolume, getDatastore, getVolume, ingestVolume, listDatastores,
-  listVolumes, openUpload, placesOfVolumes, provisionVolume, storageTask, writeUpload,
+  attachVolume, chooseDatastore, copyVolume, createDatastore, createVolume, deleteDatastore, deleteVolume, discardImageVolume, discardUpload, discardVolume, getDatastore, getVolume, ingestVolume, listDatastores,
+  listVolumes, openUpload, placesOfVolumes, provisionVolume, releaseVolume, storageTask, writeUpload,
 } from '#contracts';
 import type { DatastoreId, HostId, RequestOf, UploadId, VmId, VolumeId } from '#contracts';
 import { newUuid } from '#kernel';
@@ -85,6 +85,31 @@ describe('a datastore', () => {
 });
 
 describe('a volume', () => {
+  it('belongs to one VM of all that ask at once, goes with none of the others, and is free when that one releases it', async () => {
+    const volumeId = (await ended(await pool.must(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: MiB }))).object.id as VolumeId;
+    const vmIds = Array.from({ length: 5 }, () => newUuid() as VmId);
+    const answers = await Promise.all(vmIds.map((vmId) => pool.ask(attachVolume, { volumeId, vmId })));
+    expect(answers.map(codeOf).sort()).toEqual(['IN_USE', 'IN_USE', 'IN_USE', 'IN_USE', 'OK']);
+    const holder = vmIds[answers.findIndex((answer) => answer.ok)]!;
+    const other = vmIds.find((vmId) => vmId !== holder)!;
+    expect(codeOf(await pool.ask(attachVolume, { volumeId, vmId: holder }))).toBe('OK');
+    expect((await pool.must(listVolumes, { attachedTo: holder })).items.map(({ id }) => id)).toEqual([volumeId]);
+    expect(codeOf(await pool.ask(deleteVolume, { volumeId }))).toBe('IN_USE');
+    expect(codeOf(await pool.ask(copyVolume, { volumeId, name: fresh('copy') }))).toBe('IN_USE');
+    await pool.must(releaseVolume, { volumeId, vmId: other });
+    expect((await pool.must(getVolume, { volumeId })).attachedTo).toBe(holder);
+    await pool.must(releaseVolume, { volumeId, vmId: holder });
+    await pool.must(releaseVolume, { volumeId, vmId: holder });
+    expect((await pool.must(getVolume, { volumeId })).attachedTo).toBeNull();
+    expect(await ended(await pool.must(deleteVolume, { volumeId }))).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('of an image, or one that is not there, is no VM’s', async () => {
+    expect(codeOf(await pool.ask(attachVolume, { volumeId: await image(), vmId: newUuid() }))).toBe('WRONG_STATE');
+    expect(codeOf(await pool.ask(attachVolume, { volumeId: newUuid(), vmId: newUuid() }))).toBe('NOT_FOUND');
+    await pool.must(releaseVolume, { volumeId: newUuid(), vmId: newUuid() });
+  });
+
   it('is made, shown and deleted, and leaves nothing', async () => {
     const ref = await pool.must(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: 64 * MiB });
     expect(await ended(ref)).toMatchObject({ state: 'succeeded', kind: 'storage.volume.create' });

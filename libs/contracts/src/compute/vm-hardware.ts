@@ -27,7 +27,7 @@ export const detachDisk = defineCommand('compute.vm.detach-disk', {
   summary: 'Detach a disk, on a running VM when the guest has let it go; the volume stays unless `keep` is false', http: 'POST /v1/vms/:vmId/detach-disk', permission: 'vm.modify', on: 'vmId',
   input: z.strictObject({
     vmId: VmId, diskId: DiskId, keep: z.boolean().default(true).describe('false deletes the volume'),
-    waitMs: z.int().min(1_000).max(120_000).default(20_000).describe('how long the guest is given to let the disk go'),
+    graceMs: z.int().min(1_000).max(120_000).default(20_000).describe('how long the guest is given to let the disk go'),
   }), reply: TaskRef, errors: [...change, DeviceHeld, DeviceRefused],
 });
 export const attachNic = defineCommand('compute.vm.attach-nic', {
@@ -37,8 +37,14 @@ export const attachNic = defineCommand('compute.vm.attach-nic', {
 });
 export const detachNic = defineCommand('compute.vm.detach-nic', {
   summary: 'Detach a NIC and give its addresses back, on a running VM when the guest has let it go', http: 'POST /v1/vms/:vmId/detach-nic', permission: 'vm.modify', on: 'vmId',
-  input: z.strictObject({ vmId: VmId, nicId: NicId, waitMs: z.int().min(1_000).max(120_000).default(20_000).describe('how long the guest is given to let the NIC go') }),
+  input: z.strictObject({ vmId: VmId, nicId: NicId, graceMs: z.int().min(1_000).max(120_000).default(20_000).describe('how long the guest is given to let the NIC go') }),
   reply: TaskRef, errors: [...change, DeviceHeld, DeviceRefused],
+});
+
+export const changeNic = defineCommand('compute.vm.change-nic', {
+  summary: 'Put a NIC on another port group or address; it keeps its MAC, and a running guest sees its link go down and up', http: 'POST /v1/vms/:vmId/change-nic', permission: 'vm.modify', on: 'vmId',
+  input: z.strictObject({ vmId: VmId, nicId: NicId, portGroupId: PortGroupId, ip: Ipv4.optional().describe('a free address of the subnet; chosen if absent') }),
+  reply: TaskRef, errors: [...change, NoFreeAddress, AddressTaken, DeviceRefused],
 });
 
 const ServiceChange = z.strictObject({ reservation: z.int().min(0).optional(), shares: z.int().min(1).max(1_000_000).optional(), limit: z.int().min(1).nullable().optional() });

@@ -45,6 +45,10 @@ export const provisionPort = defineCommand('network.port.provision', {
   input: z.strictObject({ portId: PortId, vmId: VmId, nicId: NicId, portGroupId: PortGroupId, ip: Ipv4.nullable(), mac: Mac.nullable(), ownerId: UserId.nullable(), folderId: FolderId.nullable() }), reply: Port, errors: [NotFound, NoFreeAddress, AddressTaken],
 });
 export const discardPorts = defineCommand('network.port.discard', { summary: 'Give back the ports and addresses of a VM, or of one of its NICs', permission: 'internal', input: z.strictObject({ vmId: VmId, nicId: NicId.optional() }), reply: Done });
+export const movePort = defineCommand('network.port.move', {
+  summary: 'Put a port on another port group or address; its MAC stays', permission: 'internal',
+  input: z.strictObject({ portId: PortId, portGroupId: PortGroupId, ip: Ipv4.nullable().describe('null = the one it has if it is there already, else one that is free') }), reply: Port, errors: [NotFound, NoFreeAddress, AddressTaken],
+});
 export const wiringOfVm = defineQuery('network.port.wiring', { summary: 'What a host needs to plug a VM’s NICs in, and which hosts have its switches applied', permission: 'internal', input: z.strictObject({ vmId: VmId }), reply: z.strictObject({ nics: z.array(HostNic.omit({ slot: true, bootIndex: true })), hostIds: z.array(HostId).nullable().describe('null = any host: the VM has no NIC') }), errors: [NotFound, HostUnreachable] });
 export const checkPortGroups = defineQuery('network.port-group.check', { summary: 'Whether port groups exist and which hosts have their switches applied', permission: 'internal', input: z.strictObject({ portGroupIds: z.array(PortGroupId).max(16) }), reply: z.strictObject({ hostIds: z.array(HostId).nullable() }), errors: [NotFound] });
 

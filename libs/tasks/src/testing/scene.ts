@@ -85,8 +85,8 @@ export class SceneHost {
     if (!this.reachable) return Promise.resolve(HostUnreachable.fail('The host does not respond.', { hostId }));
     const members = input as Readonly<Record<string, unknown>>;
     // A question has no id and no result that would be kept.
-    if (members['commandId'] === undefined) return Promise.resolve((this.acts.get(operation.name)?.(members) ?? ok({})) as Result<ReplyOf<O>>);
-    const commandId = String(members['commandId']);
+    const { commandId } = members;
+    if (typeof commandId !== 'string') return Promise.resolve((this.acts.get(operation.name)?.(members) ?? ok({})) as Result<ReplyOf<O>>);
     this.arrived.push(`${operation.name} ${commandId}`);
     const before = this.journal.get(commandId);
     const answer = before ?? this.acts.get(operation.name)?.(members) ?? ok({});

@@ -2,11 +2,11 @@
 // in between, the same step finds its device, and an undo takes it out of QEMU before anybody else can have it.
 import {
   attachVolume, chooseDatastore, discardPorts, discardVolume, provisionPort, provisionVolume, releaseVolume,
-  type DatastoreId, type FolderId, type ReplyOf, type UserId, type Vm, type VmId, type VmSpec,
+  type DatastoreId, type FolderId, type ReplyOf, type UserId, type VmId, type VmSpec,
 } from '#contracts';
 import { defineTask, type StepContext, type TaskKind } from '#tasks';
 import type { PlannedDisk, PlannedNic } from './create-vm.task.ts';
-import { adjust, adjustBack, hostDiskOf, hostNicOf, retryHostForMs, setSpec, withDisk, withNic, withoutDisk, withoutNic, type PlugInput } from './plug.steps.task.ts';
+import { adjust, adjustBack, hostDiskOf, hostNicOf, retryHostForMs, setSpec, withDisk, withNic, withoutDisk, withoutNic, type Plugged, type PlugInput } from './plug.steps.task.ts';
 import { endUntouched, endsOf } from './vm-end.task.ts';
 
 interface Owned { readonly ownerId: UserId | null; readonly folderId: FolderId | null }
@@ -36,7 +36,7 @@ export const attachDiskTask: TaskKind<AttachDiskInput> = defineTask<AttachDiskIn
         const { disk: { datastoreId, sizeBytes }, isNew, running } = ctx.input;
         if (!isNew && datastoreId !== null) return { datastoreId };
         const named = datastoreId === null ? {} : { datastoreId };
-        const { datastoreId: chosen } = await ctx.request(chooseDatastore, { sizeBytes, hostId: (running?.hostId ?? null) as ReplyOf<typeof chooseDatastore>['hostIds'][number] | null, sharedFirst: true, ...named });
+        const { datastoreId: chosen } = await ctx.request(chooseDatastore, { sizeBytes, hostId: (running?.hostId ?? null), sharedFirst: true, ...named });
         return { datastoreId: chosen };
       },
     },
@@ -46,7 +46,7 @@ export const attachDiskTask: TaskKind<AttachDiskInput> = defineTask<AttachDiskIn
         const { vmId, disk: { volumeId, sizeBytes }, isNew, name, running, ownerId, folderId } = ctx.input;
         if (!isNew) return ctx.request(attachVolume, { volumeId, vmId });
         const { datastoreId } = ctx.output<Chosen>('choose-datastore');
-        return ctx.child(provisionVolume, { volumeId, name, datastoreId, sizeBytes, source: null, vmId, hostId: (running?.hostId ?? null) as Vm['status']['hostId'], ownerId, folderId });
+        return ctx.child(provisionVolume, { volumeId, name, datastoreId, sizeBytes, source: null, vmId, hostId: (running?.hostId ?? null), ownerId, folderId });
       },
       undo: (ctx): Promise<unknown> => {
         const { vmId, disk: { volumeId }, isNew } = ctx.input;
@@ -61,7 +61,7 @@ export const attachDiskTask: TaskKind<AttachDiskInput> = defineTask<AttachDiskIn
     {
       name: 'plug-in',
       retryForMs: retryHostForMs,
-      run: async (ctx) => ({ plugged: ctx.input.running !== null && (await adjust(ctx, { kind: 'attach-disk', disk: await hostDiskOf(ctx, diskOf(ctx)) }, 'plug')) }),
+      run: async (ctx): Promise<Plugged> => ({ guest: ctx.input.running === null ? null : await adjust(ctx, { kind: 'attach-disk', disk: await hostDiskOf(ctx, diskOf(ctx)) }, 'plug') }),
       undo: (ctx) => adjustBack(ctx, { kind: 'detach-disk', diskId: ctx.input.disk.diskId, waitMs: longestWaitMs }),
     },
   ],
@@ -90,7 +90,7 @@ export const attachNicTask: TaskKind<AttachNicInput> = defineTask<AttachNicInput
     {
       name: 'plug-in',
       retryForMs: retryHostForMs,
-      run: async (ctx) => ({ plugged: ctx.input.running !== null && (await adjust(ctx, { kind: 'attach-nic', nic: await hostNicOf(ctx, nicOf(ctx)) }, 'plug')) }),
+      run: async (ctx): Promise<Plugged> => ({ guest: ctx.input.running === null ? null : await adjust(ctx, { kind: 'attach-nic', nic: await hostNicOf(ctx, nicOf(ctx)) }, 'plug') }),
       undo: (ctx) => adjustBack(ctx, { kind: 'detach-nic', nicId: ctx.input.nic.nicId, waitMs: longestWaitMs }),
     },
   ],

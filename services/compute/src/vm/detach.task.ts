@@ -2,7 +2,7 @@
 // somebody else's only after the host has said that QEMU holds them no more (security S10).
 import { discardPorts, discardVolume, releaseVolume, type VmId, type VmSpec } from '#contracts';
 import { defineTask, type TaskKind } from '#tasks';
-import { adjust, adjustBack, hostDiskOf, hostNicOf, retryHostForMs, setSpec, withDisk, withNic, withoutDisk, withoutNic, type PlugInput } from './plug.steps.task.ts';
+import { adjust, adjustBack, hostDiskOf, hostNicOf, retryHostForMs, setSpec, withDisk, withNic, withoutDisk, withoutNic, type Plugged, type PlugInput } from './plug.steps.task.ts';
 import { endUntouched, endsOf } from './vm-end.task.ts';
 
 export interface DetachDiskInput extends PlugInput { readonly vmId: VmId; readonly disk: VmSpec['disks'][number]; readonly keep: boolean; readonly waitMs: number }
@@ -15,7 +15,7 @@ export const detachDiskTask: TaskKind<DetachDiskInput> = defineTask<DetachDiskIn
     {
       name: 'plug-out',
       retryForMs: retryHostForMs,
-      run: async (ctx) => ({ unplugged: await adjust(ctx, { kind: 'detach-disk', diskId: ctx.input.disk.diskId, waitMs: ctx.input.waitMs }, 'plug') }),
+      run: async (ctx): Promise<Plugged> => ({ guest: await adjust(ctx, { kind: 'detach-disk', diskId: ctx.input.disk.diskId, waitMs: ctx.input.waitMs }, 'plug') }),
       undo: async (ctx) => ctx.input.running !== null && adjustBack(ctx, { kind: 'attach-disk', disk: await hostDiskOf(ctx, ctx.input.disk) }),
     },
     {
@@ -42,7 +42,7 @@ export const detachNicTask: TaskKind<DetachNicInput> = defineTask<DetachNicInput
     {
       name: 'plug-out',
       retryForMs: retryHostForMs,
-      run: async (ctx) => ({ unplugged: await adjust(ctx, { kind: 'detach-nic', nicId: ctx.input.nic.nicId, waitMs: ctx.input.waitMs }, 'plug') }),
+      run: async (ctx): Promise<Plugged> => ({ guest: await adjust(ctx, { kind: 'detach-nic', nicId: ctx.input.nic.nicId, waitMs: ctx.input.waitMs }, 'plug') }),
       undo: async (ctx) => ctx.input.running !== null && adjustBack(ctx, { kind: 'attach-nic', nic: await hostNicOf(ctx, ctx.input.nic) }),
     },
     {

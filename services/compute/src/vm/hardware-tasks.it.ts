@@ -1,11 +1,12 @@
 // Every kind of task that changes a VM's hardware, put through everything that a task must survive, on a VM that runs and
 // on one that is stopped.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Task, TaskRef, Vm } from '#contracts';
+import type { PortGroupId, Task, TaskRef, Vm } from '#contracts';
 import { newUuid, orThrow, type Result } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
 import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, undoTwice, type Trial } from '#testing';
 import { attachDiskTask, attachNicTask } from './attach.task.ts';
+import { changeNicTask } from './change-nic.task.ts';
 import { detachDiskTask, detachNicTask } from './detach.task.ts';
 import type { HardwareCommands } from './hardware.commands.ts';
 import { modifyVmTask } from './modify-vm.task.ts';
@@ -16,6 +17,7 @@ let world: VmWorld;
 beforeAll(async () => { world = await VmWorld.open(); });
 afterAll(() => world.close());
 
+const otherGroup = newUuid() as PortGroupId;
 const begun = (answer: Result<TaskRef>): string => orThrow(answer).taskId;
 const states = ['stopped', 'running'] as const;
 type State = (typeof states)[number];
@@ -75,7 +77,7 @@ const cases: Readonly<Record<string, Case>> = {
     begin: async (hardware, state) => {
       const vm = await aVm(state);
       if (state === 'running') world.plugged.set(vm.id, new Set([vm.spec.disks[0]!.diskId]));
-      return begun(await hardware.detachDisk({ vmId: vm.id, diskId: vm.spec.disks[0]!.diskId, keep: true, waitMs: 1_000 }, asService()));
+      return begun(await hardware.detachDisk({ vmId: vm.id, diskId: vm.spec.disks[0]!.diskId, keep: true, graceMs: 1_000 }, asService()));
     },
     check: (vm, task, state) => {
       expect(vm.spec.disks).toHaveLength(['succeeded', 'needs-attention'].includes(task.state) ? 0 : 1);
@@ -86,7 +88,7 @@ const cases: Readonly<Record<string, Case>> = {
     kind: detachDiskTask,
     begin: async (hardware, state) => {
       const vm = await aVm(state);
-      return begun(await hardware.detachDisk({ vmId: vm.id, diskId: vm.spec.disks[0]!.diskId, keep: false, waitMs: 1_000 }, asService()));
+      return begun(await hardware.detachDisk({ vmId: vm.id, diskId: vm.spec.disks[0]!.diskId, keep: false, graceMs: 1_000 }, asService()));
     },
     check: (vm, task) => { expect(vm.spec.disks).toHaveLength(['succeeded', 'needs-attention'].includes(task.state) ? 0 : 1); },
   },
@@ -99,9 +101,23 @@ const cases: Readonly<Record<string, Case>> = {
     kind: detachNicTask,
     begin: async (hardware, state) => {
       const vm = await aVm(state);
-      return begun(await hardware.detachNic({ vmId: vm.id, nicId: vm.spec.nics[0]!.nicId, waitMs: 1_000 }, asService()));
+      return begun(await hardware.detachNic({ vmId: vm.id, nicId: vm.spec.nics[0]!.nicId, graceMs: 1_000 }, asService()));
     },
     check: (vm, task) => { expect(vm.spec.nics).toHaveLength(['succeeded', 'needs-attention'].includes(task.state) ? 0 : 1); },
+  },
+  'change a NIC': {
+    kind: changeNicTask,
+    begin: async (hardware, state) => {
+      const vm = await aVm(state);
+      return begun(await hardware.changeNic({ vmId: vm.id, nicId: vm.spec.nics[0]!.nicId, portGroupId: otherGroup }, asService()));
+    },
+    check: (vm, task, state) => {
+      const [nic] = vm.spec.nics;
+      const [port] = world.ports.get(vm.id)!;
+      expect([nic!.portGroupId === otherGroup, nic!.ip, nic!.mac]).toEqual([task.state === 'succeeded', port!.ip, port!.mac]);
+      expect(port!.portGroupId).toBe(nic!.portGroupId);
+      if (state === 'running') expect(world.wired.get(nic!.nicId) ?? nic!.portGroupId).toBe(nic!.portGroupId);
+    },
   },
   modify: {
     kind: modifyVmTask,

@@ -3,7 +3,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { BusClient, BusContext } from '#bus';
 import {
-  InUse, NotFound, PermissionDenied, VmBusy, WrongState, attachDisk, attachNic, checkPortGroups, detachDisk, detachNic, discardPending, getDatastore, getVolume, modifyVm, vmChanged,
+  InUse, PermissionDenied, VmBusy, WrongState, attachDisk, attachNic, changeNic, checkPortGroups, detachDisk, detachNic, discardPending, getDatastore, getVolume, modifyVm, vmChanged,
   type DiskId, type InputOf, type NicId, type Operation, type PortId, type ReplyOf, type TaskRef, type Vm, type Volume, type VolumeId,
 } from '#contracts';
 import { mayAccess, whoOf } from '#database';
@@ -11,9 +11,10 @@ import { newUuid, ok, orThrow, type Result } from '#kernel';
 import { emit, runCommand, type TaskEngine, type TaskKind } from '#tasks';
 import { stateOfHost } from '../host/host-order.store.ts';
 import { attachDiskTask, attachNicTask, type AttachDiskInput, type AttachNicInput } from './attach.task.ts';
+import { changeNicTask, type ChangeNicInput } from './change-nic.task.ts';
 import { diskName } from './create-vm.task.ts';
 import { detachDiskTask, detachNicTask, type DetachDiskInput, type DetachNicInput } from './detach.task.ts';
-import { beginModify, detachable, diskSlot, nicSlot, type Opening } from './hardware.ts';
+import { beginModify, detachable, diskSlot, nicOf, nicSlot, type Opening } from './hardware.ts';
 import { modifyVmTask, type ModifyVmInput } from './modify-vm.task.ts';
 import { changed } from './pending.ts';
 import { own } from './vm.commands.ts';
@@ -43,7 +44,7 @@ export class HardwareCommands {
   detachDisk(input: InputOf<typeof detachDisk>, ctx: BusContext): Promise<Result<TaskRef>> {
     return this.begin<typeof detachDisk, DetachDiskInput>(detachDisk, detachDiskTask, input, ctx, (vm, opening) => {
       const disk = detachable(vm.spec, input.diskId, opening.running);
-      return disk.ok ? ok({ vmId: vm.id, ...opening, disk: disk.value, keep: input.keep, waitMs: input.waitMs }) : disk;
+      return disk.ok ? ok({ vmId: vm.id, ...opening, disk: disk.value, keep: input.keep, waitMs: input.graceMs }) : disk;
     });
   }
 
@@ -58,11 +59,20 @@ export class HardwareCommands {
     });
   }
 
+  async changeNic(input: InputOf<typeof changeNic>, ctx: BusContext): Promise<Result<TaskRef>> {
+    const refusal = await this.refusePortGroup(input.portGroupId, ctx);
+    return this.begin<typeof changeNic, ChangeNicInput>(changeNic, changeNicTask, input, ctx, (vm, opening) => {
+      const nic = nicOf(vm.spec, input.nicId);
+      if (refusal) return refusal;
+      if (!nic.ok) return nic;
+      return ok({ vmId: vm.id, ...opening, nic: nic.value, portGroupId: input.portGroupId, ip: input.ip ?? null });
+    });
+  }
+
   detachNic(input: InputOf<typeof detachNic>, ctx: BusContext): Promise<Result<TaskRef>> {
     return this.begin<typeof detachNic, DetachNicInput>(detachNic, detachNicTask, input, ctx, (vm, opening) => {
-      const nic = vm.spec.nics.find(({ nicId }) => nicId === input.nicId);
-      if (!nic) return NotFound.fail('The VM has no such NIC.', { noun: 'nic', id: input.nicId });
-      return ok({ vmId: vm.id, ...opening, nic, waitMs: input.waitMs });
+      const nic = nicOf(vm.spec, input.nicId);
+      return nic.ok ? ok({ vmId: vm.id, ...opening, nic: nic.value, waitMs: input.graceMs }) : nic;
     });
   }
 

@@ -39,6 +39,11 @@ export function nicSlot({ nics }: VmSpec): Result<number> {
   return slot === undefined ? NoFreeSlot.fail('The VM has no free NIC slot.', { slot: 'nic' }) : ok(slot);
 }
 
+export function nicOf({ nics }: VmSpec, nicId: string): Result<VmSpec['nics'][number]> {
+  const nic = nics.find((one) => one.nicId === nicId);
+  return nic ? ok(nic) : NotFound.fail('The VM has no such NIC.', { noun: 'nic', id: nicId });
+}
+
 /** A disk that may be detached in this state. */
 export function detachable({ disks }: VmSpec, diskId: string, running: Running): Result<VmSpec['disks'][number]> {
   const disk = disks.find((one) => one.diskId === diskId);

@@ -1,7 +1,7 @@
 // Which changes of a VM's hardware a running VM takes at once and which wait for its next start, as one table, and what a
 // change makes of spec and pending. Pure.
 import type { InputOf, Vm, VmPending, VmSpec, modifyVm } from '#contracts';
-import { FieldIssue, InvalidArgument } from '#contracts';
+import { type FieldIssue, InvalidArgument } from '#contracts';
 import { canonicalJson, ok, type Result } from '#kernel';
 import type { z } from 'zod';
 

@@ -2,7 +2,7 @@
 // meanwhile has nothing to be plugged into or out of any more; its next start takes the spec as it is then.
 import {
   NotFoundOnHost, WrongState, hostVmAdjust, placesOfVolumes, wiringOfVm,
-  type HostDisk, type HostNic, type HostVmChange, type Vm, type VmSpec,
+  type GuestWord, type HostDisk, type HostNic, type HostVmChange, type Vm, type VmSpec,
 } from '#contracts';
 import { FaultError } from '#kernel';
 import { asResult, type StepContext } from '#tasks';
@@ -13,15 +13,18 @@ import { setVm, vmOf, waitOut, type VmInput } from './vm.steps.task.ts';
 export interface PlugInput extends VmInput, Opening {}
 type Context<I extends PlugInput> = StepContext<I>;
 
+/** What the guest of the running VM said; null = nothing ran. */
+export interface Plugged { readonly guest: GuestWord | null }
+
 export const retryHostForMs = 60_000;
 
-/** Sends the change to the QEMU that runs; false = none runs. */
-export async function adjust<I extends PlugInput>(ctx: Context<I>, change: HostVmChange, part: string): Promise<boolean> {
+/** Sends the change to the QEMU that runs and answers what its guest says; null = none runs. */
+export async function adjust<I extends PlugInput>(ctx: Context<I>, change: HostVmChange, part: string): Promise<GuestWord | null> {
   const { running, vmId } = ctx.input;
-  if (running === null) return false;
+  if (running === null) return null;
   const answer = await asResult(ctx.host(running.hostId, hostVmAdjust, { vmId, epoch: running.epoch, change }, { part }));
-  if (answer.ok) return true;
-  if (answer.fault.code === WrongState.code || answer.fault.code === NotFoundOnHost.code) return false;
+  if (answer.ok) return answer.value.guest;
+  if (answer.fault.code === WrongState.code || answer.fault.code === NotFoundOnHost.code) return null;
   throw new FaultError(answer.fault);
 }
 

@@ -9,7 +9,8 @@ import { waitOut, type VmInput } from './vm.steps.task.ts';
 export interface SteerInput extends VmInput { readonly vmId: VmId; readonly hostId: HostId; readonly epoch: number }
 type Context = StepContext<SteerInput>;
 
-const telling = (operation: typeof hostVmPause | typeof hostVmResume | typeof hostVmReset) =>
+/** The three have one form. */
+const telling = (operation: typeof hostVmPause) =>
   (ctx: Context): Promise<HostVmStatus> => ctx.host(ctx.input.hostId, operation, { vmId: ctx.input.vmId, epoch: ctx.input.epoch });
 const takingBack = (tell: (ctx: Context) => Promise<HostVmStatus>) =>
   (ctx: Context): Promise<void> => waitOut(ctx, ctx.input.hostId, tell(ctx).then(() => undefined));

@@ -1,9 +1,9 @@
 // A world for tests of VMs: compute's schema on the real database, one host that runs VMs and reports, and neighbours
 // (storage, network, scheduler, templates) that keep what they were asked to make, so that a test can see what is left.
 import {
-  InUse, NoCapacity, NotFound, NotFoundOnHost, WrongState, attachVolume, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, getVolume, hostVmAdjust, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStatus,
-  hostVmStart, hostVmStop, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, releaseVolume, storageTask, wiringOfVm,
-  type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmStatus, type InputOf, type ReplyOf, type SavedMemory, type SwitchId, type Task, type TaskId, type Template, type VmId, type VolumeId, type Volume,
+  AddressTaken, DeviceHeld, InUse, NoCapacity, NotFound, NotFoundOnHost, WrongState, attachVolume, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, getVolume, hostVmAdjust, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStatus,
+  hostVmStart, hostVmStop, movePort, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, releaseVolume, storageTask, wiringOfVm,
+  type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmSpec, type HostVmStatus, type InputOf, type ReplyOf, type SavedMemory, type SwitchId, type Task, type TaskId, type Template, type VmId, type Volume, type VolumeId,
 } from '#contracts';
 import { selectRow, selectRows, transaction } from '#database';
 import { failed, newUuid, ok, orThrow, type Result } from '#kernel';
@@ -35,6 +35,15 @@ export class VmWorld {
   readonly onHost = new Map<string, HostVmStatus>();
   /** Ids of the disks and NICs that a running QEMU has, as plugged in since its start. */
   readonly plugged = new Map<string, Set<string>>();
+  /** The port group on which a running QEMU's NIC is, where that was changed. */
+  readonly wired = new Map<string, string>();
+  readonly takenAddresses = new Set<string>();
+  /** Disks and NICs that the guest does not let go. */
+  readonly holds = new Set<string>();
+  /** What QEMU was last started with. */
+  readonly started = new Map<string, HostVmSpec>();
+  /** No VM larger than this finds room. */
+  roomBytes = Infinity;
   /** Volumes that were there before any VM; the value is the VM that has it. */
   readonly loose = new Map<string, string | null>();
   readonly hostId = newUuid() as HostId;
@@ -206,6 +215,16 @@ export class VmWorld {
       else this.ports.delete(vmId);
       return Promise.resolve({});
     });
+    bus.handle(movePort, ({ portId, portGroupId, ip }) => {
+      const [vmId, mine] = [...this.ports].find(([, ports]) => ports.some((port) => port.id === portId)) ?? [];
+      const port = mine?.find(({ id }) => id === portId);
+      if (vmId === undefined || !port) return Promise.resolve(NotFound.fail('There is no port with this id.', { noun: 'port', id: portId }));
+      if (this.takenAddresses.has(ip ?? '')) return Promise.resolve(AddressTaken.fail('Another NIC has this address.', { address: ip ?? '' }));
+      const there = port.portGroupId === portGroupId && (ip === null || ip === port.ip);
+      const moved = there ? port : { ...port, portGroupId, ip: ip ?? `10.9.${this.ports.size & 0xff}.9` };
+      this.ports.set(vmId, (mine ?? []).map((one) => (one.id === portId ? moved : one)));
+      return Promise.resolve(ok(moved));
+    });
     bus.handle(wiringOfVm, ({ vmId }) => Promise.resolve({
       hostIds: [this.hostId],
       nics: (this.ports.get(vmId) ?? []).map((port) => ({
@@ -218,7 +237,7 @@ export class VmWorld {
   private answerPlacement(): void {
     this.bus.handle(claimPlacement, ({ vmId, demand, confinements }): Promise<Result<ReplyOf<typeof claimPlacement>>> => {
       const refusal = confinements.find(({ hostIds }) => hostIds !== null && !hostIds.includes(this.hostId));
-      if (refusal) return Promise.resolve(failed(NoCapacity.fault(refusal.text, { refusals: [] })));
+      if (refusal || demand.memoryBytes > this.roomBytes) return Promise.resolve(failed(NoCapacity.fault(refusal?.text ?? 'too little memory', { refusals: [] })));
       this.claims.set(vmId, this.hostId);
       return Promise.resolve(ok({ claim: { id: newUuid() as ClaimId, vmId, hostId: this.hostId, ...demand, createdAt: new Date().toISOString() }, refusals: [] }));
     });
@@ -235,7 +254,10 @@ export class VmWorld {
       const vmId = String(input['vmId']);
       return this.onHost.has(vmId) ? ok(this.told(vmId, 'stopped', Number(input['epoch']))) : unknown(vmId);
     };
-    host.act(hostVmStart, (input) => ok(this.told(String(input['vmId']), input['memory'] === null ? 'running' : 'paused', Number(input['epoch']))));
+    host.act(hostVmStart, (input) => {
+      this.started.set(String(input['vmId']), input['spec'] as HostVmSpec);
+      return ok(this.told(String(input['vmId']), input['memory'] === null ? 'running' : 'paused', Number(input['epoch'])));
+    });
     const steer = (state: 'running' | 'paused') => (input: Readonly<Record<string, unknown>>) => {
       const seen = this.onHost.get(String(input['vmId']))?.state;
       if (seen !== 'running' && seen !== 'paused') return WrongState.fail('It does not run.', { state: String(seen), allowed: ['running'] });
@@ -254,8 +276,12 @@ export class VmWorld {
       const status = this.onHost.get(vmId);
       if (status === undefined) return unknown(vmId);
       if (status.state !== 'running') return WrongState.fail('It does not run.', { state: status.state, allowed: ['running'] });
-      plug(this.plugged, vmId, input['change'] as HostVmChange);
-      return ok(status);
+      const change = input['change'] as HostVmChange;
+      const leaving = change.kind === 'detach-disk' ? change.diskId : change.kind === 'detach-nic' ? change.nicId : '';
+      if (this.holds.has(leaving)) return DeviceHeld.fail('The guest has the disk mounted at /mnt; unmount it first.', { device: leaving, reason: 'mounted', mountPoints: ['/mnt'] });
+      plug(this.plugged, vmId, change);
+      if (change.kind === 'change-nic') this.wired.set(change.nic.nicId, change.nic.portGroupId);
+      return ok({ ...status, guest: 'confirmed' });
     });
     host.act(hostVmStop, off);
     host.act(hostVmPowerOff, off);

@@ -11,9 +11,9 @@ const code = (answer: ReturnType<typeof begin>): string => (answer.ok ? answer.v
 
 describe('what may begin', () => {
   const table: Readonly<Record<VmState, string>> = {
-    creating: '', stopped: 'start delete delete-forced', starting: '', running: 'stop power-off reboot delete-forced', pausing: '',
-    paused: 'stop power-off reboot delete-forced', stopping: '', hibernating: '', hibernated: '', migrating: '', deleting: '',
-    failed: 'start power-off delete delete-forced', unknown: '',
+    creating: '', stopped: 'start modify delete delete-forced', starting: '', running: 'modify stop power-off reboot pause reset hibernate delete-forced', pausing: '',
+    paused: 'stop power-off reboot resume reset delete-forced', stopping: '', hibernating: '', hibernated: 'start delete delete-forced', migrating: '', deleting: '',
+    failed: 'modify start power-off delete delete-forced', unknown: '',
   };
   it.each(states)('with a VM that is %s', (state) => {
     const allowed = operations.filter((operation) => begin(vm(state), operation, true).ok);

@@ -6,7 +6,7 @@ import {
   CommandRunning, ShuttingDown, hostCommands, hostConfirm, hostDatastoreProbe, hostDatastoreScan, hostStatus, hostUploadWrite,
   hostVmAdjust, hostVmDefine, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStart, hostVmStatus, hostVmStop,
 } from '#contracts';
-import type { HostVmStatus } from '#contracts';
+import type { HostVmStatus, ReplyOf } from '#contracts';
 import type { Result } from '#kernel';
 import { sleep } from '#kernel';
 import type { Drivers } from '../environment.ts';
@@ -40,7 +40,7 @@ export function hostRoutes(host: HostActor, { volumes }: Drivers): HostRoute[] {
     hostHandler(hostVmStop, ({ vmId, commandId, epoch, graceMs, by }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.stop', vmId, commandId, epoch, graceMs, by }) as StatusResult)),
     hostHandler(hostVmPowerOff, ({ vmId, commandId, epoch }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.power-off', vmId, commandId, epoch }) as StatusResult)),
     hostHandler(hostVmDelete, ({ vmId, commandId, epoch }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.delete', vmId, commandId, epoch }) as Promise<Result<Record<string, never>>>)),
-    hostHandler(hostVmAdjust, ({ vmId, commandId, epoch, change }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.adjust', vmId, commandId, epoch, change }) as StatusResult)),
+    hostHandler(hostVmAdjust, ({ vmId, commandId, epoch, change }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.adjust', vmId, commandId, epoch, change }) as Promise<Result<ReplyOf<typeof hostVmAdjust>>>)),
     ...[hostVmPause, hostVmResume, hostVmReset].map((operation) => hostHandler(operation, ({ vmId, commandId, epoch }, ctx) => inTime(commandId, ctx, host.command({ type: operation.name as Steering, vmId, commandId, epoch }) as StatusResult))),
     hostHandler(hostVmSave, ({ vmId, commandId, epoch, place }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.save', vmId, commandId, epoch, place }) as StatusResult)),
     hostHandler(hostVmStatus, ({ vmId }) => host.vmStatus(vmId)),

@@ -18,6 +18,7 @@ export const commandLimitsMs: Readonly<Record<string, number>> = {
   'guest-ping': 2_000,
   'guest-network-get-interfaces': 5_000,
   'guest-get-fsinfo': 5_000,
+  'guest-get-disks': 5_000,
   'guest-exec': 10_000,
   'guest-exec-status': 5_000,
 };

@@ -11,12 +11,16 @@ const Interfaces = z.array(z.object({
   'hardware-address': z.string().optional(),
   'ip-addresses': z.array(z.object({ 'ip-address': z.string().max(64) })).max(256).default([]),
 })).max(256);
+const Pci = z.object({ bus: z.int(), slot: z.int(), function: z.int() });
+const Disks = z.array(z.object({ partition: z.boolean(), address: z.object({ 'pci-controller': Pci, unit: z.int().optional() }).optional() })).max(1024);
 /** What is mounted and on which PCI functions the disks below it are. */
 const FileSystems = z.array(z.object({
   mountpoint: z.string().max(1024),
-  disk: z.array(z.object({ 'pci-controller': z.object({ bus: z.int(), slot: z.int(), function: z.int() }), unit: z.int().optional(), 'bus-type': z.string().optional() })).max(64).default([]),
+  disk: z.array(z.object({ 'pci-controller': Pci, unit: z.int().optional() })).max(64).default([]),
 })).max(1024);
-export interface MountedOn { readonly mountPoint: string; readonly disks: readonly { readonly pci: PciAddress; readonly unit: number | null }[] }
+/** `unit` = the SCSI unit behind the controller at that address. */
+export interface GuestDisk { readonly pci: PciAddress; readonly unit: number }
+export interface MountedOn { readonly mountPoint: string; readonly disks: readonly GuestDisk[] }
 
 const Started = z.object({ pid: z.int() });
 const ExecStatus = z.object({ exited: z.boolean(), exitcode: z.int().optional(), 'out-data': z.string().optional() });
@@ -54,11 +58,17 @@ export class GuestAgent {
     });
   }
 
+  /** The disks that the guest sees, as far as they stand on its PCI bus. */
+  async disks(): Promise<GuestDisk[]> {
+    const all = Disks.parse(await this.client.execute('guest-get-disks'));
+    return all.flatMap(({ partition, address }) => (partition || !address ? [] : [{ pci: address['pci-controller'], unit: address.unit ?? 0 }]));
+  }
+
   /** File systems with the disks they lie on; those of no disk are left out. */
   async mounts(): Promise<MountedOn[]> {
     const all = FileSystems.parse(await this.client.execute('guest-get-fsinfo'));
     return all.filter(({ disk }) => disk.length > 0).map(({ mountpoint, disk }) => ({
-      mountPoint: mountpoint, disks: disk.map((one) => ({ pci: one['pci-controller'], unit: one['bus-type'] === 'scsi' ? one.unit ?? null : null })),
+      mountPoint: mountpoint, disks: disk.map((one) => ({ pci: one['pci-controller'], unit: one.unit ?? 0 })),
     }));
   }
 

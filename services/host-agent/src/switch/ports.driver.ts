@@ -36,20 +36,31 @@ export class Ports {
 
   async attach(wanted: AttachedNic): Promise<Result<{ ifname: string }>> {
     const ifname = tapName(wanted.nic.nicId);
+    const isNew = !this.nics.has(wanted.nic.nicId);
     const known = await this.know(wanted);
     if (!known.ok) return known;
     const done = await this.make(ifname, wanted);
     if (done.ok) return ok({ ifname });
-    await this.detach(wanted.vmId, [wanted.nic.nicId]);
+    // A tap that was there before may be in a QEMU's hands: it stays, and whoever asked puts the port as it was.
+    if (isNew) await this.detach(wanted.vmId, [wanted.nic.nicId]);
     return done;
   }
 
   /** A NIC that was in another port group leaves that one first. */
   private async know(wanted: AttachedNic): Promise<Result<void>> {
     const before = this.nics.get(wanted.nic.nicId);
-    const left = before === undefined || before.nic.portGroupId === wanted.nic.portGroupId ? ok(undefined) : await this.detach(before.vmId, [wanted.nic.nicId]);
+    const left = before === undefined || before.nic.portGroupId === wanted.nic.portGroupId ? ok(undefined) : await this.leaveGroup(before, tapName(wanted.nic.nicId));
     if (left.ok) this.nics.set(wanted.nic.nicId, wanted);
     return left;
+  }
+
+  /** Out of its port group; the tap stays, because a running QEMU that lost it would never get another one. */
+  private async leaveGroup({ bridge, nic }: AttachedNic, ifname: string): Promise<Result<void>> {
+    this.nics.delete(nic.nicId);
+    const unruled = await this.ovs.changeFlows(bridge, withoutFlows(nicCookie(nic.nicId)));
+    if (!unruled.ok) return unruled;
+    const gone = await this.ovs.vsctl('--if-exists', 'del-port', bridge, ifname);
+    return gone.ok ? this.refreshGroup(bridge, nic.portGroupId) : gone;
   }
 
   private async make(ifname: string, { vmId, nic, uid, bridge }: AttachedNic): Promise<Result<void>> {

@@ -210,6 +210,22 @@ describe('the end', () => {
     orThrow(await driver.detach(vmB, 'all'));
   });
 
+  it('moves to another port group under a VM that holds its tap', async () => {
+    const first = nicOf(groups.red, 20, '10.77.0.50');
+    const { ifname } = orThrow(await driver.attach(vmB, first, uid));
+    const mover = await lab.addVm('m', ifname, first.mac);
+    await mover.dhcp();
+    expect(await mover.lease()).toContain('ip=10.77.0.50 ');
+    const next = { ...nicOf(groups.blue, 30, '10.77.0.51'), nicId: first.nicId, mac: first.mac };
+    expect(orThrow(await driver.attach(vmB, next, uid))).toEqual({ ifname });
+    await mover.dhcp();
+    await until('a lease of the other port group', async () => (await mover.allEvents('bound')).some((line) => line.includes('ip=10.77.0.51 ')));
+    expect((await driver.listPorts()).filter(({ vmId }) => vmId === vmB)).toEqual([{ ifname, vmId: vmB, nicId: first.nicId }]);
+    expect(await lab.flows(bridge)).not.toContain('10.77.0.50');
+    orThrow(await driver.detach(vmB, 'all'));
+    expect(await lab.links()).not.toContain(ifname);
+  });
+
   it('leaves nothing when an attachment fails half-way', async () => {
     const bad = { ...nicOf(groups.blue, 30, '10.77.0.40'), subnet: { ...subnet, dns: ['not-an-address'] } };
     expect(await driver.attach(vmB, bad, uid)).toMatchObject({ ok: false, fault: { code: 'HOST_COMMAND_FAILED' } });

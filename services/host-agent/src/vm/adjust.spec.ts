@@ -22,10 +22,11 @@ const cases: readonly (readonly [HostVmChange, string])[] = [
   [change({ kind: 'attach-nic', nic: nic(2, 1) }), 'nic-1'],
   [change({ kind: 'detach-disk', diskId: id(1) }), 'disk-virtio-0'],
   [change({ kind: 'detach-nic', nicId: id(1) }), 'nic-0'],
+  [change({ kind: 'change-nic', nic: { ...nic(1, 0), vlan: 20 } }), 'nic-0'],
 ];
 
 describe.each(cases)('$kind', (of, device) => {
-  const attaches = of.kind.startsWith('attach');
+  const leaves = of.kind.startsWith('detach');
   test('made twice changes nothing more', () => {
     const once = applied(spec, of);
     expect(once).not.toEqual(spec);
@@ -34,9 +35,9 @@ describe.each(cases)('$kind', (of, device) => {
     expect(refusal(once, of)).toBeNull();
   });
   test('counts as made when document and QEMU agree', () => {
-    expect(isApplied(spec, of, attaches ? [] : [device])).toBe(false);
-    expect(isApplied(applied(spec, of), of, attaches ? [device] : [])).toBe(true);
-    if (attaches) expect(isApplied(applied(spec, of), of, [])).toBe(false);
+    expect(isApplied(spec, of, leaves ? [device] : [])).toBe(false);
+    expect(isApplied(applied(spec, of), of, leaves ? [] : [device])).toBe(true);
+    if (!leaves) expect(isApplied(applied(spec, of), of, [])).toBe(false);
   });
 });
 
@@ -44,4 +45,5 @@ test('a slot that holds another device is refused; the same slot of another bus 
   expect(refusal(spec, change({ kind: 'attach-disk', disk: disk(2, 0) }))?.code).toBe('NO_FREE_SLOT');
   expect(refusal(spec, change({ kind: 'attach-disk', disk: disk(2, 0, 'scsi') }))).toBeNull();
   expect(refusal(spec, change({ kind: 'attach-nic', nic: nic(2, 0) }))?.code).toBe('NO_FREE_SLOT');
+  expect(refusal(spec, change({ kind: 'change-nic', nic: nic(2, 0) }))?.code).toBe('DEVICE_REFUSED');
 });

@@ -1,8 +1,9 @@
 // Changes to a VM that runs, as decisions on its document. Pure: what a change makes of the document, why it cannot be
 // made, and by which id QEMU knows the device that it is about. A new kind of change is one more row of the table.
 import type { HostDisk, HostNic, HostVmChange, HostVmSpec } from '#contracts';
-import { NoFreeSlot } from '#contracts';
+import { DeviceRefused, NoFreeSlot } from '#contracts';
 import type { Fault } from '#kernel';
+import { canonicalJson } from '#kernel';
 import { diskDeviceId, nicDeviceId } from './command-line.ts';
 
 type Kind = HostVmChange['kind'];
@@ -36,6 +37,12 @@ const rows: { readonly [K in Kind]: Row<ChangeOf<K>> } = {
     applied: (spec, { nic }) => ({ ...spec, nics: [...spec.nics.filter(({ nicId }) => nicId !== nic.nicId), nic] }),
     refusal: (spec, { nic }) => (spec.nics.some((one) => one.slot === nic.slot && one.nicId !== nic.nicId) ? taken(nicDeviceId(nic)) : null),
     shown: (spec, { nic }, devices) => devices.includes(nicDeviceId(nic)) && spec.nics.some(({ nicId }) => nicId === nic.nicId),
+  },
+  'change-nic': {
+    applied: (spec, { nic }) => ({ ...spec, nics: spec.nics.map((one) => (one.nicId === nic.nicId ? nic : one)) }),
+    refusal: (spec, { nic }) => (nicOf(spec, nic.nicId)?.slot === nic.slot ? null : DeviceRefused.fault('The VM has no such NIC in this slot.', { reason: `${nicDeviceId(nic)} is another one` })),
+    // The agent has put the ports as the document says before it takes commands.
+    shown: (spec, { nic }, devices) => devices.includes(nicDeviceId(nic)) && canonicalJson(nicOf(spec, nic.nicId)) === canonicalJson(nic),
   },
   'detach-nic': {
     applied: (spec, { nicId }) => ({ ...spec, nics: spec.nics.filter((nic) => nic.nicId !== nicId) }),

@@ -1,20 +1,19 @@
 // Plugs disks and NICs into a QEMU that runs, and takes them out when the guest has let them go. The VM's document always
 // holds at least what QEMU has: a device enters it before QEMU, and leaves it after QEMU, so that after a crash at any
 // point the same change can be made again, or taken back, by the document alone.
-import type { HostDisk, HostNic, HostVmChange, HostVmSpec } from '#contracts';
+import type { GuestWord, HostDisk, HostNic, HostVmChange, HostVmSpec } from '#contracts';
 import { DeviceHeld, DeviceRefused, HostCommandFailed, NoFreeSlot } from '#contracts';
 import type { Result } from '#kernel';
 import { failed, ok, sleep } from '#kernel';
 import type { AgentEnvironment } from '../environment.ts';
 import { faultPoint } from '../fault-point.ts';
 import { isAlreadySo, isStillInUse, MonitorError } from '../qmp/errors.ts';
-import { withGuestAgent } from '../qmp/guest-agent.socket.ts';
 import type { Monitor } from '../qmp/monitor.socket.ts';
-import { sameAddress } from '../qmp/pci-tree.ts';
 import type { QmpEvent } from '../qmp/wire.ts';
 import type { ChangeOf } from './adjust.ts';
 import { applied, diskOf, nicOf, refusal } from './adjust.ts';
 import { commandLine, diskDeviceId, diskParts, netdevId, nicDeviceId, nicParts, nicPort, plugOf } from './command-line.ts';
+import { GuestVoice } from './guest-word.socket.ts';
 import { takingDirectIo } from './start-vm.process.ts';
 import type { VmDirectory, VmDocument } from './vm-directory.store.ts';
 
@@ -37,9 +36,14 @@ export class HotPlug {
   /** Devices that were asked to leave and kept: a guest may let one go when nobody waits any more. */
   private readonly kept = new Map<string, () => Promise<void>>();
 
-  constructor(private readonly environment: AgentEnvironment, private readonly directory: VmDirectory, private readonly scene: HotPlugScene) {}
+  private readonly guest: GuestVoice;
 
-  carryOut(change: HostVmChange, document: VmDocument | null, keep: Keep): Promise<Result<void>> {
+  constructor(private readonly environment: AgentEnvironment, private readonly directory: VmDirectory, private readonly scene: HotPlugScene) {
+    this.guest = new GuestVoice({ vmId: directory.vmId, socket: directory.paths.guestAgent, log: environment.log, answers: () => scene.asksGuest() });
+  }
+
+  /** Makes the change, or answers why not with everything as before; and what the guest says of it. */
+  carryOut(change: HostVmChange, document: VmDocument | null, keep: Keep): Promise<Result<GuestWord>> {
     const monitor = this.scene.monitor();
     if (document === null || monitor === undefined) return Promise.resolve(HostCommandFailed.fail('The host cannot work on this VM now.', { reason: document === null ? 'its document cannot be read' : 'its QEMU does not answer' }));
     const refused = refusal(document.spec, change);
@@ -47,36 +51,37 @@ export class HotPlug {
     return this.byKind[change.kind](change as never, { document, monitor, keep });
   }
 
-  private readonly byKind: { readonly [K in HostVmChange['kind']]: (change: ChangeOf<K>, work: Work) => Promise<Result<void>> } = {
+  private readonly byKind: { readonly [K in HostVmChange['kind']]: (change: ChangeOf<K>, work: Work) => Promise<Result<GuestWord>> } = {
     'attach-disk': (change, work) => this.attach(change, work, plugOf(change.disk), async () => {
       const given = await this.environment.drivers.volumes.prepareForVm({ ...work.document.spec, disks: [change.disk] });
       return given.ok ? this.plugDisk(work.monitor, change.disk) : given;
-    }, () => this.removeNode(work.monitor, change.disk)),
+    }, () => this.removeNode(work.monitor, change.disk), () => this.guest.showsDisk(work.monitor, change.disk)),
     'attach-nic': (change, work) => this.attach(change, work, nicPort(change.nic.slot), async () => {
       const port = await this.environment.drivers.switches.attach(this.directory.vmId, change.nic, work.document.spec.uid);
       return port.ok ? this.plugNic(work.monitor, change.nic, port.value.ifname) : port;
-    }, () => this.removeNetdev(work.monitor, change.nic)),
+    }, () => this.removeNetdev(work.monitor, change.nic), () => this.guest.showsNic(change.nic)),
     'detach-disk': async (change, work) => {
       const disk = diskOf(work.document.spec, change.diskId);
-      if (!disk) return ok(undefined);
-      const mounted = await this.mountPoints(work.monitor, disk);
+      if (!disk) return ok('not-asked');
+      const mounted = await this.guest.mountPoints(work.monitor, disk);
       if (mounted.length > 0) return DeviceHeld.fail(`The guest has the disk mounted at ${mounted.join(', ')}; unmount it first.`, { device: diskDeviceId(disk), reason: 'mounted', mountPoints: mounted });
       return this.detach(change, work, diskDeviceId(disk), () => this.removeNode(work.monitor, disk), () => this.plugDisk(work.monitor, disk));
     },
+    'change-nic': ({ nic }, work) => this.rewire(nic, work),
     'detach-nic': async (change, work) => {
       const nic = nicOf(work.document.spec, change.nicId);
-      if (!nic) return this.environment.drivers.switches.detach(this.directory.vmId, [change.nicId]);
+      if (!nic) return this.removePort(change.nicId, 'not-asked');
       const back = async (): Promise<Result<void>> => {
         const port = await this.environment.drivers.switches.attach(this.directory.vmId, nic, work.document.spec.uid);
         return port.ok ? this.plugNic(work.monitor, nic, port.value.ifname) : port;
       };
       const gone = await this.detach(change, work, nicDeviceId(nic), () => this.removeNetdev(work.monitor, nic), back);
-      return gone.ok ? this.environment.drivers.switches.detach(this.directory.vmId, [nic.nicId]) : gone;
+      return gone.ok ? this.removePort(nic.nicId, gone.value) : gone;
     },
   };
 
   /** The document first, then QEMU; whatever fails, both are as before. */
-  private async attach(change: ChangeOf<'attach-disk' | 'attach-nic'>, { document, monitor, keep }: Work, plug: string, put: () => Promise<Result<void>>, takeBack: () => Promise<void>): Promise<Result<void>> {
+  private async attach(change: ChangeOf<'attach-disk' | 'attach-nic'>, { document, monitor, keep }: Work, plug: string, put: () => Promise<Result<void>>, takeBack: () => Promise<void>, shown: () => Promise<GuestWord>): Promise<Result<GuestWord>> {
     if (!(await monitor.deviceIds()).includes(plug)) return NoFreeSlot.fail('The running VM has no free slot for another device of this kind; it gets one at its next start.', { slot: plug });
     const next = applied(document.spec, change);
     await keep({ ...document, spec: next });
@@ -85,7 +90,7 @@ export class HotPlug {
     faultPoint('vm.adjust:plugged');
     if (done.ok) {
       await keep({ ...document, spec: next, argv: await this.argvOf(next, document) });
-      return done;
+      return ok(await shown());
     }
     await takeBack();
     if (change.kind === 'attach-nic') await this.environment.drivers.switches.detach(this.directory.vmId, [change.nic.nicId]);
@@ -93,8 +98,25 @@ export class HotPlug {
     return done;
   }
 
-  private async detach(change: ChangeOf<'detach-disk' | 'detach-nic'>, { document, monitor, keep }: Work, deviceId: string, clean: () => Promise<void>, back: () => Promise<Result<void>>): Promise<Result<void>> {
-    const answer = (await monitor.deviceIds()).includes(deviceId) ? await this.askToLetGo(monitor, deviceId, change.waitMs) : 'gone';
+  /** The port is made anew under the running NIC, whose guest sees the link go down and up and asks for an address again. */
+  private async rewire(nic: HostNic, { document, monitor, keep }: Work): Promise<Result<GuestWord>> {
+    const { switches } = this.environment.drivers;
+    const before = nicOf(document.spec, nic.nicId);
+    const next = applied(document.spec, { kind: 'change-nic', nic });
+    await keep({ ...document, spec: next });
+    faultPoint('vm.adjust:kept');
+    const link = (up: boolean): Promise<unknown> => monitor.execute('set_link', { name: nicDeviceId(nic), up });
+    await link(false);
+    const made = await switches.attach(this.directory.vmId, nic, document.spec.uid);
+    if (!made.ok && before) await switches.attach(this.directory.vmId, before, document.spec.uid);
+    await link(true);
+    await keep(made.ok ? { ...document, spec: next, argv: await this.argvOf(next, document) } : document);
+    return made.ok ? ok('not-asked') : made;
+  }
+
+  private async detach(change: ChangeOf<'detach-disk' | 'detach-nic'>, { document, monitor, keep }: Work, deviceId: string, clean: () => Promise<void>, back: () => Promise<Result<void>>): Promise<Result<GuestWord>> {
+    const isThere = (await monitor.deviceIds()).includes(deviceId);
+    const answer = isThere ? await this.askToLetGo(monitor, deviceId, change.waitMs) : 'gone';
     if (answer === 'lost') return HostCommandFailed.fail('QEMU ended or fell silent before the guest had answered.', { reason: 'QEMU does not answer' });
     if (answer !== 'gone') {
       this.kept.set(deviceId, async () => { await back(); });
@@ -106,7 +128,12 @@ export class HotPlug {
     const next = applied(document.spec, change);
     await keep({ ...document, spec: next, argv: await this.argvOf(next, document) });
     faultPoint('vm.adjust:kept');
-    return ok(undefined);
+    return ok(isThere ? 'confirmed' : 'not-asked');
+  }
+
+  private async removePort(nicId: string, guest: GuestWord): Promise<Result<GuestWord>> {
+    const gone = await this.environment.drivers.switches.detach(this.directory.vmId, [nicId]);
+    return gone.ok ? ok(guest) : gone;
   }
 
   private async askToLetGo(monitor: Monitor, deviceId: string, waitMs: number): Promise<Answer> {
@@ -182,20 +209,6 @@ export class HotPlug {
         if (!isStillInUse(error) || performance.now() > end) throw error;
       }
       await sleep(nodePauseMs);
-    }
-  }
-
-  /** Where the guest says that it has the disk mounted. A guest without agent, or one that says nonsense, says nothing. */
-  private async mountPoints(monitor: Monitor, disk: HostDisk): Promise<string[]> {
-    if (!this.scene.asksGuest() || disk.bus === 'sata') return [];
-    try {
-      const address = await monitor.pciAddress(disk.bus === 'scsi' ? 'scsi' : diskDeviceId(disk));
-      const mounts = await withGuestAgent(this.directory.paths.guestAgent, (agent) => agent.mounts());
-      const isIt = (on: (typeof mounts)[number]['disks'][number]): boolean => address !== null && sameAddress(on.pci, address) && (disk.bus !== 'scsi' || on.unit === disk.slot);
-      return [...new Set(mounts.filter(({ disks }) => disks.some(isIt)).map(({ mountPoint }) => mountPoint))].sort();
-    } catch (error) {
-      this.environment.log.warn({ vmId: this.directory.vmId, err: error }, 'the guest did not say what it has mounted');
-      return [];
     }
   }
 

@@ -1,6 +1,6 @@
 // One VM's actor. It takes one thing at a time from its mailbox, lets `step` decide, journals the decision, and only then
 // carries it out. What has an intent in the journal is answered with a result that is in the journal too.
-import type { HostVmStatus } from '#contracts';
+import type { HostVmStatus, ReplyOf, hostVmAdjust } from '#contracts';
 import { CommandRunning, IdempotencyKeyReused, ShuttingDown, VmBusy } from '#contracts';
 import type { Fault, Result } from '#kernel';
 import { failed, ok, sleep } from '#kernel';
@@ -14,9 +14,9 @@ import { VmDirectory } from './vm-directory.store.ts';
 import { VmMemory } from './vm-memory.store.ts';
 import { VmWorld } from './vm-world.process.ts';
 import { statusOf, step } from './vm.ts';
-import type { OpenCommand, Vm, VmCommand, VmEffect, VmInput } from './vm.ts';
+import type { Vm, VmCommand, VmEffect, VmInput } from './vm.ts';
 
-export type VmReply = HostVmStatus | Record<string, never>;
+export type VmReply = HostVmStatus | ReplyOf<typeof hostVmAdjust> | Record<string, never>;
 
 export interface VmActorHooks {
   onChange(status: HostVmStatus): void;
@@ -146,7 +146,7 @@ export class VmActor {
     const { vm, effects } = decision;
     const command = 'commandId' in input ? input : null;
     const ready = await this.prepareMemory(before, vm);
-    const answers = effects.filter((effect) => effect.do === 'answer').map(({ command: open, fault }) => ({ open, result: this.replyOf(vm, open, fault) }));
+    const answers = effects.filter((effect) => effect.do === 'answer').map((effect) => ({ open: effect.command, result: this.replyOf(vm, effect) }));
     const drops = effects.filter((effect) => effect.do === 'drop').map(({ command: open }) => open);
     const kept = ready.ok ? await this.memory.move(vm, command, answers, drops) : ready;
     if (!kept.ok && command) {
@@ -174,9 +174,10 @@ export class VmActor {
     return revived.ok ? this.memory.create() : revived;
   }
 
-  private replyOf(vm: Vm, open: OpenCommand, fault: Fault | null): Result<VmReply> {
+  private replyOf(vm: Vm, { command, fault, guest = 'not-asked' }: Extract<VmEffect, { do: 'answer' }>): Result<VmReply> {
     if (fault) return failed(fault);
-    return ok(open.name === 'vm.delete' ? {} : this.told(vm));
+    if (command.name === 'vm.adjust') return ok({ ...this.told(vm), guest });
+    return ok(command.name === 'vm.delete' ? {} : this.told(vm));
   }
 
   private async deny(command: VmCommand, fault: Fault): Promise<void> {

@@ -138,7 +138,7 @@ export class VmWorld {
     this.adjusting = this.adjusting.then(async () => {
       const done = await this.plug.carryOut(change, document, keep).catch((error: unknown) =>
         HostCommandFailed.fail(`The VM could not be changed: ${textOf(error)}`, { reason: textOf(error) }, error));
-      this.events.post({ type: 'adjusted', of: commandId, fault: done.ok ? null : done.fault });
+      this.events.post({ type: 'adjusted', of: commandId, fault: done.ok ? null : done.fault, guest: done.ok ? done.value : 'not-asked' });
     });
     return this.adjusting;
   }

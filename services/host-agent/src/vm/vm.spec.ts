@@ -92,7 +92,7 @@ describe('commands', () => {
 
 describe('adjustments', () => {
   const adjust = (epoch = 1, commandId = 'adjust'): VmInput => ({ type: 'vm.adjust', commandId, epoch, change: { kind: 'detach-nic', nicId: NicId.parse(vmId), waitMs: 100 } });
-  const adjusted: VmInput = { type: 'adjusted', of: 'adjust', fault: null };
+  const adjusted: VmInput = { type: 'adjusted', of: 'adjust', fault: null, guest: 'confirmed' };
   test('one at a time, of a VM that runs, in its own epoch', () => {
     expect(doing(step(running, adjust()))).toEqual(['adjust']);
     expect(code(step(after(running, adjust()), adjust(1, 'other')))).toBe('VM_BUSY');

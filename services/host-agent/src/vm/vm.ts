@@ -9,7 +9,7 @@
 //
 //   unknown: not looked at yet, or a process is there that does not answer. A look leads to any of the others.
 //   Only `delete` leads back to absent. An epoch lower than seen is refused in every state.
-import type { ExitReason, HostVmChange, HostVmSpec, HostVmState, HostVmStatus, SavedMemory, VmId, VolumePlace } from '#contracts';
+import type { ExitReason, GuestWord, HostVmChange, HostVmSpec, HostVmState, HostVmStatus, SavedMemory, VmId, VolumePlace } from '#contracts';
 import { NotFoundOnHost, QemuFailed, StaleEpoch, VmBusy, WrongState } from '#contracts';
 import type { Fault } from '#kernel';
 import type { z } from 'zod';
@@ -74,7 +74,7 @@ export type VmInput =
   | { readonly type: 'grace-over'; readonly attempt: number }
   | { readonly type: 'released'; readonly problem: string | null }
   | { readonly type: 'forgotten'; readonly fault: Fault | null }
-  | { readonly type: 'adjusted'; readonly of: string; readonly fault: Fault | null }
+  | { readonly type: 'adjusted'; readonly of: string; readonly fault: Fault | null; readonly guest: GuestWord }
   | { readonly type: 'steered'; readonly of: string; readonly fault: Fault | null }
   | { readonly type: 'saved'; readonly of: string; readonly fault: Fault | null }
   /** After a crash: `done` and `dropped` are the open commands whose effect happened, and did not. */
@@ -90,7 +90,7 @@ export type VmEffect =
   | { readonly do: 'release' }
   | { readonly do: 'forget'; readonly commandId: string; readonly epoch: number }
   | { readonly do: 'adjust'; readonly commandId: string; readonly change: HostVmChange }
-  | { readonly do: 'answer'; readonly command: OpenCommand; readonly fault: Fault | null }
+  | { readonly do: 'answer'; readonly command: OpenCommand; readonly fault: Fault | null; readonly guest?: GuestWord }
   | { readonly do: 'drop'; readonly command: OpenCommand };
 
 export type Step =
@@ -260,11 +260,11 @@ function onForgotten(vm: Vm, fault: Fault | null): Step {
 }
 
 /** One that came to rest meanwhile has been answered. */
-function onAdjusted(vm: Vm, { of, fault }: { of: string; fault: Fault | null }): Step {
+function onAdjusted(vm: Vm, { of, fault, guest }: { of: string; fault: Fault | null; guest: GuestWord }): Step {
   const command = vm.open.find(({ commandId }) => commandId === of);
   // A power-off has been taken meanwhile: its end answers both.
   if (!command || !['running', 'paused', 'unknown'].includes(vm.state)) return unchanged;
-  return moved(without(vm, command), answer(command, fault));
+  return moved(without(vm, command), { do: 'answer', command, fault, guest });
 }
 
 /** QEMU's own events may have told it already. */

@@ -2,7 +2,7 @@
 import { Controller, Inject } from '@nestjs/common';
 import { Handles } from '#bus';
 import type { BusContext } from '#bus';
-import { discardPorts, listPorts, provisionPort, wiringOfVm } from '#contracts';
+import { discardPorts, listPorts, movePort, provisionPort, wiringOfVm } from '#contracts';
 import type { InputOf } from '#contracts';
 import { PortService } from './port.service.ts';
 
@@ -18,6 +18,9 @@ export class PortHandlers {
 
   @Handles(discardPorts)
   discard(input: InputOf<typeof discardPorts>, ctx: BusContext) { return this.ports.discard(input, ctx); }
+
+  @Handles(movePort)
+  move(input: InputOf<typeof movePort>, ctx: BusContext) { return this.ports.move(input, ctx); }
 
   @Handles(wiringOfVm)
   wiring(input: InputOf<typeof wiringOfVm>) { return this.ports.wiring(input); }

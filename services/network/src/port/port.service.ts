@@ -2,7 +2,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { BusContext } from '#bus';
-import { AddressTaken, discardPorts, InvalidArgument, NoFreeAddress, NotFound, portChanged, provisionPort } from '#contracts';
+import { AddressTaken, discardPorts, InvalidArgument, movePort, NoFreeAddress, NotFound, portChanged, provisionPort } from '#contracts';
 import type { InputOf, listPorts, ReplyOf, SubnetId, wiringOfVm } from '#contracts';
 import { whoOf } from '#database';
 import { FaultError, ok, orThrow } from '#kernel';
@@ -18,7 +18,7 @@ import { carryingHosts, commonHosts } from '../switch/switch.ts';
 import type { StoredSwitch } from '../switch/switch.ts';
 import { findSwitches } from '../switch/switch.store.ts';
 import { randomMac } from './mac.ts';
-import { countIn, deletePorts, findPort, insertPort, listPorts as listRows, nextPortNumber, portsOfVm, takenIn } from './port.store.ts';
+import { countIn, deletePorts, findPort, insertPort, listPorts as listRows, lockPort, nextPortNumber, portsOfVm, rewirePort, takenIn } from './port.store.ts';
 import type { Port, PortFilter } from './port.store.ts';
 
 type Provision = InputOf<typeof provisionPort>;
@@ -34,13 +34,26 @@ export class PortService {
     return runCommand(this.db, { ctx, operation: provisionPort, input }, async (tx) => {
       const first = await findPort(tx, input.portId);
       if (first !== undefined) return first;
-      if ((await lockPortGroup(tx, input.portGroupId, 'share')) === undefined) {
-        throw new FaultError(NotFound.fault('There is no port group with this id.', { noun: 'port-group', id: input.portGroupId }));
-      }
+      await requireGroup(tx, input.portGroupId);
       const address = await assign(tx, input);
       const port = await addPort(tx, input, address);
       await emit(tx, portChanged, { objectId: port.id, ctx, data: { port, gone: false } });
       return port;
+    });
+  }
+
+  /** One that is there already stays as it is. */
+  move(input: InputOf<typeof movePort>, ctx: BusContext): Promise<Result<Port>> {
+    return runCommand(this.db, { ctx, operation: movePort, input }, async (tx) => {
+      const port = await lockPort(tx, input.portId);
+      if (port === undefined) throw new FaultError(NotFound.fault('There is no port with this id.', { noun: 'port', id: input.portId }));
+      if (port.portGroupId === input.portGroupId && (input.ip === null || input.ip === port.ip)) return port;
+      await requireGroup(tx, input.portGroupId);
+      const address = await assign(tx, input);
+      await rewirePort(tx, port.id, { portGroupId: input.portGroupId, subnetId: address?.subnetId ?? null, ip: address?.ip ?? null });
+      const moved = (await findPort(tx, port.id)) ?? port;
+      await emit(tx, portChanged, { objectId: port.id, ctx, data: { port: moved, gone: false } });
+      return moved;
     });
   }
 
@@ -79,10 +92,15 @@ function nicOf(port: Port, group: PortGroup, carrier: StoredSwitch, subnet: Subn
   };
 }
 
+async function requireGroup(tx: EntityManager, portGroupId: string): Promise<void> {
+  if ((await lockPortGroup(tx, portGroupId, 'share')) !== undefined) return;
+  throw new FaultError(NotFound.fault('There is no port group with this id.', { noun: 'port-group', id: portGroupId }));
+}
+
 interface Address { readonly subnetId: SubnetId; readonly ip: number }
 
 /** An address of the port group's subnet; null where it has none. The subnet stays locked until the transaction ends. */
-async function assign(tx: EntityManager, input: Provision): Promise<Address | null> {
+async function assign(tx: EntityManager, input: Pick<Provision, 'portGroupId' | 'ip'>): Promise<Address | null> {
   const pool = await lockPool(tx, input.portGroupId);
   if (pool === undefined) {
     if (input.ip === null) return null;

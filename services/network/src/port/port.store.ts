@@ -58,6 +58,15 @@ export async function insertPort(tx: EntityManager, port: NewPort, number: numbe
   }
 }
 
+/** The port, kept until the transaction ends. */
+export async function lockPort(tx: EntityManager, portId: string): Promise<Port | undefined> {
+  const held = await selectRow(tx, 'SELECT id FROM port WHERE id = ? FOR UPDATE', [portId]);
+  return held === undefined ? undefined : findPort(tx, portId);
+}
+
+export const rewirePort = (tx: EntityManager, portId: string, to: Pick<NewPort, 'portGroupId' | 'subnetId' | 'ip'>): Promise<number> =>
+  execute(tx, sql`UPDATE port SET port_group_id = ${to.portGroupId}, subnet_id = ${to.subnetId}, ip = ${to.ip}, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${portId}`);
+
 export const nextPortNumber = (tx: EntityManager): Promise<number> => nextNumber(tx, 'port');
 
 export const deletePorts = (tx: EntityManager, ids: readonly string[]): Promise<number> =>

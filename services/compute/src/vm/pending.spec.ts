@@ -1,0 +1,52 @@
+// What waits for a start and what does not, by the table and by examples.
+import { describe, expect, test } from '@jest/globals';
+import { createVm, type VmSpec } from '#contracts';
+import { orThrow } from '#kernel';
+import { changed, effectiveSpec, whenOf, type Change } from './pending.ts';
+import { firstSpec } from './vm.ts';
+
+const MiB = 1024 * 1024;
+const spec: VmSpec = firstSpec(createVm.input.parse({ name: 'x', memoryBytes: 512 * MiB, cpuService: { reservation: 500, shares: 2000 } }), null);
+const vm = { spec, pending: null };
+const changes: Required<Change> = {
+  cpu: { sockets: 2, cores: 1, threads: 1 }, cpuService: { limit: 1000 }, memoryBytes: 768 * MiB, memoryService: { shares: 7 }, firmware: 'uefi', bootOrder: ['network', 'disk'],
+  clock: { base: 'localtime', offsetSeconds: 0 }, ha: { onGuestFault: 'leave' },
+};
+
+describe.each(Object.keys(whenOf) as (keyof Change)[])('%s', (field) => {
+  const change: Change = { [field]: changes[field] };
+  test('on a stopped VM is in force at once', () => {
+    const next = orThrow(changed(vm, change, false));
+    expect(next.pending).toBeNull();
+    expect(next.spec[field]).not.toEqual(spec[field]);
+    expect({ ...next.spec, [field]: spec[field] }).toEqual(spec);
+  });
+  test('on a running VM is where the table says', () => {
+    const next = orThrow(changed(vm, change, true));
+    const cold = whenOf[field] === 'cold';
+    expect(next.spec).toEqual(cold ? spec : effectiveSpec(next));
+    expect(Object.keys(next.pending ?? {})).toEqual(cold ? [field] : []);
+    expect(effectiveSpec(next)[field]).not.toEqual(spec[field]);
+  });
+});
+
+describe('what waits', () => {
+  const waiting = orThrow(changed(vm, { memoryBytes: 768 * MiB, cpuService: { limit: 1000 } }, true));
+  test('is kept when something else changes, and goes when it is changed back', () => {
+    expect(Object.keys(orThrow(changed(waiting, { bootOrder: ['network'] }, true)).pending ?? {}).sort()).toEqual(['bootOrder', 'cpuService', 'memoryBytes']);
+    expect(orThrow(changed(waiting, { memoryBytes: 512 * MiB, cpuService: { limit: null } }, true)).pending).toBeNull();
+  });
+  test('of a service that is changed in part is the whole of it', () => {
+    expect(waiting.pending?.cpuService).toEqual({ reservation: 500, shares: 2000, limit: 1000 });
+  });
+  test('is in force with whatever is changed on the stopped VM', () => {
+    expect(orThrow(changed(waiting, { firmware: 'uefi' }, false))).toEqual({ spec: { ...effectiveSpec(waiting), firmware: 'uefi' }, pending: null });
+  });
+  test.each<[Change, string]>([
+    [{ cpuService: { reservation: 2000, limit: 1000 } }, 'cpuService.reservation'],
+    [{ memoryService: { reservation: 1024 * MiB } }, 'memoryService.reservation'],
+    [{ cpuService: { limit: 400 } }, 'cpuService.reservation'],
+  ])('is refused by field: %j', (change, path) => {
+    expect(changed(vm, change, true)).toMatchObject({ ok: false, fault: { code: 'INVALID_ARGUMENT', details: { issues: [{ path }] } } });
+  });
+});
