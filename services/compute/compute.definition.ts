@@ -6,22 +6,26 @@ import { ComputeModule } from './compute.module.ts';
 import { computeMigrations } from './migrations/0001-tables.ts';
 import { computeReportMigrations } from './migrations/0002-reports.ts';
 import { computeHeartbeatMigrations } from './migrations/0003-host-heartbeat.ts';
+import { computeListMigrations } from './migrations/0007-lists.ts';
+import { computeFolderMigrations } from './migrations/0008-folders.ts';
 import { ensureSite } from './src/cluster/cluster.store.ts';
 import { hostReconciler } from './src/host/host.reconciler.ts';
 import { HostReports } from './src/host/host.reports.ts';
 import { createVmTask } from './src/vm/create-vm.task.ts';
 import { deleteVmTask } from './src/vm/delete-vm.task.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './src/vm/power-vm.task.ts';
+import { recycleVmTask } from './src/vm/recycle-vm.task.ts';
+import { recycleBinReconciler } from './src/vm/vm-bin.reconciler.ts';
 import { idleClaimReconciler } from './src/vm/vm.reconciler.ts';
 
-export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations];
+export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computeListMigrations, ...computeFolderMigrations];
 
 export const computeService: TaskService<typeof computeConfig> = {
   name: 'compute',
   module: ComputeModule,
   config: computeConfig,
   migrations: computeTables,
-  tasks: () => [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, deleteVmTask],
+  tasks: () => [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, deleteVmTask, recycleVmTask],
   consumers: ({ get }) => [
     {
       name: 'compute-liveness',
@@ -36,5 +40,5 @@ export const computeService: TaskService<typeof computeConfig> = {
     },
   ],
   doors: ({ db }) => [{ name: 'site', open: () => ensureSite(db), close: () => Promise.resolve() }],
-  reconcilers: ({ db, bus, get }) => [hostReconciler(db, get(HostReports)), idleClaimReconciler(db, bus)],
+  reconcilers: ({ db, bus, get }) => [hostReconciler(db, get(HostReports)), idleClaimReconciler(db, bus), recycleBinReconciler(db, bus)],
 };

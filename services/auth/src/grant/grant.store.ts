@@ -1,5 +1,6 @@
 // Rows of grants, and the rights they add up to.
 import type { Grant, GrantId, Permission, Right, UserId } from '#contracts';
+import type { InputOf, SortsOf, listGrants } from '#contracts';
 import { InUse } from '#contracts';
 import type { z } from 'zod';
 import { execute, fromJson, isoAt, pageQuery, selectRow, selectRows } from '#database';
@@ -51,10 +52,10 @@ export async function findSameGrant(db: Queryable, grant: { userId: string; role
 
 export const deleteGrants = (tx: Queryable, where: Sql): Promise<number> => execute(tx, { sql: `DELETE FROM role_grant WHERE ${where.sql}`, params: where.params });
 
-export async function pageOfGrants(db: Queryable, query: { userId?: string | undefined; limit: number; cursor?: string | undefined; filter: Sql }): Promise<Result<Page<GrantObject>>> {
+export async function pageOfGrants(db: Queryable, query: { input: InputOf<typeof listGrants>; filter: Sql }): Promise<Result<Page<GrantObject>>> {
   const page = await pageQuery<GrantRow>(db, {
-    select: columns, from: tables, id: 'g.id', orderBy: { created: 'g.created_at' }, limit: query.limit, cursor: query.cursor,
-    where: [query.filter, query.userId === undefined ? null : { sql: 'g.user_id = ?', params: [query.userId] }],
+    select: columns, from: tables, id: 'g.id', orderBy: { createdAt: 'g.created_at' } satisfies SortsOf<typeof listGrants>, input: query.input,
+    where: [query.filter, query.input.userId === undefined ? null : { sql: 'g.user_id = ?', params: [query.input.userId] }],
   });
   return page.ok ? ok({ rows: page.value.rows.map(grantOf), next: page.value.next }) : page;
 }

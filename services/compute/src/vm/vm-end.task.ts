@@ -4,10 +4,12 @@ import { emit, type TaskOutcome } from '#tasks';
 import type { EntityManager } from 'typeorm';
 import { stateOfHost } from '../host/host-order.store.ts';
 import type { VmInput } from './vm.steps.task.ts';
+import { putIntoBin } from './vm-bin.store.ts';
 import { buryVm, changeVm, lockVm, type VmChange, type VmRecord } from './vm.store.ts';
 import { stateAfterStart, stateAsHostSays } from './vm.ts';
 
 type Outcome = TaskOutcome<VmInput>;
+interface RecycledInput extends VmInput { readonly holdMs: number }
 const from = ({ task }: Outcome) => ({ actor: task.actor, traceId: task.traceId, taskId: task.id });
 
 async function settle(tx: EntityManager, outcome: Outcome, changeOf: (record: VmRecord) => VmChange | Promise<VmChange>): Promise<void> {
@@ -44,6 +46,13 @@ export const endStuck = (tx: EntityManager, outcome: Outcome): Promise<void> =>
     state: 'failed', taskId: outcome.task.id, reason: `task ${outcome.task.id} needs attention: ${outcome.error?.detail ?? ''}`,
   }));
 
+/** Off and in the bin, from where it comes back or goes for good. */
+export const endRecycled = (tx: EntityManager, outcome: TaskOutcome<RecycledInput>): Promise<void> =>
+  settle(tx, outcome, async ({ vm }) => {
+    await putIntoBin(tx, vm.id, outcome.input.holdMs);
+    return { state: 'stopped', pid: null, startedAt: null };
+  });
+
 /** Nothing is left of it but the tombstone. */
 export async function endBuried(tx: EntityManager, outcome: Outcome): Promise<void> {
   const record = await lockVm(tx, outcome.input.vmId);
@@ -56,7 +65,7 @@ export async function endBuried(tx: EntityManager, outcome: Outcome): Promise<vo
 type End = (tx: EntityManager, outcome: Outcome) => Promise<void>;
 
 /** One end per outcome; `needs-attention` is the same for all. */
-export const endsOf = (ends: { readonly succeeded: End; readonly failed: End }) => (tx: EntityManager, outcome: Outcome): Promise<void> => {
+export const endsOf = <I extends VmInput>(ends: { readonly succeeded: (tx: EntityManager, outcome: TaskOutcome<I>) => Promise<void>; readonly failed: End }) => (tx: EntityManager, outcome: TaskOutcome<I>): Promise<void> => {
   if (outcome.state === 'needs-attention') return endStuck(tx, outcome);
   return outcome.state === 'succeeded' ? ends.succeeded(tx, outcome) : ends.failed(tx, outcome);
 };

@@ -2,7 +2,7 @@
 // (storage, network, scheduler, templates) that keep what they were asked to make, so that a test can see what is left.
 import {
   NoCapacity, NotFound, NotFoundOnHost, WrongState, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, hostVmDelete, hostVmPowerOff,
-  hostVmStart, hostVmStop, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, storageTask, wiringOfVm,
+  hostVmStart, hostVmStop, keepVolume, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, storageTask, wiringOfVm,
   type ClaimId, type DatastoreId, type HostId, type HostVmStatus, type InputOf, type ReplyOf, type SwitchId, type Task, type TaskId, type Template, type VmId,
 } from '#contracts';
 import { selectRow, selectRows, transaction } from '#database';
@@ -28,6 +28,8 @@ const quick = { childLookMs: 30, leaseMs: 500, renewMs: 120, sweepMs: 60 };
 export class VmWorld {
   readonly bus = new SceneBus();
   readonly volumes = new Map<string, InputOf<typeof provisionVolume>>();
+  /** Volumes that were set free, by id, with their names. */
+  readonly free = new Map<string, string>();
   readonly ports = new Map<string, ReplyOf<typeof provisionPort>[]>();
   readonly claims = new Map<string, string>();
   readonly onHost = new Map<string, HostVmStatus>();
@@ -138,6 +140,13 @@ export class VmWorld {
     bus.handle(chooseDatastore, () => Promise.resolve({ datastoreId: this.datastoreId, hostIds: [this.hostId] }));
     bus.handle(provisionVolume, (input, ctx) => Promise.resolve(this.ended(ctx.idempotencyKey, input.volumeId, () => void this.volumes.set(input.volumeId, input))));
     bus.handle(discardVolume, (input, ctx) => Promise.resolve(this.ended(ctx.idempotencyKey, input.volumeId, () => void this.volumes.delete(input.volumeId))));
+    bus.handle(keepVolume, (input) => {
+      if (this.volumes.get(input.volumeId)?.vmId === input.vmId) {
+        this.volumes.delete(input.volumeId);
+        this.free.set(input.volumeId, input.name);
+      }
+      return Promise.resolve({});
+    });
     bus.handle(storageTask.get, ({ taskId }) => {
       const task = this.tasks.get(taskId);
       return Promise.resolve(task ? ok(task) : NotFound.fail('There is no task with this id.', { noun: 'task', id: taskId }));

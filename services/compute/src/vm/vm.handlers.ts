@@ -2,11 +2,11 @@
 import { Controller, Inject } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { Handles, type BusContext } from '#bus';
-import { createVm, deleteVm, getVm, listVms, powerOffVm, rebootVm, startVm, stopVm, updateVm, type InputOf } from '#contracts';
+import { createVm, deleteVm, getVm, listVms, powerOffVm, purgeVm, rebootVm, restoreVm, startVm, stopVm, updateVm, type InputOf } from '#contracts';
 import { whoOf } from '#database';
 import { Db } from '#service';
 import { VmCommands } from './vm.commands.ts';
-import { pageOfVms } from './vm.store.ts';
+import { pageOfVms } from './vm-list.store.ts';
 
 @Controller()
 export class VmHandlers {
@@ -18,6 +18,8 @@ export class VmHandlers {
   @Handles(powerOffVm) powerOff(input: InputOf<typeof powerOffVm>, ctx: BusContext) { return this.vms.powerOff(input, ctx); }
   @Handles(rebootVm) reboot(input: InputOf<typeof rebootVm>, ctx: BusContext) { return this.vms.reboot(input, ctx); }
   @Handles(deleteVm) delete(input: InputOf<typeof deleteVm>, ctx: BusContext) { return this.vms.delete(input, ctx); }
+  @Handles(restoreVm) restore(input: InputOf<typeof restoreVm>, ctx: BusContext) { return this.vms.restore(input, ctx); }
+  @Handles(purgeVm) purge(input: InputOf<typeof purgeVm>, ctx: BusContext) { return this.vms.purge(input, ctx); }
   @Handles(updateVm) update(input: InputOf<typeof updateVm>, ctx: BusContext) { return this.vms.update(input, ctx); }
   @Handles(getVm) get(input: InputOf<typeof getVm>, ctx: BusContext) { return this.vms.get(input.vmId, ctx); }
   @Handles(listVms) list(input: InputOf<typeof listVms>, ctx: BusContext) { return pageOfVms(this.db, whoOf(ctx), input); }
