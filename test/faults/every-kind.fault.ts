@@ -33,7 +33,7 @@ function declaredKinds(dir = join(world.lab.repo, 'services')): string[] {
 
 /** Objects for one task of each kind. */
 interface Stage {
-  readonly vm: Readonly<Record<'stop' | 'cut' | 'reboot' | 'start' | 'delete', VmId>>;
+  readonly vm: Readonly<Record<'stop' | 'cut' | 'reboot' | 'start' | 'delete' | 'recycle', VmId>>;
   readonly volume: Readonly<Record<'copy' | 'delete', VolumeId>>;
   readonly image: Readonly<Record<'import' | 'delete', ImageId>>;
   readonly switch: Readonly<Record<'update' | 'delete', SwitchId>>;
@@ -47,10 +47,10 @@ async function prepare(round: number): Promise<Stage> {
   const volume = async (name: string): Promise<VolumeId> => (await rest.carryOut(createVolume, { name: named(name, round), datastoreId: record.datastore.id, sizeBytes: MiB })).object.id as VolumeId;
   const image = (name: string): Promise<Image> => rest.ask(createImage, { name: named(name, round), format: 'raw' });
   const network = async (name: string): Promise<SwitchId> => (await rest.carryOut(createSwitch, { name: named(name, round) })).object.id as SwitchId;
-  const [stop, cut, reboot, start, gone] = await Promise.all([vm('stop', true), vm('cut', true), vm('reboot', true), vm('start', false), vm('delete', false)]);
+  const [stop, cut, reboot, start, gone, recycle] = await Promise.all([vm('stop', true), vm('cut', true), vm('reboot', true), vm('start', false), vm('delete', false), vm('recycle', true)]);
   const [copy, dropped, arriving, leaving, changed, removed] = await Promise.all([volume('copy'), volume('drop'), image('import'), image('leave'), network('change'), network('remove')]);
   await rest.succeeded(await send(leaving.id));
-  return { vm: { stop, cut, reboot, start, delete: gone }, volume: { copy, delete: dropped }, image: { import: arriving.id, delete: leaving.id }, switch: { update: changed, delete: removed } };
+  return { vm: { stop, cut, reboot, start, delete: gone, recycle }, volume: { copy, delete: dropped }, image: { import: arriving.id, delete: leaving.id }, switch: { update: changed, delete: removed } };
 }
 
 /** Uploads a small raw image; answers the task that takes it in. */
@@ -70,7 +70,8 @@ const table: Readonly<Record<string, (stage: Stage, round: number) => Promise<Ta
   'compute.vm.stop': by(stopVm, ({ vm }) => ({ vmId: vm.stop, graceMs: 2_000 })),
   'compute.vm.power-off': by(powerOffVm, ({ vm }) => ({ vmId: vm.cut })),
   'compute.vm.reboot': by(rebootVm, ({ vm }) => ({ vmId: vm.reboot, graceMs: 2_000 })),
-  'compute.vm.delete': by(deleteVm, ({ vm }) => ({ vmId: vm.delete })),
+  'compute.vm.delete': by(deleteVm, ({ vm }) => ({ vmId: vm.delete, purge: true })),
+  'compute.vm.recycle': by(deleteVm, ({ vm }) => ({ vmId: vm.recycle, force: true })),
   'storage.volume.create': by(createVolume, (_, round) => ({ name: named('new', round), datastoreId: world.record.datastore.id, sizeBytes: 8 * MiB })),
   'storage.volume.copy': by(copyVolume, ({ volume }, round) => ({ volumeId: volume.copy, name: named('copied', round) })),
   'storage.volume.delete': by(deleteVolume, ({ volume }) => ({ volumeId: volume.delete })),

@@ -54,6 +54,7 @@ export const Right = z.strictObject({
   permissions: z.array(z.enum(permissions)),
   scope: z.enum(['site', 'cluster', 'folder', 'object']),
   scopeId: z.string().nullable(),
+  below: z.array(z.string()).optional().describe('folders within the folder of scopeId, which the right reaches too'),
 });
 export type Right = z.infer<typeof Right>;
 /** The acting user, as auth signed it; travels as header `Tok-Actor` and into tasks. */

@@ -3,6 +3,7 @@ import type { Grant, GrantId, Permission, Right, UserId } from '#contracts';
 import type { InputOf, SortsOf, listGrants } from '#contracts';
 import { InUse } from '#contracts';
 import type { z } from 'zod';
+import { foldersBelow } from '../folder/folder-view.store.ts';
 import { execute, fromJson, isoAt, pageQuery, selectRow, selectRows } from '#database';
 import type { Page, Queryable, Sql } from '#database';
 import type { Result } from '#kernel';
@@ -28,11 +29,15 @@ export const grantOf = (row: GrantRow): GrantObject => ({
   scope: row.scope, scopeId: row.scope_id === '' ? null : row.scope_id, createdAt: isoAt(row.created_at),
 });
 
-/** The roles a user holds, by scope. */
+/** The roles a user holds, by scope; a folder with all that is below it. */
 export async function rightsOf(db: Queryable, userId: string): Promise<Right[]> {
   const rows = await selectRows<{ permissions: unknown; scope: Right['scope']; scope_id: string }>(db,
     'SELECT r.permissions, g.scope, g.scope_id FROM role_grant g JOIN role r ON r.id = g.role_id WHERE g.user_id = ? ORDER BY g.id', [userId]);
-  return rows.map((row) => ({ permissions: fromJson<Permission[]>(row.permissions), scope: row.scope, scopeId: row.scope_id === '' ? null : row.scope_id }));
+  return Promise.all(rows.map(async (row): Promise<Right> => {
+    const right = { permissions: fromJson<Permission[]>(row.permissions), scope: row.scope, scopeId: row.scope_id === '' ? null : row.scope_id };
+    const below = row.scope === 'folder' ? await foldersBelow(db, row.scope_id) : [];
+    return below.length === 0 ? right : { ...right, below };
+  }));
 }
 
 export const insertGrant = (tx: Queryable, grant: { id: string; userId: string; roleId: string; scope: string; scopeId: string | null }): Promise<number> =>
