@@ -1,8 +1,12 @@
 // What auth runs: its settings, tables, handlers and periodic work.
+import { folderChanged, folderDeleted } from '#contracts';
 import { authConfig } from '#config';
 import type { DatabaseService } from '#service';
 import { AuthModule } from './auth.module.ts';
 import { authTables } from './migrations/0001-tables.ts';
+import { authFolders } from './migrations/0007-folders.ts';
+import { forgetFolderView, keepFolderView } from './src/folder/folder-view.store.ts';
+import { folderReconciler } from './src/folder/folder.reconciler.ts';
 import { renewKeys } from './src/keys/key.reconciler.ts';
 import { KeyRing } from './src/keys/key-ring.store.ts';
 import { purge } from './src/session/purge.reconciler.ts';
@@ -11,6 +15,15 @@ export const auth: DatabaseService<typeof authConfig> = {
   name: 'auth',
   config: authConfig,
   module: AuthModule,
-  migrations: [authTables],
-  reconcilers: ({ db, get }) => [renewKeys(get(KeyRing)), purge(db)],
+  migrations: [authTables, authFolders],
+  consumers: () => [{
+    name: 'auth-folders',
+    sources: ['compute'],
+    filters: [folderChanged.name, folderDeleted.name],
+    handle: async (tx, event) => {
+      if (event.name === folderDeleted.name) await forgetFolderView(tx, event.objectId);
+      else await keepFolderView(tx, folderChanged.data.parse(event.data).folder);
+    },
+  }],
+  reconcilers: ({ db, bus, get }) => [folderReconciler(db, bus), renewKeys(get(KeyRing)), purge(db)],
 };

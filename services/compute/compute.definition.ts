@@ -8,6 +8,8 @@ import { computeReportMigrations } from './migrations/0002-reports.ts';
 import { computeHeartbeatMigrations } from './migrations/0003-host-heartbeat.ts';
 import { computeSavedMigrations } from './migrations/0004-saved.ts';
 import { computePendingMigrations } from './migrations/0005-pending.ts';
+import { computeListMigrations } from './migrations/0007-lists.ts';
+import { computeFolderMigrations } from './migrations/0008-folders.ts';
 import { ensureSite } from './src/cluster/cluster.store.ts';
 import { hostReconciler } from './src/host/host.reconciler.ts';
 import { HostReports } from './src/host/host.reports.ts';
@@ -20,16 +22,18 @@ import { modifyVmTask } from './src/vm/modify-vm.task.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './src/vm/power-vm.task.ts';
 import { hibernateVmTask, wakeVmTask } from './src/vm/hibernate-vm.task.ts';
 import { pauseVmTask, resetVmTask, resumeVmTask } from './src/vm/steer-vm.task.ts';
+import { recycleVmTask } from './src/vm/recycle-vm.task.ts';
+import { recycleBinReconciler } from './src/vm/vm-bin.reconciler.ts';
 import { idleClaimReconciler } from './src/vm/vm.reconciler.ts';
 
-export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computeSavedMigrations, ...computePendingMigrations];
+export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computeSavedMigrations, ...computePendingMigrations, ...computeListMigrations, ...computeFolderMigrations];
 
 export const computeService: TaskService<typeof computeConfig> = {
   name: 'compute',
   module: ComputeModule,
   config: computeConfig,
   migrations: computeTables,
-  tasks: () => [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, pauseVmTask, resumeVmTask, resetVmTask, hibernateVmTask, wakeVmTask, deleteVmTask, attachDiskTask, detachDiskTask, attachNicTask, detachNicTask, changeNicTask, modifyVmTask],
+  tasks: () => [createVmTask, startVmTask, stopVmTask, powerOffVmTask, rebootVmTask, pauseVmTask, resumeVmTask, resetVmTask, hibernateVmTask, wakeVmTask, deleteVmTask, recycleVmTask, attachDiskTask, detachDiskTask, attachNicTask, detachNicTask, changeNicTask, modifyVmTask],
   consumers: ({ get }) => [
     {
       name: 'compute-liveness',
@@ -44,5 +48,5 @@ export const computeService: TaskService<typeof computeConfig> = {
     },
   ],
   doors: ({ db }) => [{ name: 'site', open: () => ensureSite(db), close: () => Promise.resolve() }],
-  reconcilers: ({ db, bus, get }) => [hostReconciler(db, get(HostReports)), idleClaimReconciler(db, bus)],
+  reconcilers: ({ db, bus, get }) => [hostReconciler(db, get(HostReports)), idleClaimReconciler(db, bus), recycleBinReconciler(db, bus)],
 };

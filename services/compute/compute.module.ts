@@ -7,6 +7,8 @@ import { Bus, Config, Db, Log, Tasks } from '#service';
 import type { TaskEngine } from '#tasks';
 import type { Logger } from '#telemetry';
 import { ClusterHandlers } from './src/cluster/cluster.handlers.ts';
+import { FolderCommands } from './src/folder/folder.commands.ts';
+import { FolderHandlers } from './src/folder/folder.handlers.ts';
 import { HostHandlers } from './src/host/host.handlers.ts';
 import { HostReports } from './src/host/host.reports.ts';
 import { HardwareCommands } from './src/vm/hardware.commands.ts';
@@ -15,8 +17,9 @@ import { VmCommands } from './src/vm/vm.commands.ts';
 import { VmHandlers } from './src/vm/vm.handlers.ts';
 
 @Module({
-  controllers: [ClusterHandlers, HostHandlers, VmHandlers, HardwareHandlers],
+  controllers: [ClusterHandlers, HostHandlers, FolderHandlers, VmHandlers, HardwareHandlers],
   providers: [
+    FolderCommands,
     {
       provide: VmCommands,
       inject: [Db, Bus, Tasks, Config],

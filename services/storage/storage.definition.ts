@@ -2,6 +2,7 @@
 import type { serviceConfig } from '#config';
 import type { TaskService } from '#service';
 import { storageMigrations } from './migrations/0001-storage.ts';
+import { storageWordMigrations } from './migrations/0007-volume-words.ts';
 import { datastoreReconciler } from './src/datastore/datastore.reconciler.ts';
 import { DatastoreService } from './src/datastore/datastore.service.ts';
 import { hostConsumer } from './src/host/host.consumer.ts';
@@ -15,7 +16,7 @@ import { StorageModule } from './storage.module.ts';
 export const storageService: TaskService<typeof serviceConfig> = {
   name: 'storage',
   module: StorageModule,
-  migrations: storageMigrations,
+  migrations: [...storageMigrations, ...storageWordMigrations],
   tasks: (parts) => parts.get(VolumeTasks).all(),
   consumers: (parts) => [hostConsumer(parts.get(DatastoreService))],
   reconcilers: (parts) => [

@@ -95,7 +95,7 @@ export async function benchVm(lab, record, rest, { templateId, portGroupId }) {
     const argv = argvOf(vm.status.pid);
     const log = argv.find((word) => word.startsWith('socket,id=serial'))?.match(/logfile=([^,]+)/)?.[1] ?? join(consoleOf(host, vm.id), 'console.log');
     seen.userland.push((await textIn(log, 'GUEST-UP', 90_000)) - startOf(vm.status.pid));
-    await rest.finished(await rest.delete(`/v1/vms/${vm.id}?force=true`));
+    await rest.finished(await rest.delete(`/v1/vms/${vm.id}?force=true&purge=true`));
     const limit = await bare(lab, host, argv, backing);
     seen.bareRunning.push(limit.runningMs);
     seen.bareUserland.push(limit.userlandMs);

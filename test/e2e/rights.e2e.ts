@@ -101,7 +101,7 @@ describe('the owner of a VM', () => {
 
   it('may change and delete it', async () => {
     expect(await owner.ask(updateVm, { vmId: own.id, description: 'mine' })).toMatchObject({ description: 'mine' });
-    await owner.carryOut(deleteVm, { vmId: own.id });
+    await owner.carryOut(deleteVm, { vmId: own.id, purge: true });
     expect(await owner.refusal(getVm, { vmId: own.id })).toMatchObject({ status: 404 });
   });
 

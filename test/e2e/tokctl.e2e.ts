@@ -68,7 +68,7 @@ describe('tokctl', () => {
   });
 
   it('deletes all, and nothing is left', async () => {
-    await Promise.all(['a', 'b', 'c'].map((name) => shell.tokctl('vm', 'delete', named(name), '--force', '--wait')));
+    await Promise.all(['a', 'b', 'c'].map((name) => shell.tokctl('vm', 'delete', named(name), '--force', '--purge', '--wait')));
     await shell.tokctl('template', 'delete', named('template'));
     await shell.tokctl('image', 'delete', named('image'), '--wait');
     expect(await holdings(world)).toEqual(before);

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createVm, deleteImage, deleteTemplate, deleteVm, getVm, listImages, listTemplates, listVms, powerOffVm, startVm } from '#contracts';
+import { createVm, deleteImage, deleteTemplate, deleteVm, getVm, listImages, listTemplates, listVms, powerOffVm, purgeVm, startVm } from '#contracts';
 import type { CreateVm, RequestOf, TaskRef, Vm } from '#contracts';
 import { eventually } from './eventually.ts';
 import { bootRetriesFile, pingFromUplink } from './lab.mjs';
@@ -93,8 +93,10 @@ export async function ownVms({ rest, prefix }: World): Promise<Vm[]> {
 export async function removeOwnVms(world: World): Promise<void> {
   await Promise.all((await ownVms(world)).map(async (vm) => {
     if (vm.taskId !== null) await world.rest.ended({ taskId: vm.taskId, objectId: vm.id });
-    await world.rest.carryOut(deleteVm, { vmId: vm.id, force: true }).catch(unlessGone); // a failed creation leaves none
+    await world.rest.carryOut(deleteVm, { vmId: vm.id, force: true, purge: true }).catch(unlessGone); // a failed creation leaves none
   }));
+  const recycled = (await world.rest.ask(listVms, { limit: 500, recycled: true, q: world.prefix })).items.filter((vm) => vm.name.startsWith(world.prefix));
+  await Promise.all(recycled.map((vm) => world.rest.carryOut(purgeVm, { vmId: vm.id })));
 }
 
 /** Deletes the test's VMs, and then its templates and images. */

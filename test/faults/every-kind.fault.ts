@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
-  attachDisk, attachNic, changeNic, copyVolume, createImage, createSwitch, createVm, createVolume, deleteImage, deleteSwitch, deleteVm, deleteVolume, detachDisk, detachNic, endStates, getImage, getVm, listSwitches, listTasks, listVolumes, modifyVm, powerOffVm, rebootVm, startVm, stopVm,
+  attachDisk, attachNic, changeNic, copyVolume, createImage, createSwitch, createVm, createVolume, deleteImage, deleteSwitch, deleteVm, deleteVolume, detachDisk, detachNic, endStates, getImage, getVm, listSwitches, listTasks, listVolumes, modifyVm, hibernateVm, pauseVm, powerOffVm, rebootVm, resetVm, resumeVm, startVm, stopVm,
   TaskRef, taskServices, updateSwitch,
 } from '#contracts';
 import type { Image, ImageId, Operation, SwitchId, Vm, VmId, VolumeId } from '#contracts';
@@ -33,7 +33,7 @@ function declaredKinds(dir = join(world.lab.repo, 'services')): string[] {
 
 /** Objects for one task of each kind. */
 interface Stage {
-  readonly vm: Readonly<Record<'stop' | 'cut' | 'reboot' | 'start' | 'delete' | 'grow' | 'plug' | 'modify', VmId>>;
+  readonly vm: Readonly<Record<'stop' | 'cut' | 'reboot' | 'start' | 'delete' | 'recycle' | 'pause' | 'resume' | 'reset' | 'hibernate' | 'wake' | 'grow' | 'plug' | 'modify', VmId>>;
   /** Stopped, with what is taken out of them. */
   readonly shrink: Readonly<Record<'disk' | 'nic' | 'rewire', Vm>>;
   readonly volume: Readonly<Record<'copy' | 'delete', VolumeId>>;
@@ -49,12 +49,14 @@ async function prepare(round: number): Promise<Stage> {
   const volume = async (name: string): Promise<VolumeId> => (await rest.carryOut(createVolume, { name: named(name, round), datastoreId: record.datastore.id, sizeBytes: MiB })).object.id as VolumeId;
   const image = (name: string): Promise<Image> => rest.ask(createImage, { name: named(name, round), format: 'raw' });
   const network = async (name: string): Promise<SwitchId> => (await rest.carryOut(createSwitch, { name: named(name, round) })).object.id as SwitchId;
-  const [stop, cut, reboot, start, gone] = await Promise.all([vm('stop', true), vm('cut', true), vm('reboot', true), vm('start', false), vm('delete', false)]);
+  const [stop, cut, reboot, start, gone, recycle] = await Promise.all([vm('stop', true), vm('cut', true), vm('reboot', true), vm('start', false), vm('delete', false), vm('recycle', true)]);
   const [grow, plug, modified, lessDisk, lessNic, rewired] = await Promise.all([vm('grow', false), vm('plug', false), vm('modify', false), vm('less-disk', false), vm('less-nic', false), vm('rewire', false)]);
+  const [pause, paused, reset, sleepy, asleep] = await Promise.all([vm('pause', true), vm('resume', true), vm('reset', true), vm('hibernate', true), vm('wake', true)]);
+  await Promise.all([rest.carryOut(pauseVm, { vmId: paused }), rest.carryOut(hibernateVm, { vmId: asleep })]);
   const [copy, dropped, arriving, leaving, changed, removed] = await Promise.all([volume('copy'), volume('drop'), image('import'), image('leave'), network('change'), network('remove')]);
   await rest.succeeded(await send(leaving.id));
   return {
-    vm: { stop, cut, reboot, start, delete: gone, grow, plug, modify: modified },
+    vm: { stop, cut, reboot, start, delete: gone, recycle, pause, resume: paused, reset, hibernate: sleepy, wake: asleep, grow, plug, modify: modified },
     shrink: { disk: await rest.ask(getVm, { vmId: lessDisk }), nic: await rest.ask(getVm, { vmId: lessNic }), rewire: await rest.ask(getVm, { vmId: rewired }) },
     volume: { copy, delete: dropped }, image: { import: arriving.id, delete: leaving.id }, switch: { update: changed, delete: removed },
   };
@@ -77,7 +79,13 @@ const table: Readonly<Record<string, (stage: Stage, round: number) => Promise<Ta
   'compute.vm.stop': by(stopVm, ({ vm }) => ({ vmId: vm.stop, graceMs: 2_000 })),
   'compute.vm.power-off': by(powerOffVm, ({ vm }) => ({ vmId: vm.cut })),
   'compute.vm.reboot': by(rebootVm, ({ vm }) => ({ vmId: vm.reboot, graceMs: 2_000 })),
-  'compute.vm.delete': by(deleteVm, ({ vm }) => ({ vmId: vm.delete })),
+  'compute.vm.pause': by(pauseVm, ({ vm }) => ({ vmId: vm.pause })),
+  'compute.vm.resume': by(resumeVm, ({ vm }) => ({ vmId: vm.resume })),
+  'compute.vm.reset': by(resetVm, ({ vm }) => ({ vmId: vm.reset })),
+  'compute.vm.hibernate': by(hibernateVm, ({ vm }) => ({ vmId: vm.hibernate })),
+  'compute.vm.wake': by(startVm, ({ vm }) => ({ vmId: vm.wake })),
+  'compute.vm.delete': by(deleteVm, ({ vm }) => ({ vmId: vm.delete, purge: true })),
+  'compute.vm.recycle': by(deleteVm, ({ vm }) => ({ vmId: vm.recycle, force: true })),
   'compute.vm.attach-disk': by(attachDisk, ({ vm }) => ({ vmId: vm.grow, sizeBytes: 8 * MiB })),
   'compute.vm.attach-nic': by(attachNic, ({ vm }) => ({ vmId: vm.plug, portGroupId: world.record.network.portGroupId })),
   'compute.vm.detach-disk': by(detachDisk, ({ shrink: { disk } }) => ({ vmId: disk.id, diskId: disk.spec.disks[0]?.diskId, keep: false })),

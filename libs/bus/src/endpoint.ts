@@ -1,7 +1,7 @@
 // What the responder knows of a contract that it serves: who may call, what fits, what runs, what leaves.
 import { z } from 'zod';
 import type { HostOperation, Operation } from '#contracts';
-import { InvalidArgument } from '#contracts';
+import { InvalidArgument, projected } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
 import { identify, nobody, refusal } from './access.ts';
@@ -23,8 +23,8 @@ export interface Endpoint {
   admit(read: HeaderReader): Promise<Result<Caller>>;
   parse(body: unknown): Result<unknown>;
   run(input: unknown, ctx: BusContext): unknown;
-  /** What leaves the process; throws where the value does not fit its contract. */
-  encode(value: unknown): unknown;
+  /** What leaves the process, as its caller asked for it; throws where the value does not fit its contract. */
+  encode(value: unknown, input?: unknown): unknown;
 }
 
 type Run = (input: unknown, ctx: BusContext) => unknown;
@@ -51,7 +51,7 @@ export function operationEndpoint(operation: Operation, run: Run, verifier: Acto
     },
     parse: (body) => parseWith(input, body),
     run,
-    encode: (value) => operation.reply.parse(value),
+    encode: (value, asked) => projected(operation.reply.parse(value), asked),
   };
 }
 

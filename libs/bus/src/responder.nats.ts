@@ -150,8 +150,8 @@ export class Responder {
       };
       bind(ctx);
       const value = await endpoint.run(input.value, ctx);
-      if (isResult(value)) return value.ok ? ok(endpoint.encode(value.value)) : value;
-      return ok(endpoint.encode(value));
+      if (isResult(value)) return value.ok ? ok(endpoint.encode(value.value, input.value)) : value;
+      return ok(endpoint.encode(value, input.value));
     } catch (error) {
       return failed(error instanceof FaultError ? error.fault : (this.options.faultOf?.(error) ?? bug(error)));
     }

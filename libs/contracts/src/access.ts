@@ -3,7 +3,7 @@
 import { ok, type Result } from '#kernel';
 import { NotFound, PermissionDenied } from './errors.ts';
 import { ownerPermissions, type Permission } from './permissions.ts';
-import type { Actor } from './values.ts';
+import type { Actor, Right } from './values.ts';
 
 /** A user, or a service on its own behalf, which may do everything. */
 export type Who = Actor | 'system';
@@ -26,13 +26,17 @@ export function whoOf(ctx: { readonly actor: Actor | null; readonly system: bool
   return ctx.actor;
 }
 
+/** Whether a right with a scope reaches the scope of this id. */
+export const reaches = ({ scopeId, below }: Pick<Right, 'scopeId' | 'below'>, id: string | null | undefined): boolean =>
+  id !== null && id !== undefined && (id === scopeId || below?.includes(id) === true);
+
 export function mayAccess(who: Who, permission: Permission, object: AccessObject): boolean {
   if (who === 'system') return true;
   if (isOwnersOwn(permission) && object.ownerId !== undefined && object.ownerId !== null && object.ownerId === who.userId) return true;
   return who.rights.some((right) => {
     if (!right.permissions.includes(permission)) return false;
     if (right.scope === 'site') return true;
-    return right.scopeId !== null && object[memberOfScope[right.scope]] === right.scopeId;
+    return reaches(right, object[memberOfScope[right.scope]]);
   });
 }
 

@@ -2,7 +2,7 @@
 
 export const permissions = [
   'user.read', 'user.write', 'role.read', 'role.write', 'grant.read', 'grant.write',
-  'site.read', 'site.write', 'cluster.read', 'cluster.write', 'host.read', 'host.write',
+  'site.read', 'site.write', 'cluster.read', 'cluster.write', 'host.read', 'host.write', 'folder.read', 'folder.write',
   'vm.read', 'vm.create', 'vm.power', 'vm.modify', 'vm.delete', 'vm.console',
   'datastore.read', 'datastore.write', 'volume.read', 'volume.create', 'volume.modify', 'volume.delete',
   'network.read', 'network.write', 'network.use',
@@ -24,6 +24,6 @@ const reading = permissions.filter((name) => name.endsWith('.read') && !['user.r
 export const builtinRoles: Readonly<Record<string, readonly Permission[]>> = {
   administrator: permissions,
   operator: permissions.filter((name) => !/^(user|role|grant)\./.test(name)),
-  'vm-user': ['vm.read', 'vm.create', 'vm.power', 'vm.modify', 'vm.delete', 'vm.console', 'volume.read', 'volume.create', 'volume.modify', 'volume.delete', 'cluster.read', 'datastore.read', 'network.read', 'network.use', 'template.read', 'template.deploy', 'image.read', 'task.read', 'task.cancel', 'event.read'],
+  'vm-user': ['vm.read', 'vm.create', 'vm.power', 'vm.modify', 'vm.delete', 'vm.console', 'volume.read', 'volume.create', 'volume.modify', 'volume.delete', 'cluster.read', 'folder.read', 'datastore.read', 'network.read', 'network.use', 'template.read', 'template.deploy', 'image.read', 'task.read', 'task.cancel', 'event.read'],
   viewer: reading,
 };

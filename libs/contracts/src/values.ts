@@ -42,9 +42,11 @@ export const Done = z.strictObject({}).meta({ id: 'Done' });
 const numberText = (schema: z.ZodInt) => z.preprocess((value) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value), schema);
 export const pageInput = {
   limit: numberText(z.int().min(1).max(500)).default(100).describe('objects per page'),
-  cursor: z.string().max(400).optional().describe('the `next` of the page before'),
+  cursor: z.string().max(1000).optional().describe('the `next` of the page before'),
 };
 export const queryNumber = (min: number, max: number) => numberText(z.int().min(min).max(max));
+/** A yes or no that may come as text. */
+export const queryFlag = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean());
 export const pageOf = <T extends z.ZodType>(item: T) => z.strictObject({ items: z.array(item), next: z.string().nullable().describe('cursor of the next page; null on the last') });
 
 /** A right: permissions within a scope. `scopeId` is null for the whole site. */
@@ -52,6 +54,7 @@ export const Right = z.strictObject({
   permissions: z.array(z.enum(permissions)),
   scope: z.enum(['site', 'cluster', 'folder', 'object']),
   scopeId: z.string().nullable(),
+  below: z.array(z.string()).optional().describe('folders within the folder of scopeId, which the right reaches too'),
 });
 export type Right = z.infer<typeof Right>;
 /** The acting user, as auth signed it; travels as header `Tok-Actor` and into tasks. */

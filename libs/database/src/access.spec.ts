@@ -15,6 +15,8 @@ describe('access', () => {
     ['another cluster', right('vm.power', 'cluster', 'c2'), false],
     ['its folder', right('vm.power', 'folder', 'f1'), true],
     ['another folder', right('vm.power', 'folder', 'f2'), false],
+    ['a folder above its folder', { ...right('vm.power', 'folder', 'f0'), below: ['f3', 'f1'] }, true],
+    ['a folder above others', { ...right('vm.power', 'folder', 'f0'), below: ['f3'] }, false],
     ['itself', right('vm.power', 'object', 'vm1'), true],
     ['another object', right('vm.power', 'object', 'vm2'), false],
     ['another permission', right('vm.read', 'site'), false],
@@ -37,6 +39,7 @@ describe('access', () => {
   it('filters lists by the same rule', () => {
     const rights = [right('vm.read', 'cluster', 'c1'), right('vm.read', 'object', 'vm9'), right('vm.power', 'folder', 'f1')];
     expect(accessFilter(actor(...rights), 'vm.read', columns)).toEqual({ sql: '(v.cluster_id IN (?)) OR (v.id IN (?)) OR (v.owner_id = ?)', params: ['c1', 'vm9', me] });
+    expect(accessFilter(actor({ ...right('vm.create', 'folder', 'f0'), below: ['f1', 'f2'] }), 'vm.create', columns)).toEqual({ sql: '(v.folder_id IN (?, ?, ?))', params: ['f0', 'f1', 'f2'] });
     expect(accessFilter(actor(right('vm.read', 'site')), 'vm.read', columns)).toEqual({ sql: '1 = 1', params: [] });
     expect(accessFilter(actor(), 'host.read', { id: 'h.id' })).toEqual({ sql: '1 = 0', params: [] });
   });

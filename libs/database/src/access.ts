@@ -21,7 +21,7 @@ export function accessFilter(who: Who, permission: Permission, columns: AccessCo
   const ways: Sql[] = [];
   for (const scope of ['cluster', 'folder', 'object'] as const) {
     const column = columns[memberOfScope[scope]];
-    const ids = rights.filter((right) => right.scope === scope && right.scopeId !== null).map((right) => right.scopeId);
+    const ids = rights.filter((right) => right.scope === scope && right.scopeId !== null).flatMap((right) => [right.scopeId, ...(right.below ?? [])]);
     if (column !== undefined && ids.length > 0) ways.push({ sql: `${column} IN (${ids.map(() => '?').join(', ')})`, params: ids });
   }
   if (isOwnersOwn(permission) && columns.ownerId !== undefined) ways.push({ sql: `${columns.ownerId} = ?`, params: [who.userId] });

@@ -9,23 +9,26 @@ export type SortValue = string | number | Date;
 export interface Cursor {
   /** The name of the order it belongs to, with its direction; a cursor of another order is refused. */
   readonly order: string;
+  /** A hash of the filters it belongs to; a cursor of others is refused. */
+  readonly filter: string;
   readonly value: SortValue;
   readonly id: string;
 }
 
 export function writeCursor(cursor: Cursor): string {
   const value = cursor.value instanceof Date ? { at: cursor.value.toISOString() } : cursor.value;
-  return Buffer.from(JSON.stringify([cursor.order, value, cursor.id])).toString('base64url');
+  return Buffer.from(JSON.stringify([cursor.order, cursor.filter, value, cursor.id])).toString('base64url');
 }
 
-export function readCursor(text: string, order: string): Result<Cursor> {
+export function readCursor(text: string, { order, filter }: Pick<Cursor, 'order' | 'filter'>): Result<Cursor> {
   const parts = decode(text);
-  if (!Array.isArray(parts) || parts.length !== 3) return refused('it was not made by this service');
-  const [of, raw, id] = parts as unknown[];
+  if (!Array.isArray(parts) || parts.length !== 4) return refused('it was not made by this service');
+  const [of, within, raw, id] = parts as unknown[];
   const value = sortValue(raw);
-  if (typeof of !== 'string' || typeof id !== 'string' || value === undefined) return refused('it was not made by this service');
+  if (typeof of !== 'string' || typeof within !== 'string' || typeof id !== 'string' || value === undefined) return refused('it was not made by this service');
   if (of !== order) return refused('it belongs to another order of the list');
-  return ok({ order: of, value, id });
+  if (within !== filter) return refused('it belongs to other filters of the list');
+  return ok({ order: of, filter: within, value, id });
 }
 
 function decode(text: string): unknown {

@@ -1,7 +1,7 @@
 // The database library against a real server.
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { afterCommit, dbNow, defineMigration, execute, fromJson, insertRow, insertRows, nextNumber, openDatabase, pageQuery, selectRow, selectRows, sql, tasksMigrations, toJson, transaction } from './index.ts';
+import { afterCommit, dbNow, defineMigration, execute, fromJson, insertRow, insertRows, nextNumber, openDatabase, pageQuery, searchFilter, selectRow, selectRows, sql, tasksMigrations, toJson, transaction } from './index.ts';
 import { makeTestSchema } from './testing/test-schema.store.ts';
 import type { TestSchema } from './testing/test-schema.store.ts';
 
@@ -116,12 +116,21 @@ describe('transaction', () => {
   });
 });
 
+/** Small, fast, and the same on every run. */
+const mulberry = (seed: number) => (): number => {
+  seed = (seed + 0x6d2b79f5) | 0;
+  let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+};
+
 describe('pageQuery', () => {
   const page = (input: { sort?: string; cursor?: string | undefined; limit?: number }) => pageQuery<{ id: string }>(db, {
-    select: 't.id', from: 'thing t', id: 't.id', orderBy: { name: 't.name', at: 't.at', size: 't.size' }, limit: input.limit ?? 3, sort: input.sort, cursor: input.cursor,
+    select: 't.id', from: 'thing t', id: 't.id', orderBy: { name: 't.name', at: 't.at', size: 't.size' }, input: { limit: input.limit ?? 3, sort: input.sort, cursor: input.cursor },
     where: [sql`t.size < ${100}`],
   });
-  beforeAll(async () => {
+  beforeEach(async () => {
+    await execute(db, 'DELETE FROM thing');
     await insertRows(db, 'thing', Array.from({ length: 10 }, (_, index) => ({ id: `t${index}`, name: `n${index % 3}`, size: index, at: new Date(1_700_000_000_000 + (index % 4)) })));
   });
   it.each(['name', '-name', 'at', '-at', 'size', '-size'])('walks the list by %s without repeating or skipping', async (sort) => {
@@ -136,6 +145,46 @@ describe('pageQuery', () => {
     const whole = await page({ sort, limit: 100 });
     expect(seen).toEqual(whole.ok ? whole.value.rows.map((row) => row.id) : []);
     expect(new Set(seen).size).toBe(10);
+  });
+  it.each(['name', '-name', 'at', '-at', 'size', '-size'])('by %s shows each row that stays once, whatever comes and goes between the pages', async (sort) => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const chance = mulberry(seed);
+      await execute(db, "DELETE FROM thing WHERE id LIKE 'new-%'");
+      const before = (await selectRows<{ id: string }>(db, 'SELECT id FROM thing WHERE size < 100')).map((row) => row.id);
+      const lost = new Set<string>();
+      const seen: string[] = [];
+      let cursor: string | undefined;
+      for (let turn = 0; ; turn++) {
+        const answer = await page({ sort, cursor, limit: 1 + Math.floor(chance() * 4) });
+        if (!answer.ok) throw new Error(answer.fault.detail);
+        seen.push(...answer.value.rows.map((row) => row.id));
+        if (answer.value.next === null) break;
+        cursor = answer.value.next;
+        const gone = before[Math.floor(chance() * before.length)]!;
+        if (turn % 2 === 0) {
+          await execute(db, 'DELETE FROM thing WHERE id = ?', [gone]);
+          lost.add(gone);
+        }
+        await insertRows(db, 'thing', [{ id: `new-${turn}`, name: `n${Math.floor(chance() * 4)}`, size: Math.floor(chance() * 20), at: new Date(1_700_000_000_000 + Math.floor(chance() * 5)) }]);
+      }
+      expect(new Set(seen).size).toBe(seen.length);
+      expect(before.filter((id) => !lost.has(id) && !seen.includes(id))).toEqual([]);
+    }
+  });
+  it('refuses a cursor of another order or of other filters, and takes it with other fields and another length', async () => {
+    const of = (input: object) => pageQuery<{ id: string }>(db, { select: 't.id', from: 'thing t', id: 't.id', orderBy: { name: 't.name', at: 't.at' }, input: { limit: 2, ...input } });
+    const first = await of({ state: 'a' });
+    const cursor = first.ok ? first.value.next! : '';
+    const codes = await Promise.all([{ state: 'a' }, { state: 'a', limit: 5, fields: 'id' }, { state: 'b' }, {}, { state: 'a', sort: '-name' }].map(async (over) => {
+      const answer = await of({ ...over, cursor });
+      return answer.ok ? 'ok' : answer.fault.code;
+    }));
+    expect(codes).toEqual(['ok', 'ok', 'INVALID_ARGUMENT', 'INVALID_ARGUMENT', 'INVALID_ARGUMENT']);
+  });
+  it('finds a part of a name, in which no character is a pattern', async () => {
+    await insertRows(db, 'thing', [{ id: 'p1', name: '50%_a\\b', size: 200, at: new Date(0) }, { id: 'p2', name: '50xya\\b', size: 200, at: new Date(0) }]);
+    const found = async (q: string) => (await selectRows<{ id: string }>(db, sql`SELECT t.id FROM thing t WHERE t.size = 200 AND ${searchFilter(q, 't.name')!} ORDER BY t.id`)).map((row) => row.id);
+    expect([await found('%_a'), await found('a\\b'), await found('50'), await found("'")]).toEqual([['p1'], ['p1', 'p2'], ['p1', 'p2'], []]);
   });
   it.each(['id; DROP TABLE thing', 'constructor', '__proto__', '--name', 'name,id'])('refuses to sort by %p', async (sort) => {
     const answer = await page({ sort });

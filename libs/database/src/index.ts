@@ -3,6 +3,7 @@ export * from './values.ts';
 export * from './migration.ts';
 export * from './access.ts';
 export * from './cursor.ts';
+export * from './search.ts';
 export * from './rows.store.ts';
 export * from './page.store.ts';
 export * from './transaction.store.ts';

@@ -25,7 +25,7 @@ export async function listTasks(
   tx: Queryable, service: string, input: { limit: number; cursor?: string | undefined; open?: boolean | undefined },
 ): Promise<Result<{ items: Task[]; next: string | null }>> {
   const page = await pageQuery<TaskRow>(tx, {
-    select: 't.*', from: 'task t', id: 't.id', orderBy: { createdAt: 't.created_at' }, sort: '-createdAt', limit: input.limit, cursor: input.cursor,
+    select: 't.*', from: 'task t', id: 't.id', orderBy: { createdAt: 't.created_at' }, preset: '-createdAt', input,
     where: [input.open === undefined ? null : input.open ? sql`t.ended_at IS NULL` : sql`t.ended_at IS NOT NULL`],
   });
   if (!page.ok) return page;

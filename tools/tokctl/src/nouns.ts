@@ -1,10 +1,10 @@
 // What the command line knows about nouns beyond the contracts: how an object is called by name, and what a table of
 // them shows. Everything else about a noun follows from its operations.
 import type { z } from 'zod';
-import { ClusterId, DatastoreId, GrantId, HostId, ImageId, PortGroupId, PortId, RoleId, SiteId, SubnetId, SwitchId, TaskId, TemplateId, TokenId, UserId, VmId, VolumeId } from '#contracts';
+import { ClusterId, DatastoreId, FolderId, GrantId, HostId, ImageId, PortGroupId, PortId, RoleId, SiteId, SubnetId, SwitchId, TaskId, TemplateId, TokenId, UserId, VmId, VolumeId } from '#contracts';
 
 export const nounNames = [
-  'vm', 'host', 'site', 'cluster', 'datastore', 'volume', 'switch', 'port-group', 'subnet', 'port', 'image', 'template', 'user', 'role', 'grant', 'token', 'task',
+  'vm', 'host', 'site', 'cluster', 'folder', 'datastore', 'volume', 'switch', 'port-group', 'subnet', 'port', 'image', 'template', 'user', 'role', 'grant', 'token', 'task',
 ] as const;
 export type NounName = (typeof nounNames)[number];
 
@@ -45,6 +45,10 @@ export const nouns: Readonly<Record<NounName, Noun>> = {
   cluster: {
     id: ClusterId, list: 'compute.cluster.list', get: 'compute.cluster.get', label: 'name',
     columns: [name, { title: 'HOSTS', path: 'hosts' }, { title: 'VMS', path: 'vms' }, { title: 'CPU-RATIO', path: 'cpuOvercommit' }, { title: 'MEMORY-RATIO', path: 'memoryOvercommit' }, { title: 'DESCRIPTION', path: 'description', flexible: true }],
+  },
+  folder: {
+    id: FolderId, list: 'compute.folder.list', get: 'compute.folder.get', label: 'name',
+    columns: [name, { title: 'IN', path: 'parentId', ref: 'folder' }, { title: 'FOLDERS', path: 'folders' }, { title: 'VMS', path: 'vms' }, { title: 'DESCRIPTION', path: 'description', flexible: true }],
   },
   datastore: {
     id: DatastoreId, list: 'storage.datastore.list', get: 'storage.datastore.get', label: 'name',

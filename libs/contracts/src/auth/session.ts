@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { defineCommand, defineQuery } from '../define.ts';
 import { BadCredentials, InvalidArgument, LockedOut, NotFound, TokenExpired } from '../errors.ts';
 import { TokenId, UserId } from '../ids.ts';
-import { Actor, At, Done, Handle, Name, pageInput, pageOf } from '../values.ts';
+import { listInput } from '../list.ts';
+import { Actor, At, Done, Handle, Name, pageOf } from '../values.ts';
 
 export const Password = z.string().min(10, 'at least 10 characters').max(256);
 export const Session = z.strictObject({
@@ -45,7 +46,7 @@ export const createApiToken = defineCommand('auth.token.create', {
   reply: z.strictObject({ token: ApiToken, secret: z.string() }), errors: [InvalidArgument],
 });
 export const listApiTokens = defineQuery('auth.token.list', {
-  summary: 'Your API tokens', http: 'GET /v1/tokens', permission: 'authenticated', input: z.strictObject(pageInput), reply: pageOf(ApiToken),
+  summary: 'Your API tokens', http: 'GET /v1/tokens', permission: 'authenticated', input: z.strictObject(listInput(ApiToken, ['createdAt', 'name'])), reply: pageOf(ApiToken),
 });
 export const revokeApiToken = defineCommand('auth.token.delete', {
   summary: 'Revoke an API token of yours', http: 'DELETE /v1/tokens/:tokenId', permission: 'authenticated',

@@ -4,7 +4,8 @@ import { defineCommand, defineEvent, defineQuery } from '../define.ts';
 import { BadCredentials, InUse, LockedOut, NameTaken, NotFound, PermissionDenied, VersionConflict } from '../errors.ts';
 import { GrantId, RoleId, UserId } from '../ids.ts';
 import { permissions } from '../permissions.ts';
-import { At, Done, Handle, Name, objectFields, pageInput, pageOf } from '../values.ts';
+import { listInput, searchInput } from '../list.ts';
+import { At, Done, Handle, Name, objectFields, pageOf } from '../values.ts';
 import { Password } from './session.ts';
 
 export const User = z.strictObject({ id: UserId, handle: Handle, displayName: Name, disabled: z.boolean(), mustChangePassword: z.boolean(), lastLoginAt: At.nullable(), ...objectFields }).meta({ id: 'User' });
@@ -12,7 +13,7 @@ export const createUser = defineCommand('auth.user.create', {
   summary: 'Make a user', http: 'POST /v1/users', permission: 'user.write',
   input: z.strictObject({ handle: Handle, displayName: Name.optional(), password: Password, mustChangePassword: z.boolean().default(true) }), reply: User, errors: [NameTaken],
 });
-export const listUsers = defineQuery('auth.user.list', { summary: 'List users', http: 'GET /v1/users', permission: 'user.read', input: z.strictObject({ ...pageInput, handle: Handle.optional() }), reply: pageOf(User) });
+export const listUsers = defineQuery('auth.user.list', { summary: 'List users', http: 'GET /v1/users', permission: 'user.read', input: z.strictObject({ ...listInput(User, ['number', 'handle', 'createdAt']), ...searchInput('part of the handle or of the shown name'), handle: Handle.optional() }), reply: pageOf(User) });
 export const getUser = defineQuery('auth.user.get', { summary: 'Show a user', http: 'GET /v1/users/:userId', permission: 'user.read', input: z.strictObject({ userId: UserId }), reply: User, errors: [NotFound] });
 export const updateUser = defineCommand('auth.user.update', {
   summary: 'Change a user; disabling ends his sessions', http: 'PATCH /v1/users/:userId', permission: 'user.write',
@@ -27,7 +28,7 @@ export const setPassword = defineCommand('auth.user.set-password', {
 export const Role = z.strictObject({ id: RoleId, name: Name, builtin: z.boolean(), permissions: z.array(z.enum(permissions)), ...objectFields }).meta({ id: 'Role' });
 const rights = z.array(z.enum(permissions)).min(1).max(permissions.length);
 export const createRole = defineCommand('auth.role.create', { summary: 'Make a role', http: 'POST /v1/roles', permission: 'role.write', input: z.strictObject({ name: Name, permissions: rights }), reply: Role, errors: [NameTaken] });
-export const listRoles = defineQuery('auth.role.list', { summary: 'List roles', http: 'GET /v1/roles', permission: 'role.read', input: z.strictObject({ ...pageInput, name: Name.optional() }), reply: pageOf(Role) });
+export const listRoles = defineQuery('auth.role.list', { summary: 'List roles', http: 'GET /v1/roles', permission: 'role.read', input: z.strictObject({ ...listInput(Role, ['number', 'name']), ...searchInput(), name: Name.optional() }), reply: pageOf(Role) });
 export const getRole = defineQuery('auth.role.get', { summary: 'Show a role', http: 'GET /v1/roles/:roleId', permission: 'role.read', input: z.strictObject({ roleId: RoleId }), reply: Role, errors: [NotFound] });
 export const updateRole = defineCommand('auth.role.update', { summary: 'Change a role', http: 'PATCH /v1/roles/:roleId', permission: 'role.write', input: z.strictObject({ roleId: RoleId, name: Name.optional(), permissions: rights.optional(), version: z.int().optional() }), reply: Role, errors: [NotFound, NameTaken, InUse, VersionConflict] });
 export const deleteRole = defineCommand('auth.role.delete', { summary: 'Delete a role that no grant uses', http: 'DELETE /v1/roles/:roleId', permission: 'role.write', input: z.strictObject({ roleId: RoleId }), reply: Done, errors: [NotFound, InUse] });
@@ -39,7 +40,7 @@ export const createGrant = defineCommand('auth.grant.create', {
   input: z.strictObject({ userId: UserId, roleId: RoleId, scope: scope.scope.default('site'), scopeId: scope.scopeId.default(null) }).refine((grant) => (grant.scope === 'site') === (grant.scopeId === null), 'scopeId goes with every scope but site'),
   reply: Grant, errors: [NotFound, PermissionDenied],
 });
-export const listGrants = defineQuery('auth.grant.list', { summary: 'List grants', http: 'GET /v1/grants', permission: 'grant.read', input: z.strictObject({ ...pageInput, userId: UserId.optional() }), reply: pageOf(Grant) });
+export const listGrants = defineQuery('auth.grant.list', { summary: 'List grants', http: 'GET /v1/grants', permission: 'grant.read', input: z.strictObject({ ...listInput(Grant, ['createdAt']), userId: UserId.optional() }), reply: pageOf(Grant) });
 export const deleteGrant = defineCommand('auth.grant.delete', { summary: 'Take a grant away', http: 'DELETE /v1/grants/:grantId', permission: 'grant.write', input: z.strictObject({ grantId: GrantId }), reply: Done, errors: [NotFound, InUse] });
 
 export const userCreated = defineEvent('auth.user.created', { summary: 'A user was made', data: z.strictObject({ user: User }) });

@@ -2,8 +2,9 @@
 import { z } from 'zod';
 import { defineCommand, defineEvent, defineQuery } from '../define.ts';
 import { AddressTaken, Busy, DatastoreFull, HostUnreachable, InUse, NameTaken, NoCapacity, NoFreeAddress, NotFound, VersionConflict, VmBusy, WrongState } from '../errors.ts';
-import { ClusterId, DatastoreId, DiskId, FolderId, HostId, NicId, PortGroupId, PortId, TaskId, TemplateId, VmId, VolumeId } from '../ids.ts';
-import { At, Description, Ipv4, Labels, Mac, MemoryBytes, Name, ownedFields, pageInput, pageOf, TaskRef, VolumeBytes } from '../values.ts';
+import { ClusterId, DatastoreId, DiskId, FolderId, HostId, NicId, PortGroupId, PortId, TaskId, TemplateId, UserId, VmId, VolumeId } from '../ids.ts';
+import { folderFilter, labelInput, listInput, searchInput } from '../list.ts';
+import { At, Description, Ipv4, Labels, Mac, MemoryBytes, Name, ownedFields, pageOf, queryFlag, TaskRef, VolumeBytes } from '../values.ts';
 import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, ResourceService } from '../host/shapes.ts';
 
 export const VmState = z.enum(['creating', 'stopped', 'starting', 'running', 'pausing', 'paused', 'stopping', 'hibernating', 'hibernated', 'migrating', 'deleting', 'failed', 'unknown']);
@@ -31,7 +32,8 @@ export const VmStatus = z.strictObject({ state: VmState, observedAt: At.nullable
 });
 export const Vm = z.strictObject({
   id: VmId, name: Name, description: Description, labels: Labels, clusterId: ClusterId, templateId: TemplateId.nullable(), uid: z.int(),
-  spec: VmSpec, pending: VmPending.nullable().default(null).describe('what waits for the next start'), status: VmStatus, taskId: TaskId.nullable().describe('the task that works on it now'), ...ownedFields,
+  spec: VmSpec, pending: VmPending.nullable().default(null).describe('what waits for the next start'), status: VmStatus, taskId: TaskId.nullable().describe('the task that works on it now'),
+  recycled: z.strictObject({ at: At, purgeAt: At }).nullable().describe('in the recycle bin since `at`, deleted for good at `purgeAt`; null = not in the bin'), ...ownedFields,
 }).meta({ id: 'Vm' });
 export type Vm = z.infer<typeof Vm>;
 export type VmSpec = z.infer<typeof VmSpec>;
@@ -53,6 +55,8 @@ export const CreateVm = z.strictObject({
   ha: HaPolicy.prefault({}), start: z.boolean().default(true).describe('start it when it is made'),
 });
 
+const KeepDisks = z.string().max(800).refine((text) => text === 'all' || text.split(',').every((id) => DiskId.safeParse(id).success), 'all, or ids of disks with commas between');
+
 const change = [NotFound, VmBusy, Busy, WrongState, HostUnreachable];
 export const createVm = defineCommand('compute.vm.create', {
   summary: 'Create a VM by specification, or deploy it from a template, placed automatically', http: 'POST /v1/vms', permission: 'vm.create',
@@ -60,7 +64,14 @@ export const createVm = defineCommand('compute.vm.create', {
 });
 export const listVms = defineQuery('compute.vm.list', {
   summary: 'List VMs', http: 'GET /v1/vms', permission: 'vm.read',
-  input: z.strictObject({ ...pageInput, name: Name.optional(), state: VmState.optional(), hostId: HostId.optional(), clusterId: ClusterId.optional(), ip: Ipv4.optional(), mac: Mac.optional() }), reply: pageOf(Vm),
+  description: 'VMs in the recycle bin are listed with `recycled=true` alone.',
+  input: z.strictObject({
+    ...listInput(Vm, ['createdAt', 'name']), ...searchInput('part of the name, or the beginning of an IP or MAC address'),
+    name: Name.optional(), state: VmState.optional(), hostId: HostId.optional(), clusterId: ClusterId.optional(), ip: Ipv4.optional(), mac: Mac.optional(),
+    ...folderFilter, ...labelInput, templateId: TemplateId.optional().describe('deployed from this template'), ownerId: UserId.optional(),
+    recycled: queryFlag.default(false).describe('those in the recycle bin'),
+  }),
+  reply: pageOf(Vm),
 });
 export const getVm = defineQuery('compute.vm.get', { summary: 'Show a VM', http: 'GET /v1/vms/:vmId', permission: 'vm.read', on: 'vmId', input: z.strictObject({ vmId: VmId }), reply: Vm, errors: [NotFound] });
 export const startVm = defineCommand('compute.vm.start', { summary: 'Start a stopped VM, or wake a hibernated one on any host that sees its memory', http: 'POST /v1/vms/:vmId/start', permission: 'vm.power', on: 'vmId',
@@ -76,12 +87,17 @@ export const stopVm = defineCommand('compute.vm.stop', {
 export const powerOffVm = defineCommand('compute.vm.power-off', { summary: 'Cut the power of a VM', http: 'POST /v1/vms/:vmId/power-off', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId }), reply: TaskRef, errors: change });
 export const rebootVm = defineCommand('compute.vm.reboot', { summary: 'Stop and start again, on the same host if it can', http: 'POST /v1/vms/:vmId/reboot', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId, graceMs: z.int().min(0).max(600_000).default(60_000) }), reply: TaskRef, errors: change });
 export const updateVm = defineCommand('compute.vm.update', {
-  summary: 'Change name, description or labels', http: 'PATCH /v1/vms/:vmId', permission: 'vm.modify', on: 'vmId',
-  input: z.strictObject({ vmId: VmId, name: Name.optional(), description: Description.optional(), labels: Labels.optional(), version: z.int().optional() }), reply: Vm, errors: [NotFound, NameTaken, VersionConflict],
+  summary: 'Change name, description, labels or folder', description: '`labels` replaces all of them.', http: 'PATCH /v1/vms/:vmId', permission: 'vm.modify', on: 'vmId',
+  input: z.strictObject({ vmId: VmId, name: Name.optional(), description: Description.optional(), labels: Labels.optional(), folderId: FolderId.nullable().optional(), version: z.int().optional() }), reply: Vm, errors: [NotFound, NameTaken, VersionConflict, WrongState],
 });
 export const deleteVm = defineCommand('compute.vm.delete', {
-  summary: 'Delete a VM with its disks, ports and addresses; a running one only with `force`', http: 'DELETE /v1/vms/:vmId', permission: 'vm.delete', on: 'vmId',
-  input: z.strictObject({ vmId: VmId, force: z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean()).default(false) }), reply: TaskRef, errors: [...change, InUse],
+  summary: 'Delete a VM: into the recycle bin, or for good with `purge`; a running one only with `force`',
+  description: 'In the bin the VM keeps its disks, MAC and IP addresses and gives its name and capacity free; it is deleted for good when the hold time of its cluster is over.',
+  http: 'DELETE /v1/vms/:vmId', permission: 'vm.delete', on: 'vmId',
+  input: z.strictObject({
+    vmId: VmId, force: queryFlag.default(false), purge: queryFlag.default(false).describe('for good and at once, past the recycle bin'),
+    keepDisks: KeepDisks.optional().describe('disks that stay as free volumes: all, or ids of disks with commas between'),
+  }), reply: TaskRef, errors: [...change, InUse],
 });
 
 export const vmCreated = defineEvent('compute.vm.created', { summary: 'A VM was accepted; a task makes it', data: z.strictObject({ vm: Vm }) });

@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { defineCommand, defineQuery } from '../define.ts';
 import { NotFound, TaskNotCancellable, WrongState } from '../errors.ts';
 import { TaskId } from '../ids.ts';
-import { Done, pageInput, pageOf, queryNumber } from '../values.ts';
+import { listInput } from '../list.ts';
+import { Done, pageOf, queryNumber } from '../values.ts';
 import { EventEnvelope, Task, TaskState } from '../task.ts';
 
 const flag = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean());
-export const listTasks = defineQuery('monitoring.task.list', { summary: 'List tasks, newest first', http: 'GET /v1/tasks', permission: 'task.read', input: z.strictObject({ ...pageInput, state: TaskState.optional(), open: flag.optional(), objectId: z.uuid().optional(), kind: z.string().max(80).optional(), top: flag.default(true).describe('only tasks without a parent') }), reply: pageOf(Task) });
+export const listTasks = defineQuery('monitoring.task.list', { summary: 'List tasks, newest first', http: 'GET /v1/tasks', permission: 'task.read', input: z.strictObject({ ...listInput(Task, ['createdAt'], '-createdAt'), state: TaskState.optional(), open: flag.optional(), objectId: z.uuid().optional(), kind: z.string().max(80).optional(), top: flag.default(true).describe('only tasks without a parent') }), reply: pageOf(Task) });
 export const getTask = defineQuery('monitoring.task.get', {
   summary: 'Show a task with its steps; with `waitMs` answers when it changes after `afterVersion` or ends', http: 'GET /v1/tasks/:taskId', permission: 'task.read', on: 'taskId', timeoutMs: 35_000,
   input: z.strictObject({ taskId: TaskId, waitMs: queryNumber(0, 25_000).default(0), afterVersion: queryNumber(0, 999_999_999).optional() }), reply: Task, errors: [NotFound],

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { defineCommand, defineEvent, defineQuery } from '../define.ts';
 import { AddressTaken, Busy, HostUnreachable, InUse, InvalidArgument, NameTaken, NoFreeAddress, NotFound, VersionConflict } from '../errors.ts';
 import { FolderId, HostId, NicId, PortGroupId, PortId, SubnetId, SwitchId, UserId, VmId } from '../ids.ts';
-import { Cidr4, Description, Done, Ipv4, Mac, Name, objectFields, ownedFields, pageInput, pageOf, TaskRef, VlanId } from '../values.ts';
+import { listInput, searchInput } from '../list.ts';
+import { Cidr4, Description, Done, Ipv4, Mac, Name, objectFields, ownedFields, pageOf, TaskRef, VlanId } from '../values.ts';
 import { HostNic } from '../host/shapes.ts';
 
 /** The physical interfaces a host gives the switch, by the names its agent reports. */
@@ -16,14 +17,14 @@ export const DistributedSwitch = z.strictObject({
 const uplinks = z.array(Uplink).max(1000).refine((list) => new Set(list.map((uplink) => uplink.hostId)).size === list.length, 'each host once');
 export const createSwitch = defineCommand('network.switch.create', { summary: 'Create a distributed switch and tie it to uplinks', http: 'POST /v1/switches', permission: 'network.write', input: z.strictObject({ name: Name, description: Description.default(''), mtu: Mtu.default(1500), uplinks: uplinks.default([]) }), reply: TaskRef, errors: [NameTaken, NotFound] });
 export const updateSwitch = defineCommand('network.switch.update', { summary: 'Change a switch or its uplinks', http: 'PATCH /v1/switches/:switchId', permission: 'network.write', on: 'switchId', input: z.strictObject({ switchId: SwitchId, name: Name.optional(), description: Description.optional(), mtu: Mtu.optional(), uplinks: uplinks.optional(), version: z.int().optional() }), reply: TaskRef, errors: [NotFound, NameTaken, Busy, VersionConflict] });
-export const listSwitches = defineQuery('network.switch.list', { summary: 'List distributed switches', http: 'GET /v1/switches', permission: 'network.read', input: z.strictObject({ ...pageInput, name: Name.optional() }), reply: pageOf(DistributedSwitch) });
+export const listSwitches = defineQuery('network.switch.list', { summary: 'List distributed switches', http: 'GET /v1/switches', permission: 'network.read', input: z.strictObject({ ...listInput(DistributedSwitch, ['createdAt', 'name']), ...searchInput(), name: Name.optional() }), reply: pageOf(DistributedSwitch) });
 export const getSwitch = defineQuery('network.switch.get', { summary: 'Show a distributed switch', http: 'GET /v1/switches/:switchId', permission: 'network.read', on: 'switchId', input: z.strictObject({ switchId: SwitchId }), reply: DistributedSwitch, errors: [NotFound] });
 export const deleteSwitch = defineCommand('network.switch.delete', { summary: 'Delete a switch without port groups', http: 'DELETE /v1/switches/:switchId', permission: 'network.write', on: 'switchId', input: z.strictObject({ switchId: SwitchId }), reply: TaskRef, errors: [NotFound, InUse, Busy] });
 
 export const PortGroup = z.strictObject({ id: PortGroupId, switchId: SwitchId, name: Name, description: Description, vlan: VlanId.describe('0 = untagged'), ports: z.int(), ...objectFields }).meta({ id: 'PortGroup' });
 export const createPortGroup = defineCommand('network.port-group.create', { summary: 'Create a port group on a switch, with its VLAN', http: 'POST /v1/port-groups', permission: 'network.write', input: z.strictObject({ switchId: SwitchId, name: Name, description: Description.default(''), vlan: VlanId.default(0) }), reply: PortGroup, errors: [NameTaken, NotFound] });
 export const updatePortGroup = defineCommand('network.port-group.update', { summary: 'Rename a port group', http: 'PATCH /v1/port-groups/:portGroupId', permission: 'network.write', on: 'portGroupId', input: z.strictObject({ portGroupId: PortGroupId, name: Name.optional(), description: Description.optional(), version: z.int().optional() }), reply: PortGroup, errors: [NotFound, NameTaken, VersionConflict] });
-export const listPortGroups = defineQuery('network.port-group.list', { summary: 'List port groups', http: 'GET /v1/port-groups', permission: 'network.read', input: z.strictObject({ ...pageInput, name: Name.optional(), switchId: SwitchId.optional() }), reply: pageOf(PortGroup) });
+export const listPortGroups = defineQuery('network.port-group.list', { summary: 'List port groups', http: 'GET /v1/port-groups', permission: 'network.read', input: z.strictObject({ ...listInput(PortGroup, ['createdAt', 'name']), ...searchInput(), name: Name.optional(), switchId: SwitchId.optional() }), reply: pageOf(PortGroup) });
 export const getPortGroup = defineQuery('network.port-group.get', { summary: 'Show a port group', http: 'GET /v1/port-groups/:portGroupId', permission: 'network.read', on: 'portGroupId', input: z.strictObject({ portGroupId: PortGroupId }), reply: PortGroup, errors: [NotFound] });
 export const deletePortGroup = defineCommand('network.port-group.delete', { summary: 'Delete a port group without ports and subnets', http: 'DELETE /v1/port-groups/:portGroupId', permission: 'network.write', on: 'portGroupId', input: z.strictObject({ portGroupId: PortGroupId }), reply: Done, errors: [NotFound, InUse] });
 
@@ -32,12 +33,12 @@ export const createSubnet = defineCommand('network.subnet.create', {
   summary: 'Give a port group a subnet, whose addresses are assigned to VMs and answered by DHCP', http: 'POST /v1/subnets', permission: 'network.write',
   input: z.strictObject({ portGroupId: PortGroupId, name: Name, cidr: Cidr4, gateway: Ipv4.nullable().default(null), dns: z.array(Ipv4).max(4).default([]), range: z.strictObject({ from: Ipv4, to: Ipv4 }).optional(), leaseSeconds: z.int().min(120).max(7 * 86_400).default(3600) }), reply: Subnet, errors: [NameTaken, NotFound, InUse, InvalidArgument],
 });
-export const listSubnets = defineQuery('network.subnet.list', { summary: 'List subnets', http: 'GET /v1/subnets', permission: 'network.read', input: z.strictObject({ ...pageInput, name: Name.optional(), portGroupId: PortGroupId.optional() }), reply: pageOf(Subnet) });
+export const listSubnets = defineQuery('network.subnet.list', { summary: 'List subnets', http: 'GET /v1/subnets', permission: 'network.read', input: z.strictObject({ ...listInput(Subnet, ['createdAt', 'name']), ...searchInput(), name: Name.optional(), portGroupId: PortGroupId.optional() }), reply: pageOf(Subnet) });
 export const getSubnet = defineQuery('network.subnet.get', { summary: 'Show a subnet', http: 'GET /v1/subnets/:subnetId', permission: 'network.read', on: 'subnetId', input: z.strictObject({ subnetId: SubnetId }), reply: Subnet, errors: [NotFound] });
 export const deleteSubnet = defineCommand('network.subnet.delete', { summary: 'Delete a subnet without assigned addresses', http: 'DELETE /v1/subnets/:subnetId', permission: 'network.write', on: 'subnetId', input: z.strictObject({ subnetId: SubnetId }), reply: Done, errors: [NotFound, InUse] });
 
 export const Port = z.strictObject({ id: PortId, portGroupId: PortGroupId, vmId: VmId, nicId: NicId, mac: Mac, ip: Ipv4.nullable(), subnetId: SubnetId.nullable(), ...ownedFields }).meta({ id: 'Port' });
-export const listPorts = defineQuery('network.port.list', { summary: 'List ports with their MAC and IP addresses', http: 'GET /v1/ports', permission: 'network.read', input: z.strictObject({ ...pageInput, portGroupId: PortGroupId.optional(), vmId: VmId.optional(), ip: Ipv4.optional(), mac: Mac.optional() }), reply: pageOf(Port) });
+export const listPorts = defineQuery('network.port.list', { summary: 'List ports with their MAC and IP addresses', http: 'GET /v1/ports', permission: 'network.read', input: z.strictObject({ ...listInput(Port, ['createdAt']), portGroupId: PortGroupId.optional(), vmId: VmId.optional(), ip: Ipv4.optional(), mac: Mac.optional() }), reply: pageOf(Port) });
 
 // For other services, inside their tasks.
 export const provisionPort = defineCommand('network.port.provision', {

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { defineCommand, defineEvent, defineQuery } from '../define.ts';
 import { NoCapacity } from '../errors.ts';
 import { ClaimId, ClusterId, HostId, VmId } from '../ids.ts';
-import { At, Bytes, Done, MemoryBytes, pageInput, pageOf } from '../values.ts';
+import { listInput, searchInput } from '../list.ts';
+import { At, Bytes, Done, MemoryBytes, pageOf } from '../values.ts';
 
 export const Demand = z.strictObject({ vcpus: z.int().min(1).max(512), memoryBytes: MemoryBytes });
 /** A host set that some part of the VM confines it to, with the words for the refusal. `hostIds` null = no confinement. */
@@ -21,8 +22,8 @@ export const explainPlacement = defineQuery('scheduler.placement.explain', {
   summary: 'Where a VM of this size could go, and why not elsewhere; nothing is held', http: 'POST /v1/placements/explain', permission: 'placement.read',
   input: z.strictObject(placementRequest), reply: z.strictObject({ candidates: z.array(z.strictObject({ hostId: HostId, hostName: z.string(), score: z.number() })), refusals: z.array(Refusal) }),
 });
-export const listClaims = defineQuery('scheduler.claim.list', { summary: 'List the claims on hosts', http: 'GET /v1/claims', permission: 'placement.read', input: z.strictObject({ ...pageInput, hostId: HostId.optional(), vmId: VmId.optional() }), reply: pageOf(Claim) });
+export const listClaims = defineQuery('scheduler.claim.list', { summary: 'List the claims on hosts', http: 'GET /v1/claims', permission: 'placement.read', input: z.strictObject({ ...listInput(Claim, ['createdAt']), hostId: HostId.optional(), vmId: VmId.optional() }), reply: pageOf(Claim) });
 export const HostCapacity = z.strictObject({ hostId: HostId, hostName: z.string(), vcpus: z.int(), vcpusClaimed: z.int(), memoryBytes: Bytes, memoryClaimedBytes: Bytes }).meta({ id: 'HostCapacity' });
-export const listCapacity = defineQuery('scheduler.capacity.list', { summary: 'Capacity and claims per host', http: 'GET /v1/capacity', permission: 'placement.read', input: z.strictObject({ ...pageInput, clusterId: ClusterId.optional() }), reply: pageOf(HostCapacity) });
+export const listCapacity = defineQuery('scheduler.capacity.list', { summary: 'Capacity and claims per host', http: 'GET /v1/capacity', permission: 'placement.read', input: z.strictObject({ ...listInput(HostCapacity, ['hostName']), ...searchInput(), clusterId: ClusterId.optional() }), reply: pageOf(HostCapacity) });
 
 export const claimChanged = defineEvent('scheduler.claim.changed', { summary: 'Capacity was claimed or given back', data: z.strictObject({ claim: Claim, gone: z.boolean() }) });

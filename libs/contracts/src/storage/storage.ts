@@ -1,9 +1,10 @@
 // Datastores and volumes; the staging of uploads.
 import { z } from 'zod';
 import { defineCommand, defineEvent, defineQuery } from '../define.ts';
-import { Busy, DatastoreFull, HostNotConnected, HostUnreachable, ImageRefused, InUse, NameTaken, NotFound, WrongState } from '../errors.ts';
+import { Busy, DatastoreFull, HostNotConnected, HostUnreachable, ImageRefused, InUse, NameTaken, NotFound, VersionConflict, WrongState } from '../errors.ts';
 import { DatastoreId, FolderId, HostId, ImageId, UploadId, UserId, VmId, VolumeId } from '../ids.ts';
-import { Bytes, Description, Done, Name, objectFields, ownedFields, pageInput, pageOf, TaskRef, VolumeBytes } from '../values.ts';
+import { labelInput, listInput, searchInput } from '../list.ts';
+import { Bytes, Description, Done, Labels, Name, objectFields, ownedFields, pageOf, TaskRef, VolumeBytes } from '../values.ts';
 import { VolumeFormat, VolumePlace } from '../host/shapes.ts';
 
 /** `local` = one host has it; `shared` = every host in `hosts` sees the same directory. */
@@ -19,24 +20,28 @@ export const createDatastore = defineCommand('storage.datastore.create', {
   input: z.strictObject({ name: Name, description: Description.default(''), type: z.literal('directory').default('directory'), scope: z.enum(['local', 'shared']), path, hostIds: z.array(HostId).min(1).max(1000) }).refine((store) => store.scope === 'shared' || store.hostIds.length === 1, 'a local datastore has one host'),
   reply: Datastore, errors: [NameTaken, HostUnreachable, WrongState], timeoutMs: 30_000,
 });
-export const listDatastores = defineQuery('storage.datastore.list', { summary: 'List datastores', http: 'GET /v1/datastores', permission: 'datastore.read', input: z.strictObject({ ...pageInput, name: Name.optional(), hostId: HostId.optional() }), reply: pageOf(Datastore) });
+export const listDatastores = defineQuery('storage.datastore.list', { summary: 'List datastores', http: 'GET /v1/datastores', permission: 'datastore.read', input: z.strictObject({ ...listInput(Datastore, ['createdAt', 'name']), ...searchInput(), name: Name.optional(), hostId: HostId.optional() }), reply: pageOf(Datastore) });
 export const getDatastore = defineQuery('storage.datastore.get', { summary: 'Show a datastore', http: 'GET /v1/datastores/:datastoreId', permission: 'datastore.read', on: 'datastoreId', input: z.strictObject({ datastoreId: DatastoreId }), reply: Datastore, errors: [NotFound] });
 export const deleteDatastore = defineCommand('storage.datastore.delete', { summary: 'Unregister a datastore without volumes; files stay', http: 'DELETE /v1/datastores/:datastoreId', permission: 'datastore.write', on: 'datastoreId', input: z.strictObject({ datastoreId: DatastoreId }), reply: Done, errors: [NotFound, InUse] });
 
 export const VolumeState = z.enum(['creating', 'ready', 'deleting', 'failed']);
 export const VolumeUse = z.enum(['disk', 'image']);
 export const Volume = z.strictObject({
-  id: VolumeId, name: Name, datastoreId: DatastoreId, state: VolumeState, use: VolumeUse, format: VolumeFormat, sizeBytes: VolumeBytes, allocatedBytes: Bytes,
+  id: VolumeId, name: Name, description: Description, labels: Labels, datastoreId: DatastoreId, state: VolumeState, use: VolumeUse, format: VolumeFormat, sizeBytes: VolumeBytes, allocatedBytes: Bytes,
   readOnly: z.boolean(), parentId: VolumeId.nullable().describe('the volume that this linked clone lies over'), attachedTo: VmId.nullable(), ...ownedFields,
 }).meta({ id: 'Volume' });
 export type Volume = z.infer<typeof Volume>;
+export const updateVolume = defineCommand('storage.volume.update', {
+  summary: 'Change name, description, labels or folder of a volume', description: '`labels` replaces all of them.', http: 'PATCH /v1/volumes/:volumeId', permission: 'volume.modify', on: 'volumeId',
+  input: z.strictObject({ volumeId: VolumeId, name: Name.optional(), description: Description.optional(), labels: Labels.optional(), folderId: FolderId.nullable().optional(), version: z.int().optional() }), reply: Volume, errors: [NotFound, VersionConflict],
+});
 const fresh = { name: Name, datastoreId: DatastoreId, folderId: FolderId.nullable().default(null) };
 export const createVolume = defineCommand('storage.volume.create', { summary: 'Create an empty volume on a datastore', http: 'POST /v1/volumes', permission: 'volume.create', input: z.strictObject({ ...fresh, sizeBytes: VolumeBytes }), reply: TaskRef, errors: [NotFound, DatastoreFull, HostNotConnected] });
 export const copyVolume = defineCommand('storage.volume.copy', {
   summary: 'Copy a volume’s data in full, or make a linked clone over a read-only volume', http: 'POST /v1/volumes/:volumeId/copy', permission: 'volume.create', on: 'volumeId',
   input: z.strictObject({ volumeId: VolumeId, ...fresh, datastoreId: DatastoreId.optional(), sizeBytes: VolumeBytes.optional(), mode: z.enum(['full', 'linked']).default('full') }), reply: TaskRef, errors: [NotFound, DatastoreFull, HostNotConnected, InUse, WrongState],
 });
-export const listVolumes = defineQuery('storage.volume.list', { summary: 'List volumes', http: 'GET /v1/volumes', permission: 'volume.read', input: z.strictObject({ ...pageInput, name: Name.optional(), datastoreId: DatastoreId.optional(), use: VolumeUse.optional(), attachedTo: VmId.optional() }), reply: pageOf(Volume) });
+export const listVolumes = defineQuery('storage.volume.list', { summary: 'List volumes', http: 'GET /v1/volumes', permission: 'volume.read', input: z.strictObject({ ...listInput(Volume, ['createdAt', 'name', 'sizeBytes', 'state']), ...searchInput(), ...labelInput, name: Name.optional(), datastoreId: DatastoreId.optional(), use: VolumeUse.optional(), attachedTo: VmId.optional(), folderId: FolderId.optional() }), reply: pageOf(Volume) });
 export const getVolume = defineQuery('storage.volume.get', { summary: 'Show a volume', http: 'GET /v1/volumes/:volumeId', permission: 'volume.read', on: 'volumeId', input: z.strictObject({ volumeId: VolumeId }), reply: Volume, errors: [NotFound] });
 export const deleteVolume = defineCommand('storage.volume.delete', { summary: 'Delete a volume that no VM and no linked clone uses', http: 'DELETE /v1/volumes/:volumeId', permission: 'volume.delete', on: 'volumeId', input: z.strictObject({ volumeId: VolumeId }), reply: TaskRef, errors: [NotFound, InUse, Busy] });
 
@@ -56,6 +61,7 @@ export const releaseVolume = defineCommand('storage.volume.release', {
   summary: 'A VM’s volume is nobody’s again, because the host has let it go; one that another VM has stays that one’s', permission: 'internal',
   input: z.strictObject({ volumeId: VolumeId, vmId: VmId }), reply: Done,
 });
+export const keepVolume = defineCommand('storage.volume.keep', { summary: 'Set a VM’s volume free under a name; one that is not the VM’s any more stays as it is', permission: 'internal', input: z.strictObject({ volumeId: VolumeId, vmId: VmId, name: Name }), reply: Done });
 export const placesOfVolumes = defineQuery('storage.volume.places', { summary: 'Where volumes lie, and which hosts see them', permission: 'internal', input: z.strictObject({ volumeIds: z.array(VolumeId).max(64) }), reply: z.strictObject({ places: z.array(z.strictObject({ place: VolumePlace, hostIds: z.array(HostId) })) }), errors: [NotFound] });
 export const chooseDatastore = defineQuery('storage.datastore.choose', { summary: 'The datastore with most free space that can take these bytes, or the named one if it can', permission: 'internal', input: z.strictObject({ sizeBytes: Bytes, hostId: HostId.nullable(), sharedFirst: z.boolean().default(true), datastoreId: DatastoreId.optional() }), reply: z.strictObject({ datastoreId: DatastoreId, hostIds: z.array(HostId) }), errors: [DatastoreFull, NotFound] });
 export const openUpload = defineCommand('storage.upload.open', { summary: 'Reserve a staging file on a datastore', permission: 'internal', input: z.strictObject({ uploadId: UploadId, datastoreId: DatastoreId.nullable(), sizeBytes: Bytes.nullable() }), reply: z.strictObject({ datastoreId: DatastoreId }), errors: [NotFound, DatastoreFull, HostNotConnected] });

@@ -42,8 +42,8 @@ export class GrantCommands {
     });
   }
 
-  async list({ limit, cursor, userId }: InputOf<typeof listGrants>, ctx: BusContext): Promise<Result<ReplyOf<typeof listGrants>>> {
-    const page = await pageOfGrants(this.db, { userId, limit, cursor, filter: accessFilter(whoOf(ctx), 'grant.read', { id: 'g.id' }) });
+  async list(input: InputOf<typeof listGrants>, ctx: BusContext): Promise<Result<ReplyOf<typeof listGrants>>> {
+    const page = await pageOfGrants(this.db, { input, filter: accessFilter(whoOf(ctx), 'grant.read', { id: 'g.id' }) });
     return page.ok ? ok({ items: page.value.rows, next: page.value.next }) : page;
   }
 

@@ -1,7 +1,9 @@
 // Rows of grants, and the rights they add up to.
 import type { Grant, GrantId, Permission, Right, UserId } from '#contracts';
+import type { InputOf, SortsOf, listGrants } from '#contracts';
 import { InUse } from '#contracts';
 import type { z } from 'zod';
+import { foldersBelow } from '../folder/folder-view.store.ts';
 import { execute, fromJson, isoAt, pageQuery, selectRow, selectRows } from '#database';
 import type { Page, Queryable, Sql } from '#database';
 import type { Result } from '#kernel';
@@ -27,11 +29,15 @@ export const grantOf = (row: GrantRow): GrantObject => ({
   scope: row.scope, scopeId: row.scope_id === '' ? null : row.scope_id, createdAt: isoAt(row.created_at),
 });
 
-/** The roles a user holds, by scope. */
+/** The roles a user holds, by scope; a folder with all that is below it. */
 export async function rightsOf(db: Queryable, userId: string): Promise<Right[]> {
   const rows = await selectRows<{ permissions: unknown; scope: Right['scope']; scope_id: string }>(db,
     'SELECT r.permissions, g.scope, g.scope_id FROM role_grant g JOIN role r ON r.id = g.role_id WHERE g.user_id = ? ORDER BY g.id', [userId]);
-  return rows.map((row) => ({ permissions: fromJson<Permission[]>(row.permissions), scope: row.scope, scopeId: row.scope_id === '' ? null : row.scope_id }));
+  return Promise.all(rows.map(async (row): Promise<Right> => {
+    const right = { permissions: fromJson<Permission[]>(row.permissions), scope: row.scope, scopeId: row.scope_id === '' ? null : row.scope_id };
+    const below = row.scope === 'folder' ? await foldersBelow(db, row.scope_id) : [];
+    return below.length === 0 ? right : { ...right, below };
+  }));
 }
 
 export const insertGrant = (tx: Queryable, grant: { id: string; userId: string; roleId: string; scope: string; scopeId: string | null }): Promise<number> =>
@@ -51,10 +57,10 @@ export async function findSameGrant(db: Queryable, grant: { userId: string; role
 
 export const deleteGrants = (tx: Queryable, where: Sql): Promise<number> => execute(tx, { sql: `DELETE FROM role_grant WHERE ${where.sql}`, params: where.params });
 
-export async function pageOfGrants(db: Queryable, query: { userId?: string | undefined; limit: number; cursor?: string | undefined; filter: Sql }): Promise<Result<Page<GrantObject>>> {
+export async function pageOfGrants(db: Queryable, query: { input: InputOf<typeof listGrants>; filter: Sql }): Promise<Result<Page<GrantObject>>> {
   const page = await pageQuery<GrantRow>(db, {
-    select: columns, from: tables, id: 'g.id', orderBy: { created: 'g.created_at' }, limit: query.limit, cursor: query.cursor,
-    where: [query.filter, query.userId === undefined ? null : { sql: 'g.user_id = ?', params: [query.userId] }],
+    select: columns, from: tables, id: 'g.id', orderBy: { createdAt: 'g.created_at' } satisfies SortsOf<typeof listGrants>, input: query.input,
+    where: [query.filter, query.input.userId === undefined ? null : { sql: 'g.user_id = ?', params: [query.input.userId] }],
   });
   return page.ok ? ok({ rows: page.value.rows.map(grantOf), next: page.value.next }) : page;
 }

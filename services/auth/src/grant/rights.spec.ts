@@ -12,6 +12,7 @@ describe('rights', () => {
     ['the site covers every scope', [site('vm.read')], [folder('a', 'vm.read')], undefined],
     ['a scope covers itself', [folder('a', 'vm.read')], [folder('a', 'vm.read')], undefined],
     ['a scope covers no other', [folder('a', 'vm.read')], [folder('b', 'vm.read')], 'vm.read'],
+    ['a folder covers those below it', [{ ...folder('a', 'vm.read'), below: ['b'] }], [folder('b', 'vm.read')], undefined],
     ['a scope does not cover the site', [folder('a', 'vm.read')], [site('vm.read')], 'vm.read'],
     ['several rights cover together', [site('vm.read'), folder('a', 'vm.power')], [folder('a', 'vm.read', 'vm.power')], undefined],
     ['one missing permission is enough', [site('vm.read')], [site('vm.read', 'vm.power')], 'vm.power'],

@@ -1,10 +1,10 @@
 // The one rule about passing rights on: nobody gives, or gains power over, more than he has himself.
-import type { Permission, Right } from '#contracts';
+import { reaches, type Permission, type Right } from '#contracts';
 
 type Scope = Pick<Right, 'scope' | 'scopeId'>;
 
 const holds = (mine: readonly Right[], permission: Permission, { scope, scopeId }: Scope): boolean =>
-  mine.some((right) => right.permissions.includes(permission) && (right.scope === 'site' || (right.scope === scope && right.scopeId === scopeId)));
+  mine.some((right) => right.permissions.includes(permission) && (right.scope === 'site' || (right.scope === scope && reaches(right, scopeId))));
 
 /** A permission of `theirs` that `mine` does not cover; undefined when all are covered. */
 export function uncovered(mine: readonly Right[], theirs: readonly Right[]): Permission | undefined {

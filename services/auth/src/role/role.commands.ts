@@ -43,8 +43,8 @@ export class RoleCommands {
     return allowed(whoOf(ctx), 'role.read', await findRole(this.db, roleId), { noun, id: roleId, read: 'role.read' });
   }
 
-  async list({ limit, cursor, name }: InputOf<typeof listRoles>, ctx: BusContext): Promise<Result<ReplyOf<typeof listRoles>>> {
-    const page = await pageOfRoles(this.db, { name, limit, cursor, filter: accessFilter(whoOf(ctx), 'role.read', { id: 'r.id' }) });
+  async list(input: InputOf<typeof listRoles>, ctx: BusContext): Promise<Result<ReplyOf<typeof listRoles>>> {
+    const page = await pageOfRoles(this.db, { input, filter: accessFilter(whoOf(ctx), 'role.read', { id: 'r.id' }) });
     return page.ok ? ok({ items: page.value.rows, next: page.value.next }) : page;
   }
 

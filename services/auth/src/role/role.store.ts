@@ -1,9 +1,10 @@
 // Rows of roles; the built-in ones follow the product's catalogue at every start.
 import type { DataSource } from 'typeorm';
 import type { Permission, Role, RoleId } from '#contracts';
+import type { InputOf, SortsOf, listRoles } from '#contracts';
 import { builtinRoles } from '#contracts';
 import type { z } from 'zod';
-import { execute, fromBit, fromJson, isoAt, nextNumber, pageQuery, selectRow, selectRows, toJson, transaction } from '#database';
+import { execute, fromBit, fromJson, isoAt, nextNumber, pageQuery, searchFilter, selectRow, selectRows, toJson, transaction } from '#database';
 import type { Page, Queryable, Sql } from '#database';
 import type { Result } from '#kernel';
 import { canonicalJson, newUuid, ok } from '#kernel';
@@ -50,10 +51,10 @@ export async function holdersOf(db: Queryable, roleId: string): Promise<{ userId
   return selectRows<{ userId: string; grantId: string }>(db, 'SELECT user_id AS userId, id AS grantId FROM role_grant WHERE role_id = ? ORDER BY id', [roleId]);
 }
 
-export async function pageOfRoles(db: Queryable, query: { name?: string | undefined; limit: number; cursor?: string | undefined; filter: Sql }): Promise<Result<Page<RoleObject>>> {
+export async function pageOfRoles(db: Queryable, query: { input: InputOf<typeof listRoles>; filter: Sql }): Promise<Result<Page<RoleObject>>> {
   const page = await pageQuery<RoleRow>(db, {
-    select: columns, from: 'role r', id: 'r.id', orderBy: { number: 'r.number' }, limit: query.limit, cursor: query.cursor,
-    where: [query.filter, query.name === undefined ? null : { sql: 'r.name = ?', params: [query.name] }],
+    select: columns, from: 'role r', id: 'r.id', orderBy: { number: 'r.number', name: 'r.name' } satisfies SortsOf<typeof listRoles>, input: query.input,
+    where: [query.filter, query.input.name === undefined ? null : { sql: 'r.name = ?', params: [query.input.name] }, searchFilter(query.input.q, 'r.name')],
   });
   return page.ok ? ok({ rows: page.value.rows.map(roleOf), next: page.value.next }) : page;
 }

@@ -38,8 +38,8 @@ export class TokenCommands {
     return made.ok ? ok({ token: made.value.token, secret: writeApiToken(made.value.token.id, this.secretOf(made.value.token.id)) }) : made;
   }
 
-  async list({ limit, cursor }: InputOf<typeof listApiTokens>, ctx: BusContext): Promise<Result<ReplyOf<typeof listApiTokens>>> {
-    const page = await pageOfApiTokens(this.db, { userId: actorOf(ctx).userId, limit, cursor });
+  async list(input: InputOf<typeof listApiTokens>, ctx: BusContext): Promise<Result<ReplyOf<typeof listApiTokens>>> {
+    const page = await pageOfApiTokens(this.db, { userId: actorOf(ctx).userId, input });
     return page.ok ? ok({ items: page.value.rows, next: page.value.next }) : page;
   }
 

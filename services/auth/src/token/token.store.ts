@@ -1,5 +1,6 @@
 // Rows of API tokens.
 import type { ApiToken, TokenId, UserId } from '#contracts';
+import type { InputOf, SortsOf, listApiTokens } from '#contracts';
 import type { z } from 'zod';
 import { execute, isoAt, isoAtOrNull, pageQuery, selectRow } from '#database';
 import type { Page, Queryable } from '#database';
@@ -51,9 +52,9 @@ export const removeApiToken = (tx: Queryable, id: string, userId: string): Promi
 export const removeApiTokensOf = (tx: Queryable, userId: string): Promise<number> => execute(tx, 'DELETE FROM api_token WHERE user_id = ?', [userId]);
 export const purgeApiTokens = (db: Queryable): Promise<number> => execute(db, 'DELETE FROM api_token WHERE expires_at < UTC_TIMESTAMP(3) - INTERVAL 30 DAY LIMIT 1000');
 
-export async function pageOfApiTokens(db: Queryable, query: { userId: string; limit: number; cursor?: string | undefined }): Promise<Result<Page<ApiTokenObject>>> {
+export async function pageOfApiTokens(db: Queryable, query: { userId: string; input: InputOf<typeof listApiTokens> }): Promise<Result<Page<ApiTokenObject>>> {
   const page = await pageQuery<TokenRow>(db, {
-    select: columns, from: 'api_token t', id: 't.id', orderBy: { created: 't.created_at' }, limit: query.limit, cursor: query.cursor, where: [{ sql: 't.user_id = ?', params: [query.userId] }],
+    select: columns, from: 'api_token t', id: 't.id', orderBy: { createdAt: 't.created_at', name: 't.name' } satisfies SortsOf<typeof listApiTokens>, input: query.input, where: [{ sql: 't.user_id = ?', params: [query.userId] }],
   });
   return page.ok ? ok({ rows: page.value.rows.map(tokenOf), next: page.value.next }) : page;
 }

@@ -53,8 +53,8 @@ export class UserCommands {
     return user.ok ? ok(shown(user.value)) : user;
   }
 
-  async list({ limit, cursor, handle }: InputOf<typeof listUsers>, ctx: BusContext): Promise<Result<ReplyOf<typeof listUsers>>> {
-    const page = await pageOfUsers(this.db, { handle, limit, cursor, filter: accessFilter(whoOf(ctx), 'user.read', { id: 'u.id' }) });
+  async list(input: InputOf<typeof listUsers>, ctx: BusContext): Promise<Result<ReplyOf<typeof listUsers>>> {
+    const page = await pageOfUsers(this.db, { input, filter: accessFilter(whoOf(ctx), 'user.read', { id: 'u.id' }) });
     return page.ok ? ok({ items: page.value.rows, next: page.value.next }) : page;
   }
 

@@ -1,7 +1,8 @@
 // Rows of users; the only place that knows the table.
 import type { User, UserId } from '#contracts';
+import type { InputOf, SortsOf, listUsers } from '#contracts';
 import type { z } from 'zod';
-import { execute, fromBit, isoAt, isoAtOrNull, pageQuery, selectRow } from '#database';
+import { execute, fromBit, isoAt, isoAtOrNull, pageQuery, searchFilter, selectRow } from '#database';
 import type { Page, Queryable, Sql } from '#database';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
@@ -77,10 +78,10 @@ export const noteLogin = (db: Queryable, id: string): Promise<number> => execute
 export const buryUser = (tx: Queryable, id: string): Promise<number> =>
   execute(tx, "UPDATE user_account SET deleted_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), password_hash = '', display_name = '' WHERE id = ?", [id]);
 
-export async function pageOfUsers(db: Queryable, query: { handle?: string | undefined; limit: number; cursor?: string | undefined; filter: Sql }): Promise<Result<Page<UserObject>>> {
+export async function pageOfUsers(db: Queryable, query: { input: InputOf<typeof listUsers>; filter: Sql }): Promise<Result<Page<UserObject>>> {
   const page = await pageQuery<UserRow>(db, {
-    select: columns, from: 'user_account u', id: 'u.id', orderBy: { number: 'u.number' }, limit: query.limit, cursor: query.cursor,
-    where: [{ sql: 'u.deleted_at IS NULL', params: [] }, query.filter, query.handle === undefined ? null : { sql: 'u.handle = ?', params: [query.handle] }],
+    select: columns, from: 'user_account u', id: 'u.id', orderBy: { number: 'u.number', handle: 'u.handle', createdAt: 'u.created_at' } satisfies SortsOf<typeof listUsers>, input: query.input,
+    where: [{ sql: 'u.deleted_at IS NULL', params: [] }, query.filter, query.input.handle === undefined ? null : { sql: 'u.handle = ?', params: [query.input.handle] }, searchFilter(query.input.q, 'u.handle', 'u.display_name')],
   });
   return page.ok ? ok({ rows: page.value.rows.map(userOf), next: page.value.next }) : page;
 }

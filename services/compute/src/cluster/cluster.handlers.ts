@@ -7,7 +7,7 @@ import { allowed, whoOf } from '#database';
 import { orThrow } from '#kernel';
 import { Db } from '#service';
 import { emit, runCommand } from '#tasks';
-import { changeCluster, dropCluster, findCluster, insertCluster, pageOfClusters, readSite, renameSite } from './cluster.store.ts';
+import { changeCluster, changeSite, dropCluster, findCluster, insertCluster, pageOfClusters, readSite } from './cluster.store.ts';
 
 @Controller()
 export class ClusterHandlers {
@@ -16,7 +16,7 @@ export class ClusterHandlers {
   @Handles(getSite) site() { return readSite(this.db); }
 
   @Handles(updateSite) renameSite(input: InputOf<typeof updateSite>, ctx: BusContext) {
-    return runCommand(this.db, { ctx, operation: updateSite, input }, (tx) => renameSite(tx, input.name, input.version));
+    return runCommand(this.db, { ctx, operation: updateSite, input }, (tx) => changeSite(tx, input, input.version));
   }
 
   @Handles(createCluster) create(input: InputOf<typeof createCluster>, ctx: BusContext) {

@@ -1,21 +1,21 @@
 // Rows of the site and its clusters. The first replica to start makes the site and a first cluster.
 import type { DataSource, EntityManager } from 'typeorm';
-import { InUse, NameTaken, NotFound, VersionConflict, type Cluster, type Site, type InputOf, type listClusters } from '#contracts';
-import { accessFilter, execute, insertRow, isDuplicate, isoAt, nextNumber, pageQuery, selectRow, sql, transaction, type Page, type Queryable, type Who } from '#database';
+import { InUse, NameTaken, NotFound, VersionConflict, type Cluster, type Site, type InputOf, type SortsOf, type listClusters } from '#contracts';
+import { accessFilter, execute, insertRow, isDuplicate, isoAt, nextNumber, pageQuery, searchFilter, selectRow, sql, transaction, type Page, type Queryable, type Who } from '#database';
 import { FaultError, newUuid, ok, orThrow, type Result } from '#kernel';
 import type { z } from 'zod';
 
 type ClusterValue = z.output<typeof Cluster>;
 type SiteValue = z.output<typeof Site>;
 interface Stamps { id: string; number: number; version: number; created_at: Date; updated_at: Date }
-interface SiteRow extends Stamps { name: string }
-interface ClusterRow extends Stamps { site_id: string; name: string; description: string; cpu_overcommit: number; memory_overcommit: number; hosts: number | string; vms: number | string }
+interface SiteRow extends Stamps { name: string; recycle_hold_ms: number | string }
+interface ClusterRow extends Stamps { site_id: string; name: string; description: string; cpu_overcommit: number; memory_overcommit: number; recycle_hold_ms: number | string | null; hosts: number | string; vms: number | string }
 
 const stampsOf = (row: Stamps) => ({ number: row.number, version: row.version, createdAt: isoAt(row.created_at), updatedAt: isoAt(row.updated_at) });
-const siteOf = (row: SiteRow): SiteValue => ({ id: row.id as SiteValue['id'], name: row.name, ...stampsOf(row) });
+const siteOf = (row: SiteRow): SiteValue => ({ id: row.id as SiteValue['id'], name: row.name, recycleHoldMs: Number(row.recycle_hold_ms), ...stampsOf(row) });
 const clusterOf = (row: ClusterRow): ClusterValue => ({
   id: row.id as ClusterValue['id'], siteId: row.site_id as ClusterValue['siteId'], name: row.name, description: row.description,
-  cpuOvercommit: row.cpu_overcommit, memoryOvercommit: row.memory_overcommit, hosts: Number(row.hosts), vms: Number(row.vms), ...stampsOf(row),
+  cpuOvercommit: row.cpu_overcommit, memoryOvercommit: row.memory_overcommit, recycleHoldMs: row.recycle_hold_ms === null ? null : Number(row.recycle_hold_ms), hosts: Number(row.hosts), vms: Number(row.vms), ...stampsOf(row),
 });
 const columns = `cluster.*, (SELECT COUNT(*) FROM host WHERE host.cluster_id = cluster.id) AS hosts,
   (SELECT COUNT(*) FROM vm WHERE vm.cluster_id = cluster.id AND vm.deleted_at IS NULL) AS vms`;
@@ -48,10 +48,10 @@ export async function readSite(tx: Queryable): Promise<SiteValue> {
   return siteOf(row);
 }
 
-export async function renameSite(tx: EntityManager, name: string, version: number | undefined): Promise<SiteValue> {
+export async function changeSite(tx: EntityManager, change: { name?: string | undefined; recycleHoldMs?: number | undefined }, version: number | undefined): Promise<SiteValue> {
   const site = await readSite(tx);
   if (version !== undefined && version !== site.version) throw new FaultError(conflict(version, site.version));
-  await execute(tx, 'UPDATE site SET name = ?, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?', [name, site.id]);
+  await execute(tx, 'UPDATE site SET name = ?, recycle_hold_ms = ?, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?', [change.name ?? site.name, change.recycleHoldMs ?? site.recycleHoldMs, site.id]);
   return readSite(tx);
 }
 
@@ -79,7 +79,7 @@ export async function clusterFor(tx: Queryable, id: string | undefined): Promise
     const found = await findCluster(tx, id);
     return found ? ok(found) : NotFound.fail('There is no cluster with this id.', { noun: 'cluster', id });
   }
-  const page = orThrow(await pageQuery<ClusterRow>(tx, { select: columns, from: 'cluster', orderBy: { number: 'cluster.number' }, id: 'cluster.id', limit: 1 }));
+  const page = orThrow(await pageQuery<ClusterRow>(tx, { select: columns, from: 'cluster', orderBy: { number: 'cluster.number' }, id: 'cluster.id', input: { limit: 1 } }));
   const first = page.rows[0];
   if (page.next === null && first) return ok(clusterOf(first));
   return NotFound.fail(first ? 'There is more than one cluster: name one.' : 'There is no cluster yet.', { noun: 'cluster', id: '' });
@@ -87,18 +87,18 @@ export async function clusterFor(tx: Queryable, id: string | undefined): Promise
 
 export async function pageOfClusters(tx: Queryable, who: Who, input: InputOf<typeof listClusters>): Promise<Result<{ items: ClusterValue[]; next: string | null }>> {
   const page: Result<Page<ClusterRow>> = await pageQuery<ClusterRow>(tx, {
-    select: columns, from: 'cluster', orderBy: { name: 'cluster.name' }, id: 'cluster.id', limit: input.limit, cursor: input.cursor,
-    where: [accessFilter(who, 'cluster.read', { id: 'cluster.id', clusterId: 'cluster.id' }), input.name === undefined ? null : sql`cluster.name = ${input.name}`],
+    select: columns, from: 'cluster', orderBy: { name: 'cluster.name', createdAt: 'cluster.created_at' } satisfies SortsOf<typeof listClusters>, id: 'cluster.id', input,
+    where: [accessFilter(who, 'cluster.read', { id: 'cluster.id', clusterId: 'cluster.id' }), input.name === undefined ? null : sql`cluster.name = ${input.name}`, searchFilter(input.q, 'cluster.name')],
   });
   return page.ok ? ok({ items: page.value.rows.map(clusterOf), next: page.value.next }) : page;
 }
 
-export interface ClusterChange { name?: string | undefined; description?: string | undefined; cpuOvercommit?: number | undefined; memoryOvercommit?: number | undefined }
+export interface ClusterChange { name?: string | undefined; description?: string | undefined; cpuOvercommit?: number | undefined; memoryOvercommit?: number | undefined; recycleHoldMs?: number | null | undefined }
 export async function changeCluster(tx: EntityManager, cluster: ClusterValue, change: ClusterChange, version: number | undefined): Promise<ClusterValue> {
   if (version !== undefined && version !== cluster.version) throw new FaultError(conflict(version, cluster.version));
   try {
-    const met = await execute(tx, `UPDATE cluster SET name = ?, description = ?, cpu_overcommit = ?, memory_overcommit = ?, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ? AND version = ?`,
-      [change.name ?? cluster.name, change.description ?? cluster.description, change.cpuOvercommit ?? cluster.cpuOvercommit, change.memoryOvercommit ?? cluster.memoryOvercommit, cluster.id, cluster.version]);
+    const met = await execute(tx, `UPDATE cluster SET name = ?, description = ?, cpu_overcommit = ?, memory_overcommit = ?, recycle_hold_ms = ?, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ? AND version = ?`,
+      [change.name ?? cluster.name, change.description ?? cluster.description, change.cpuOvercommit ?? cluster.cpuOvercommit, change.memoryOvercommit ?? cluster.memoryOvercommit, change.recycleHoldMs === undefined ? cluster.recycleHoldMs : change.recycleHoldMs, cluster.id, cluster.version]);
     if (met === 0) throw new FaultError(conflict(cluster.version, cluster.version + 1));
   } catch (error) {
     throw isDuplicate(error) ? new FaultError(NameTaken.fault(`There is a cluster called "${change.name ?? ''}" already.`, { noun: 'cluster', name: change.name ?? '' })) : error;

@@ -178,7 +178,7 @@ describe('a host that falls silent', () => {
     for (const answer of [
       await commands.start({ vmId: vms[0]!, discardMemory: false }, asService()),
       await commands.powerOff({ vmId: vms[0]! }, asService()),
-      await commands.delete({ vmId: vms[0]!, force: true }, asService()),
+      await commands.delete({ vmId: vms[0]!, force: true, purge: true }, asService()),
     ]) expect(answer).toMatchObject({ ok: false, fault: { code: 'HOST_UNREACHABLE' } });
 
     world.bus.host.reachable = true;

@@ -1,7 +1,7 @@
 // Rows of hosts: what was registered, what the agent told of itself, and whether it responds.
 import type { EntityManager } from 'typeorm';
-import { AlreadyExists, InUse, NameTaken, type Host, type HostInventory, type HostState, type InputOf, type UnmanagedVm, type listHosts } from '#contracts';
-import { accessFilter, execute, fromBit, fromJson, insertRow, isDuplicate, isoAt, pageQuery, selectRow, sql, toJson, type Queryable, type Who } from '#database';
+import { AlreadyExists, InUse, NameTaken, type Host, type HostInventory, type HostState, type InputOf, type SortsOf, type UnmanagedVm, type listHosts } from '#contracts';
+import { accessFilter, execute, fromBit, fromJson, insertRow, isDuplicate, isoAt, pageQuery, searchFilter, selectRow, sql, toJson, type Queryable, type Who } from '#database';
 import { FaultError, canonicalJson, ok, type Result } from '#kernel';
 import type { z } from 'zod';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
@@ -26,12 +26,13 @@ export async function findHost(tx: Queryable, id: string): Promise<Host | undefi
 
 export async function pageOfHosts(tx: Queryable, who: Who, input: InputOf<typeof listHosts>): Promise<Result<{ items: Host[]; next: string | null }>> {
   const page = await pageQuery<HostRow>(tx, {
-    select: columns, from: 'host', orderBy: { name: 'host.name' }, id: 'host.id', limit: input.limit, cursor: input.cursor,
+    select: columns, from: 'host', orderBy: { name: 'host.name', createdAt: 'host.created_at', state: 'host.state' } satisfies SortsOf<typeof listHosts>, id: 'host.id', input,
     where: [
       accessFilter(who, 'host.read', { id: 'host.id', clusterId: 'host.cluster_id' }),
       input.name === undefined ? null : sql`host.name = ${input.name}`,
       input.clusterId === undefined ? null : sql`host.cluster_id = ${input.clusterId}`,
       input.state === undefined ? null : sql`host.state = ${input.state}`,
+      searchFilter(input.q, 'host.name'),
     ],
   });
   return page.ok ? ok({ items: page.value.rows.map(hostOf), next: page.value.next }) : page;

@@ -111,7 +111,7 @@ export const createVmTask: TaskKind<CreateVmInput> = defineTask<CreateVmInput>({
     whenStarting(startOnHostStep<CreateVmInput>()),
   ],
   onFinished: endsOf({
-    succeeded: (tx, outcome) => ((outcome.input as CreateVmInput).start ? endRunning(tx, outcome) : endOff(tx, outcome)),
+    succeeded: (tx, outcome) => ((outcome.input).start ? endRunning(tx, outcome) : endOff(tx, outcome)),
     failed: endBuried,
   }),
 });

@@ -5,22 +5,17 @@ import { FaultError } from '#kernel';
 import { asResult, defineTask, type TaskKind } from '#tasks';
 import { stateOfHost } from '../host/host-order.store.ts';
 import { endAsHostSays, endBuried, endsOf } from './vm-end.task.ts';
-import { forget, powerOff, releaseStep, vmOf, type VmInput } from './vm.steps.task.ts';
+import { keepDisksStep, powerOffIfRunningStep } from './recycle-vm.task.ts';
+import type { KeptDisk } from './vm-bin.ts';
+import { forget, releaseStep, vmOf, type VmInput } from './vm.steps.task.ts';
 
-export interface DeleteVmInput extends VmInput { volumeIds: readonly string[]; running: boolean }
+export interface DeleteVmInput extends VmInput { volumeIds: readonly string[]; running: boolean; keep: readonly KeptDisk[] }
 
 export const deleteVmTask: TaskKind<DeleteVmInput> = defineTask<DeleteVmInput>({
   kind: 'compute.vm.delete',
   object: 'vm',
   steps: [
-    {
-      name: 'power-off',
-      run: async (ctx) => {
-        const { hostId, epoch } = (await ctx.tx((tx) => vmOf(tx, ctx.input.vmId))).status;
-        if (ctx.input.running && hostId !== null) await powerOff(ctx, hostId, epoch);
-        return {};
-      },
-    },
+    powerOffIfRunningStep<DeleteVmInput>(),
     {
       name: 'forget-on-host',
       why: 'a stopped VM leaves only its directory: a host that is away is cleaned when it returns (host.reports)',
@@ -36,6 +31,7 @@ export const deleteVmTask: TaskKind<DeleteVmInput> = defineTask<DeleteVmInput>({
         return {};
       },
     },
+    keepDisksStep<DeleteVmInput>(),
     {
       name: 'discard-disks',
       noReturn: true,

@@ -67,7 +67,7 @@ describe.each(Object.entries(cases))('%s', (_name, { kind, begin, succeeded, bef
 it('a hibernated VM is deleted with its memory', async () => {
   const engine = await world.engine([deleteVmTask]);
   const vmId = await world.vm('hibernated');
-  const { taskId } = orThrow(await world.commands(engine).delete({ vmId, force: false }, asService()));
+  const { taskId } = orThrow(await world.commands(engine).delete({ vmId, force: false, purge: true }, asService()));
   for (let turn = 0; (await engine.get(taskId))?.state !== 'succeeded'; turn++) {
     if (turn > 500) throw new Error('it was not deleted');
     await new Promise((resolve) => { setTimeout(resolve, 10); });

@@ -73,7 +73,7 @@ describe('creating', () => {
     await settled(vmId);
     const orphans = await selectRows(world.scene.db, 'SELECT uid FROM vm_uid WHERE vm_id IS NOT NULL AND vm_id NOT IN (SELECT id FROM vm)');
     expect(orphans).toEqual([]);
-    orThrow(await vms.delete({ vmId, force: false }, asService()));
+    orThrow(await vms.delete({ vmId, force: false, purge: true }, asService()));
     await settled(vmId);
     const again = orThrow(await vms.create(input, asService()));
     expect(again.objectId).not.toBe(vmId);
@@ -121,7 +121,7 @@ describe('power', () => {
     expect([one, two].filter(({ ok }) => ok)).toHaveLength(1);
     expect([one, two].find(({ ok }) => !ok)).toMatchObject({ fault: { code: 'VM_BUSY' } });
     await settled(vmId);
-    expect(await codeOf(vms.delete({ vmId, force: false }, asService()))).toBe('WRONG_STATE');
+    expect(await codeOf(vms.delete({ vmId, force: false, purge: true }, asService()))).toBe('WRONG_STATE');
     expect((await world.record(vmId))?.vm.status.state).toBe('running');
   });
 
@@ -194,7 +194,7 @@ describe('who may do what', () => {
     reset: { state: 'running', call: (vmId, ctx) => handlers.reset({ vmId }, ctx), expected: onVm },
     hibernate: { state: 'running', call: (vmId, ctx) => handlers.hibernate({ vmId }, ctx), expected: onVm },
     reboot: { state: 'running', call: (vmId, ctx) => handlers.reboot({ vmId, graceMs: 0 }, ctx), expected: onVm },
-    delete: { state: 'stopped', call: (vmId, ctx) => handlers.delete({ vmId, force: false }, ctx), expected: onVm },
+    delete: { state: 'stopped', call: (vmId, ctx) => handlers.delete({ vmId, force: false, purge: true }, ctx), expected: onVm },
   };
   it.each(Object.keys(operations))('%s of a VM', async (name) => {
     const { state, call, expected } = operations[name]!;

@@ -5,10 +5,12 @@ import type { EntityManager } from 'typeorm';
 import { stateOfHost } from '../host/host-order.store.ts';
 import { effectiveSpec } from './pending.ts';
 import type { VmInput } from './vm.steps.task.ts';
+import { putIntoBin } from './vm-bin.store.ts';
 import { buryVm, changeVm, lockVm, type SavedVm, type VmChange, type VmRecord } from './vm.store.ts';
 import { stateAfterStart, stateAsHostSays, stateFromHost } from './vm.ts';
 
 type Outcome = TaskOutcome<VmInput>;
+interface RecycledInput extends VmInput { readonly holdMs: number }
 const from = ({ task }: Outcome) => ({ actor: task.actor, traceId: task.traceId, taskId: task.id });
 
 async function settle(tx: EntityManager, outcome: Outcome, changeOf: (record: VmRecord) => VmChange | Promise<VmChange>): Promise<void> {
@@ -67,7 +69,9 @@ export const endUntouched = (tx: EntityManager, outcome: Outcome): Promise<void>
 
 /** The task does not know what came of it; its host may. */
 export const endAsHostSays = (tx: EntityManager, outcome: Outcome): Promise<void> =>
-  settle(tx, outcome, async ({ vm, hostState }) => ({ state: await saidState(tx, vm, hostState), reason: outcome.error?.detail ?? null }));
+  settle(tx, outcome, async ({ vm, hostState, saved }) => ({
+    state: saved !== null && vm.status.hostId === null ? 'hibernated' : await saidState(tx, vm, hostState), reason: outcome.error?.detail ?? null,
+  }));
 
 async function saidState(tx: EntityManager, { status: { hostId, epoch } }: Vm, hostState: VmRecord['hostState']): Promise<VmState> {
   const hostResponds = hostId !== null && (await stateOfHost(tx, hostId)) === 'connected';
@@ -79,6 +83,13 @@ export const endStuck = (tx: EntityManager, outcome: Outcome): Promise<void> =>
   settle(tx, outcome, () => ({
     state: 'failed', taskId: outcome.task.id, reason: `task ${outcome.task.id} needs attention: ${outcome.error?.detail ?? ''}`,
   }));
+
+/** Off and in the bin, from where it comes back or goes for good. */
+export const endRecycled = (tx: EntityManager, outcome: TaskOutcome<RecycledInput>): Promise<void> =>
+  settle(tx, outcome, async ({ vm, saved }) => {
+    await putIntoBin(tx, vm.id, outcome.input.holdMs);
+    return { state: saved === null ? 'stopped' : 'hibernated', pid: null, startedAt: null };
+  });
 
 /** Nothing is left of it but the tombstone. */
 export async function endBuried(tx: EntityManager, outcome: Outcome): Promise<void> {
@@ -92,7 +103,7 @@ export async function endBuried(tx: EntityManager, outcome: Outcome): Promise<vo
 type End = (tx: EntityManager, outcome: Outcome) => Promise<void>;
 
 /** One end per outcome; `needs-attention` is the same for all. */
-export const endsOf = (ends: { readonly succeeded: End; readonly failed: End }) => (tx: EntityManager, outcome: Outcome): Promise<void> => {
+export const endsOf = <I extends VmInput>(ends: { readonly succeeded: (tx: EntityManager, outcome: TaskOutcome<I>) => Promise<void>; readonly failed: End }) => (tx: EntityManager, outcome: TaskOutcome<I>): Promise<void> => {
   if (outcome.state === 'needs-attention') return endStuck(tx, outcome);
   return outcome.state === 'succeeded' ? ends.succeeded(tx, outcome) : ends.failed(tx, outcome);
 };

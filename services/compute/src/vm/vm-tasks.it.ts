@@ -7,6 +7,7 @@ import type { TaskEngine, TaskKind } from '#tasks';
 import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, undoTwice, type Trial } from '#testing';
 import { createVmTask } from './create-vm.task.ts';
 import { deleteVmTask } from './delete-vm.task.ts';
+import { recycleVmTask } from './recycle-vm.task.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-vm.task.ts';
 import { VmWorld, asService } from './vm-world.fixture.ts';
 import type { VmCommands } from './vm.commands.ts';
@@ -99,9 +100,43 @@ const cases: Readonly<Record<string, Case>> = {
       if (task.state === 'succeeded') expect([vm.status.state, vm.status.epoch > 1, world.claims.has(vm.id)]).toEqual(['running', true, true]);
     },
   },
+  recycle: {
+    kind: recycleVmTask,
+    begin: async (vms) => begun(await vms.delete({ vmId: await world.vm('running'), force: true, purge: false }, asService())),
+    check: async (task) => {
+      if (task.state === 'needs-attention') { expect((await world.record(task.object.id))!.vm).toMatchObject({ taskId: task.id, recycled: null, status: { state: 'failed' } }); return; }
+      const { vm } = await free(task);
+      expect(vm.recycled !== null).toBe(task.state === 'succeeded');
+      if (task.state === 'succeeded') expect([vm.status.state, world.claims.has(vm.id)]).toEqual(['stopped', false]);
+    },
+  },
+  'recycle and keep the disk': {
+    kind: recycleVmTask,
+    begin: async (vms) => begun(await vms.delete({ vmId: await world.vm('running'), force: true, purge: false, keepDisks: 'all' }, asService())),
+    check: async (task) => {
+      await world.heardAll();
+      const { vm } = (await world.record(task.object.id))!;
+      const done = task.state === 'succeeded';
+      const stuck = task.state === 'needs-attention';
+      // Set free and out of the spec together once the task has succeeded; before its point of no return neither.
+      if (!stuck) expect([vm.recycled !== null, vm.spec.disks.length, (await world.traces(vm.id) as { volumes: number }).volumes]).toEqual(done ? [true, 0, 0] : [false, 1, 1]);
+      else expect(vm).toMatchObject({ taskId: task.id, status: { state: 'failed' } });
+    },
+  },
+  'delete and keep the disk': {
+    kind: deleteVmTask,
+    begin: async (vms) => begun(await vms.delete({ vmId: await world.vm('running'), force: true, purge: true, keepDisks: 'all' }, asService())),
+    check: async (task) => {
+      await world.heardAll();
+      if (task.state === 'succeeded') {
+        await gone(task);
+        expect([...world.free.values()]).toContain(`${(task.object.name ?? '').slice(0, 25)} disk 0`);
+      } else if (task.state !== 'needs-attention') await free(task);
+    },
+  },
   delete: {
     kind: deleteVmTask,
-    begin: async (vms) => begun(await vms.delete({ vmId: await world.vm('running'), force: true }, asService())),
+    begin: async (vms) => begun(await vms.delete({ vmId: await world.vm('running'), force: true, purge: true }, asService())),
     check: async (task) => {
       await world.heardAll();
       if (task.state === 'succeeded') return gone(task);

@@ -2,7 +2,7 @@
 // (storage, network, scheduler, templates) that keep what they were asked to make, so that a test can see what is left.
 import {
   AddressTaken, DeviceHeld, InUse, NoCapacity, NotFound, NotFoundOnHost, WrongState, attachVolume, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, getVolume, hostVmAdjust, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStatus,
-  hostVmStart, hostVmStop, movePort, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, releaseVolume, storageTask, wiringOfVm,
+  hostVmStart, hostVmStop, keepVolume, movePort, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, releaseVolume, storageTask, wiringOfVm,
   type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmSpec, type HostVmStatus, type InputOf, type ReplyOf, type SavedMemory, type SwitchId, type Task, type TaskId, type Template, type VmId, type Volume, type VolumeId,
 } from '#contracts';
 import { selectRow, selectRows, transaction } from '#database';
@@ -30,6 +30,8 @@ const quick = { childLookMs: 30, leaseMs: 500, renewMs: 120, sweepMs: 60 };
 export class VmWorld {
   readonly bus = new SceneBus();
   readonly volumes = new Map<string, InputOf<typeof provisionVolume>>();
+  /** Volumes that were set free, by id, with their names. */
+  readonly free = new Map<string, string>();
   readonly ports = new Map<string, ReplyOf<typeof provisionPort>[]>();
   readonly claims = new Map<string, string>();
   readonly onHost = new Map<string, HostVmStatus>();
@@ -177,6 +179,13 @@ export class VmWorld {
       const made = this.volumes.get(volumeId);
       if (made?.vmId === vmId) this.volumes.delete(volumeId);
       if (made?.vmId === vmId || this.loose.get(volumeId) === vmId) this.loose.set(volumeId, null);
+      return Promise.resolve({});
+    });
+    bus.handle(keepVolume, (input) => {
+      if (this.volumes.get(input.volumeId)?.vmId === input.vmId) {
+        this.volumes.delete(input.volumeId);
+        this.free.set(input.volumeId, input.name);
+      }
       return Promise.resolve({});
     });
     bus.handle(storageTask.get, ({ taskId }) => {

@@ -4,8 +4,8 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { BusClient, BusContext } from '#bus';
 import {
   InvalidArgument, NoCapacity, NotFound, PermissionDenied, checkPortGroups, createVm, deleteVm, getDatastore, getTemplate, powerOffVm,
-  hibernateVm, pauseVm, rebootVm, resetVm, resumeVm, startVm, stopVm, updateVm, vmChanged, vmCreated,
-  type ClusterId, type DatastoreId, type DiskId, type HostId, type InputOf, type NicId, type Operation, type Permission, type PortId, type ReplyOf, type TaskRef, type Template,
+  hibernateVm, pauseVm, purgeVm, rebootVm, resetVm, restoreVm, resumeVm, startVm, stopVm, updateVm, vmChanged, vmCreated,
+  VmBusy, type ClusterId, type DatastoreId, type DiskId, type FolderId, type HostId, type InputOf, type NicId, type Operation, type Permission, type PortId, type ReplyOf, type TaskRef, type Template,
   type Vm, type VmId, type VolumeId,
 } from '#contracts';
 import { allowed, mayAccess, whoOf } from '#database';
@@ -14,20 +14,26 @@ import { emit, runCommand, type TaskEngine, type TaskKind } from '#tasks';
 import { clusterFor } from '../cluster/cluster.store.ts';
 import { stateOfHost } from '../host/host-order.store.ts';
 import { createVmTask, volumeName, type CreateVmInput, type PlannedDisk } from './create-vm.task.ts';
-import { deleteVmTask } from './delete-vm.task.ts';
+import { keepFolder } from '../folder/folder.store.ts';
+import { deleteVmTask, type DeleteVmInput } from './delete-vm.task.ts';
 import { hibernateVmTask, wakeVmTask } from './hibernate-vm.task.ts';
+import { recycleVmTask } from './recycle-vm.task.ts';
+import { keptDisks, namesToRestore, refuseBin } from './vm-bin.ts';
+import { holdMsOf, takeOutOfBin } from './vm-bin.store.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-vm.task.ts';
 import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
 import { begin, firstSpec, holdsHost, type VmOperation } from './vm.ts';
-import { changeVm, checkVersion, findVm, insertVm, lockVm, type VmRecord } from './vm.store.ts';
+import { changeVm, checkVersion, findVm, insertVm, lockVm, nameTaken, type VmRecord } from './vm.store.ts';
 import { takeUid } from './vm-uid.store.ts';
 
 export interface UidRange { readonly first: number; readonly last: number }
 
-/** A VM that `ctx` may `permission`, with its row locked. */
-export async function own(tx: EntityManager, ctx: BusContext, vmId: string, permission: Permission): Promise<Vm> {
+/** A VM that `ctx` may `permission`, with its row locked. One in the recycle bin is out of reach, unless the bin is meant. */
+export async function own(tx: EntityManager, ctx: BusContext, vmId: string, permission: Permission, where: 'out' | 'in' = 'out'): Promise<Vm> {
   const found = (await lockVm(tx, vmId))?.vm;
-  return orThrow(allowed(whoOf(ctx), permission, found, { noun: 'vm', id: vmId, read: 'vm.read' }));
+  const vm = orThrow(allowed(whoOf(ctx), permission, found, { noun: 'vm', id: vmId, read: 'vm.read' }));
+  orThrow(refuseBin(vm, where));
+  return vm;
 }
 
 /** A kind of task and what it begins with. */
@@ -56,6 +62,7 @@ export class VmCommands {
       const { template, clusterId } = parts.value;
       const vmId = newUuid() as VmId;
       const ownerId = ctx.actor?.userId ?? null;
+      orThrow(await keepFolder(tx, input.folderId));
       const uid = await takeUid(tx, vmId, this.uids);
       if (uid === null) return NoCapacity.fail('The site has no uid left for another VM: widen TOK_VM_UID_RANGE.', { refusals: [] });
       const ref = await this.tasks.start<CreateVmInput>(tx, createVmTask, {
@@ -116,17 +123,38 @@ export class VmCommands {
     });
   }
 
-  delete(input: InputOf<typeof deleteVm>, ctx: BusContext): Promise<Result<TaskRef>> {
-    return this.power(deleteVm, input.force ? 'delete-forced' : 'delete', 'vm.delete', input, ctx, (vm, { saved }) => begun(deleteVmTask, {
-      vmId: vm.id, volumeIds: [...vm.spec.disks.map((disk) => disk.volumeId), ...(saved === null ? [] : [saved.volumeId])], running: holdsHost.includes(vm.status.state),
-    }));
+  async delete(input: InputOf<typeof deleteVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    const what = input.force ? 'delete-forced' : 'delete';
+    const holdMs = input.purge ? 0 : await holdMsOf(this.db, input.vmId);
+    if (holdMs === 0) return this.power(deleteVm, what, 'vm.delete', input, ctx, (_, record) => begun(deleteVmTask, deletionOf(record, input.keepDisks)));
+    return this.power(deleteVm, what, 'vm.delete', input, ctx, (vm) => begun(recycleVmTask, { ...endOf(vm, input.keepDisks), holdMs }));
+  }
+
+  purge(input: InputOf<typeof purgeVm>, ctx: BusContext): Promise<Result<TaskRef>> {
+    return this.power(purgeVm, 'delete', 'vm.delete', input, ctx, (_, record) => begun(deleteVmTask, deletionOf(record, undefined)), 'in');
+  }
+
+  restore(input: InputOf<typeof restoreVm>, ctx: BusContext): Promise<Result<Vm>> {
+    return runCommand(this.db, { ctx, operation: restoreVm, input }, async (tx) => {
+      const vm = await own(tx, ctx, input.vmId, 'vm.delete', 'in');
+      if (vm.taskId !== null) return VmBusy.fail('The VM is being purged.', { noun: 'vm', id: vm.id, taskId: vm.taskId, state: vm.status.state });
+      const names = input.name === undefined ? namesToRestore(vm) : [input.name];
+      for (const name of names) {
+        if (!(await takeOutOfBin(tx, vm.id, name))) continue;
+        const next = (await findVm(tx, vm.id))!.vm;
+        await emit(tx, vmChanged, { objectId: vm.id, data: { vm: next, from: vm.status.state }, ctx });
+        return next;
+      }
+      throw nameTaken(names.at(-1) ?? vm.name);
+    });
   }
 
   update(input: InputOf<typeof updateVm>, ctx: BusContext): Promise<Result<Vm>> {
     return runCommand(this.db, { ctx, operation: updateVm, input }, async (tx) => {
       const vm = await own(tx, ctx, input.vmId, 'vm.modify');
       checkVersion(vm, input.version);
-      const next = await changeVm(tx, vm.id, { name: input.name, description: input.description, labels: input.labels });
+      if (input.folderId !== undefined && input.folderId !== vm.folderId) orThrow(await mayMove(tx, ctx, vm, input.folderId));
+      const next = await changeVm(tx, vm.id, { name: input.name, description: input.description, labels: input.labels, folderId: input.folderId });
       await emit(tx, vmChanged, { objectId: vm.id, data: { vm: next, from: null }, ctx });
       return next;
     });
@@ -139,9 +167,10 @@ export class VmCommands {
   /** Every operation of a VM that exists begins alike: right, state, task, row, event. */
   private power<O extends Operation>(
     operation: O, what: VmOperation, permission: Permission, input: InputOf<O> & { vmId: string }, ctx: BusContext, choose: (vm: Vm, record: VmRecord) => Begun | Result<never>,
+    where: 'out' | 'in' = 'out',
   ): Promise<Result<ReplyOf<O>>> {
     return runCommand(this.db, { ctx, operation, input }, async (tx): Promise<Result<ReplyOf<O>>> => {
-      const vm = await own(tx, ctx, input.vmId, permission);
+      const vm = await own(tx, ctx, input.vmId, permission, where);
       const hostResponds = vm.status.hostId !== null && (await stateOfHost(tx, vm.status.hostId)) === 'connected';
       const via = begin({ id: vm.id, state: vm.status.state, taskId: vm.taskId, hostId: vm.status.hostId }, what, hostResponds);
       if (!via.ok) return via;
@@ -196,6 +225,22 @@ export class VmCommands {
     const forbidden = [...groups].some((id) => !mayAccess(who, 'network.use', { id }));
     return forbidden ? PermissionDenied.fail('You lack the right network.use on this port group.', { permission: 'network.use' }) : null;
   }
+}
+
+/** What both ends of a VM's life need; a disk to keep that it does not have is thrown as a fault. */
+const endOf = (vm: Vm, keepDisks: string | undefined) => ({ vmId: vm.id, running: holdsHost.includes(vm.status.state), keep: orThrow(keptDisks(vm, keepDisks)) });
+
+function deletionOf({ vm, saved }: VmRecord, keepDisks: string | undefined): DeleteVmInput {
+  const end = endOf(vm, keepDisks);
+  return { ...end, volumeIds: [...vm.spec.disks.map((disk) => disk.volumeId), ...(saved === null ? [] : [saved.volumeId])].filter((id) => !end.keep.some(({ volumeId }) => volumeId === id)) };
+}
+
+/** A move is a deletion here and a creation there. */
+async function mayMove(tx: EntityManager, ctx: BusContext, vm: Vm, folderId: FolderId | null): Promise<Result<unknown>> {
+  const who = whoOf(ctx);
+  const lacking = !mayAccess(who, 'vm.delete', vm) ? 'vm.delete' : !mayAccess(who, 'vm.create', { clusterId: vm.clusterId, folderId }) ? 'vm.create' : null;
+  if (lacking !== null) return PermissionDenied.fail(`You lack the right ${lacking}: a move needs vm.delete on the VM and vm.create in the folder.`, { permission: lacking });
+  return keepFolder(tx, folderId);
 }
 
 function refuseSize({ diskBytes }: InputOf<typeof createVm>, template: Template | null): Result<never> | null {

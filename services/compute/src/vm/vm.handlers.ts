@@ -2,11 +2,13 @@
 import { Controller, Inject } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { Handles, type BusContext } from '#bus';
-import { createVm, deleteVm, getVm, hibernateVm, listVms, pauseVm, powerOffVm, rebootVm, resetVm, resumeVm, startVm, stopVm, updateVm, type InputOf } from '#contracts';
+import {
+  createVm, deleteVm, getVm, hibernateVm, listVms, pauseVm, powerOffVm, purgeVm, rebootVm, resetVm, restoreVm, resumeVm, startVm, stopVm, updateVm, type InputOf,
+} from '#contracts';
 import { whoOf } from '#database';
 import { Db } from '#service';
 import { VmCommands } from './vm.commands.ts';
-import { pageOfVms } from './vm.store.ts';
+import { pageOfVms } from './vm-list.store.ts';
 
 @Controller()
 export class VmHandlers {
@@ -22,6 +24,8 @@ export class VmHandlers {
   @Handles(resetVm) reset(input: InputOf<typeof resetVm>, ctx: BusContext) { return this.vms.reset(input, ctx); }
   @Handles(hibernateVm) hibernate(input: InputOf<typeof hibernateVm>, ctx: BusContext) { return this.vms.hibernate(input, ctx); }
   @Handles(deleteVm) delete(input: InputOf<typeof deleteVm>, ctx: BusContext) { return this.vms.delete(input, ctx); }
+  @Handles(restoreVm) restore(input: InputOf<typeof restoreVm>, ctx: BusContext) { return this.vms.restore(input, ctx); }
+  @Handles(purgeVm) purge(input: InputOf<typeof purgeVm>, ctx: BusContext) { return this.vms.purge(input, ctx); }
   @Handles(updateVm) update(input: InputOf<typeof updateVm>, ctx: BusContext) { return this.vms.update(input, ctx); }
   @Handles(getVm) get(input: InputOf<typeof getVm>, ctx: BusContext) { return this.vms.get(input.vmId, ctx); }
   @Handles(listVms) list(input: InputOf<typeof listVms>, ctx: BusContext) { return pageOfVms(this.db, whoOf(ctx), input); }

@@ -1,14 +1,14 @@
 // Rows of VMs: the only file that knows their tables. A VM is changed under its row lock; every change raises `version`.
 import type { EntityManager } from 'typeorm';
-import { NameTaken, type DatastoreId, type HostVmStatus, type SavedMemory, type VolumeId, type InputOf, type Vm, type VmPending, type VmSpec, type VmState, type listVms } from '#contracts';
-import { accessFilter, execute, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, isoAtOrNull, pageQuery, selectRow, selectRows, sql, toJson, type Queryable, type Who } from '#database';
-import { FaultError, ok, type Result } from '#kernel';
+import { NameTaken, type DatastoreId, type HostVmStatus, type SavedMemory, type Vm, type VmPending, type VmSpec, type VmState, type VolumeId } from '#contracts';
+import { execute, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, isoAtOrNull, selectRow, selectRows, sql, toJson, type Queryable } from '#database';
+import { FaultError } from '#kernel';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
 
-interface VmRow {
+export interface VmRow {
   id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown; pending: unknown; saved: unknown;
   state: VmState; observed_at: Date | null; host_state: HostVmStatus['state'] | null; host_reason: string | null; seen_boot: string | null; seen_epoch: number | string; seen_seq: number | string; epoch: number | string; host_id: string | null;
-  pid: number | null; started_at: Date | null; reason: string | null; guest_agent: number; addresses: unknown; task_id: string | null; claim_held: number; deleted_at: Date | null;
+  pid: number | null; started_at: Date | null; reason: string | null; guest_agent: number; addresses: unknown; task_id: string | null; claim_held: number; deleted_at: Date | null; recycled_at: Date | null; purge_at: Date | null;
   number: number; version: number; created_at: Date; updated_at: Date;
 }
 
@@ -31,7 +31,7 @@ const sinceThen: Pick<VmSpec, 'clock'> = { clock: { base: 'utc', offsetSeconds: 
 
 const publicPart = ({ volumeId, datastoreId, sizeBytes, savedAt }: SavedVm): Vm['status']['saved'] => ({ volumeId, datastoreId, sizeBytes, savedAt });
 
-function recordOf(row: VmRow): VmRecord {
+export function recordOf(row: VmRow): VmRecord {
   const saved = row.saved === null ? null : fromJson<SavedVm>(row.saved);
   const vm: Vm = {
     id: row.id as Vm['id'], name: row.name, description: row.description, labels: fromJson(row.labels), clusterId: row.cluster_id as Vm['clusterId'],
@@ -40,7 +40,8 @@ function recordOf(row: VmRow): VmRecord {
       state: row.state, observedAt: isoAtOrNull(row.observed_at), epoch: Number(row.epoch), seq: Number(row.seen_seq), hostId: row.host_id as Vm['status']['hostId'], pid: row.pid,
       startedAt: isoAtOrNull(row.started_at), reason: row.reason, guestAgent: fromBit(row.guest_agent), addresses: fromJson(row.addresses), saved: saved && publicPart(saved),
     },
-    taskId: row.task_id as Vm['taskId'], ownerId: row.owner_id as Vm['ownerId'], folderId: row.folder_id as Vm['folderId'],
+    taskId: row.task_id as Vm['taskId'], recycled: row.recycled_at === null || row.purge_at === null ? null : { at: isoAt(row.recycled_at), purgeAt: isoAt(row.purge_at) },
+    ownerId: row.owner_id as Vm['ownerId'], folderId: row.folder_id as Vm['folderId'],
     number: row.number, version: row.version, createdAt: isoAt(row.created_at), updatedAt: isoAt(row.updated_at),
   };
   return {
@@ -77,29 +78,12 @@ export async function idleClaims(tx: Queryable, limit: number): Promise<VmRecord
   return rows.map(recordOf);
 }
 
-export async function pageOfVms(tx: Queryable, who: Who, input: InputOf<typeof listVms>): Promise<Result<{ items: Vm[]; next: string | null }>> {
-  const byAddress = (column: 'ip' | 'mac', value: string | undefined) => (value === undefined ? null : { sql: `vm.id IN (SELECT vm_id FROM vm_address WHERE ${column} = ?)`, params: [value] });
-  const page = await pageQuery<VmRow>(tx, {
-    select: 'vm.*', from: 'vm', orderBy: { created: 'vm.created_at' }, id: 'vm.id', limit: input.limit, cursor: input.cursor,
-    where: [
-      sql`vm.deleted_at IS NULL`,
-      accessFilter(who, 'vm.read', { id: 'vm.id', ownerId: 'vm.owner_id', folderId: 'vm.folder_id', clusterId: 'vm.cluster_id' }),
-      input.name === undefined ? null : sql`vm.live_name = ${input.name}`,
-      input.state === undefined ? null : sql`vm.state = ${input.state}`,
-      input.hostId === undefined ? null : sql`vm.host_id = ${input.hostId}`,
-      input.clusterId === undefined ? null : sql`vm.cluster_id = ${input.clusterId}`,
-      byAddress('ip', input.ip), byAddress('mac', input.mac),
-    ],
-  });
-  return page.ok ? ok({ items: page.value.rows.map((row) => recordOf(row).vm), next: page.value.next }) : page;
-}
-
 export interface NewVm {
   id: string; name: string; description: string; labels: Readonly<Record<string, string>>; clusterId: string; templateId: string | null;
   ownerId: string | null; folderId: string | null; uid: number; spec: VmSpec; taskId: string;
 }
 
-const nameTaken = (name: string): FaultError => new FaultError(NameTaken.fault(`There is a VM called "${name}" already.`, { noun: 'vm', name }));
+export const nameTaken = (name: string): FaultError => new FaultError(NameTaken.fault(`There is a VM called "${name}" already.`, { noun: 'vm', name }));
 
 export async function insertVm(tx: EntityManager, vm: NewVm): Promise<Vm> {
   try {
@@ -110,6 +94,7 @@ export async function insertVm(tx: EntityManager, vm: NewVm): Promise<Vm> {
   } catch (error) {
     throw isDuplicate(error) ? nameTaken(vm.name) : error;
   }
+  await indexLabels(tx, vm.id, vm.labels);
   return (await findVm(tx, vm.id))!.vm;
 }
 
@@ -120,7 +105,7 @@ export interface VmChange {
   /** A new epoch; what was heard of the one before is forgotten. */
   epoch?: number;
   saved?: SavedVm | null;
-  claimHeld?: boolean; pid?: number | null; startedAt?: string | null;
+  claimHeld?: boolean; folderId?: string | null | undefined; pid?: number | null; startedAt?: string | null;
 }
 
 type Value = VmChange[keyof VmChange] | null;
@@ -135,6 +120,7 @@ const columnOf: Readonly<Record<keyof VmChange, (value: Value) => Columns>> = {
   reason: (value) => ({ reason: value === null ? null : (value as string).slice(0, 1000) }),
   taskId: (value) => ({ task_id: value as string | null }),
   hostId: (value) => ({ host_id: value as string | null }),
+  folderId: (value) => ({ folder_id: value as string | null }),
   epoch: (value) => ({ epoch: value as number, host_state: null, host_reason: null, pid: null, started_at: null, guest_agent: false, addresses: '[]' }),
   saved: (value) => ({ saved: value === null ? null : toJson(value) }),
   claimHeld: (value) => ({ claim_held: value as boolean }),
@@ -154,6 +140,7 @@ export async function changeVm(tx: EntityManager, id: string, change: VmChange):
     throw isDuplicate(error) ? nameTaken(change.name ?? '') : error;
   }
   if (change.spec) await indexAddresses(tx, id, change.spec);
+  if (change.labels) await indexLabels(tx, id, change.labels);
   const record = await findVm(tx, id);
   if (!record) throw new Error(`VM ${id} vanished under its lock`);
   return record.vm;
@@ -168,10 +155,16 @@ async function indexAddresses(tx: EntityManager, vmId: string, spec: VmSpec): Pr
   await insertRows(tx, 'vm_address', spec.nics.map((nic) => ({ vm_id: vmId, mac: nic.mac, ip: nic.ip })));
 }
 
+async function indexLabels(tx: EntityManager, vmId: string, labels: Readonly<Record<string, string>>): Promise<void> {
+  await execute(tx, 'DELETE FROM vm_label WHERE vm_id = ?', [vmId]);
+  await insertRows(tx, 'vm_label', Object.entries(labels).map(([name, value]) => ({ vm_id: vmId, name, value })));
+}
+
 /** The row stays as a tombstone; the name is free and the uid goes into quarantine. */
 export async function buryVm(tx: EntityManager, id: string): Promise<void> {
-  await execute(tx, `UPDATE vm SET deleted_at = UTC_TIMESTAMP(3), live_name = NULL, task_id = NULL, claim_held = 0, state = 'deleting',
+  await execute(tx, `UPDATE vm SET deleted_at = UTC_TIMESTAMP(3), live_name = NULL, task_id = NULL, claim_held = 0, state = 'deleting', recycled_at = NULL, purge_at = NULL,
     version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?`, [id]);
   await execute(tx, 'DELETE FROM vm_address WHERE vm_id = ?', [id]);
+  await execute(tx, 'DELETE FROM vm_label WHERE vm_id = ?', [id]);
   await execute(tx, 'UPDATE vm_uid SET vm_id = NULL, freed_at = UTC_TIMESTAMP(3) WHERE vm_id = ?', [id]);
 }

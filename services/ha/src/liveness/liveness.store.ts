@@ -1,6 +1,6 @@
 // Rows of liveness. A change is written only if the row still says the opposite, so that replicas tell it once.
 import type { EntityManager } from 'typeorm';
-import { livenessChanged, type Host, type InputOf, type Liveness, type listLiveness } from '#contracts';
+import { livenessChanged, type Host, type InputOf, type SortsOf, type Liveness, type listLiveness } from '#contracts';
 import { accessFilter, execute, isoAt, isoAtOrNull, pageQuery, selectRow, selectRows, sql, type Queryable, type Who } from '#database';
 import { ok, type Result } from '#kernel';
 import { emit } from '#tasks';
@@ -55,7 +55,7 @@ export async function noteHeartbeats(tx: Queryable, hostIds: readonly string[]):
 
 export async function pageOfLiveness(tx: Queryable, who: Who, input: InputOf<typeof listLiveness>): Promise<Result<{ items: LivenessValue[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: 'liveness.*', from: 'liveness', orderBy: { host: 'liveness.host_id' }, id: 'liveness.host_id', limit: input.limit, cursor: input.cursor,
+    select: 'liveness.*', from: 'liveness', orderBy: { hostId: 'liveness.host_id' } satisfies SortsOf<typeof listLiveness>, id: 'liveness.host_id', input,
     where: [accessFilter(who, 'host.read', { id: 'liveness.host_id', clusterId: 'liveness.cluster_id' })],
   });
   return page.ok ? ok({ items: page.value.rows.map(livenessOf), next: page.value.next }) : page;

@@ -1,6 +1,6 @@
 // Rows of the tasks view: what the owners of tasks last told. The highest version of a task wins, whatever comes when.
 import type { EntityManager } from 'typeorm';
-import { endStates, type InputOf, type Task, type listTasks } from '#contracts';
+import { endStates, type InputOf, type SortsOf, type Task, type listTasks } from '#contracts';
 import { accessFilter, anyOf, execute, fromJson, pageQuery, selectRow, sql, toJson, updateRows, type Queryable, type Sql, type Who } from '#database';
 import { ok, type Result } from '#kernel';
 
@@ -34,8 +34,8 @@ function visible(who: Who): Sql {
 
 export async function pageOfTasks(tx: Queryable, who: Who, input: InputOf<typeof listTasks>): Promise<Result<{ items: Task[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: 'task_view.id, task_view.owner_id, task_view.task', from: 'task_view', orderBy: { created: 'task_view.created_at' }, sort: '-created',
-    id: 'task_view.id', limit: input.limit, cursor: input.cursor,
+    select: 'task_view.id, task_view.owner_id, task_view.task', from: 'task_view', orderBy: { createdAt: 'task_view.created_at' } satisfies SortsOf<typeof listTasks>, preset: '-createdAt',
+    id: 'task_view.id', input,
     where: [
       visible(who),
       input.state === undefined ? null : sql`task_view.state = ${input.state}`,

@@ -2,7 +2,8 @@
 import type { EntityManager } from 'typeorm';
 import type { PortGroup as Contract, PortGroupId, SwitchId } from '#contracts';
 import { NameTaken } from '#contracts';
-import { accessFilter, anyOf, execute, insertRow, isDuplicate, isoAt, nextNumber, pageQuery, selectRow, selectRows, sql } from '#database';
+import type { InputOf, SortsOf, listPortGroups as contract } from '#contracts';
+import { accessFilter, anyOf, execute, insertRow, isDuplicate, isoAt, nextNumber, pageQuery, searchFilter, selectRow, selectRows, sql } from '#database';
 import type { Queryable, Who } from '#database';
 import { FaultError, ok } from '#kernel';
 import type { Result } from '#kernel';
@@ -32,13 +33,14 @@ export async function lockPortGroup(tx: EntityManager, portGroupId: string, how:
   return held === undefined ? undefined : findPortGroup(tx, portGroupId);
 }
 
-export interface PortGroupFilter { readonly name?: string | undefined; readonly switchId?: string | undefined; readonly limit: number; readonly cursor?: string | undefined }
+export type PortGroupFilter = InputOf<typeof contract>;
 
 /** Who may plug a VM into a port group sees it. */
 export async function listPortGroups(tx: Queryable, who: Who, filter: PortGroupFilter): Promise<Result<{ items: PortGroup[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: columns, from: 'port_group g', id: 'g.id', orderBy: { created: 'g.created_at' }, limit: filter.limit, cursor: filter.cursor,
+    select: columns, from: 'port_group g', id: 'g.id', orderBy: { createdAt: 'g.created_at', name: 'g.name' } satisfies SortsOf<typeof contract>, input: filter,
     where: [
+      searchFilter(filter.q, 'g.name'),
       anyOf([accessFilter(who, 'network.read', { id: 'g.id' }), accessFilter(who, 'network.use', { id: 'g.id' })]),
       filter.name === undefined ? null : sql`g.name = ${filter.name}`,
       filter.switchId === undefined ? null : sql`g.switch_id = ${filter.switchId}`,

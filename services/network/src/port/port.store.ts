@@ -1,6 +1,7 @@
 // Rows of ports; the only file that knows the table. Its unique keys are what makes an address and a MAC nobody else's.
 import type { EntityManager } from 'typeorm';
 import type { FolderId, NicId, Port as Contract, PortGroupId, PortId, SubnetId, UserId, VmId } from '#contracts';
+import type { InputOf, SortsOf, listPorts as contract } from '#contracts';
 import { accessFilter, execute, insertRow, isDuplicate, isoAt, nextNumber, pageQuery, selectRow, selectRows, sql } from '#database';
 import type { Queryable, Who } from '#database';
 import { ok } from '#kernel';
@@ -72,14 +73,11 @@ export const nextPortNumber = (tx: EntityManager): Promise<number> => nextNumber
 export const deletePorts = (tx: EntityManager, ids: readonly string[]): Promise<number> =>
   (ids.length === 0 ? Promise.resolve(0) : execute(tx, sql`DELETE FROM port WHERE id IN (${[...ids]})`));
 
-export interface PortFilter {
-  readonly portGroupId?: string | undefined; readonly vmId?: string | undefined; readonly ip?: string | undefined; readonly mac?: string | undefined;
-  readonly limit: number; readonly cursor?: string | undefined;
-}
+export type PortFilter = InputOf<typeof contract>;
 
 export async function listPorts(tx: Queryable, who: Who, filter: PortFilter): Promise<Result<{ items: Port[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: columns, from: 'port p', id: 'p.id', orderBy: { created: 'p.created_at' }, limit: filter.limit, cursor: filter.cursor,
+    select: columns, from: 'port p', id: 'p.id', orderBy: { createdAt: 'p.created_at' } satisfies SortsOf<typeof contract>, input: filter,
     where: [
       accessFilter(who, 'network.read', { id: 'p.id', ownerId: 'p.owner_id', folderId: 'p.folder_id' }),
       filter.portGroupId === undefined ? null : sql`p.port_group_id = ${filter.portGroupId}`,

@@ -2,7 +2,8 @@
 import type { EntityManager } from 'typeorm';
 import type { PortGroupId, Subnet as Contract, SubnetId } from '#contracts';
 import { InUse, NameTaken } from '#contracts';
-import { accessFilter, execute, fromJson, insertRow, isDuplicate, isoAt, nextNumber, pageQuery, selectRow, selectRows, sql, toJson } from '#database';
+import type { InputOf, SortsOf, listSubnets as contract } from '#contracts';
+import { accessFilter, execute, fromJson, insertRow, isDuplicate, isoAt, nextNumber, pageQuery, searchFilter, selectRow, selectRows, sql, toJson } from '#database';
 import type { Queryable, Who } from '#database';
 import { FaultError, ok } from '#kernel';
 import type { Result } from '#kernel';
@@ -52,12 +53,13 @@ export const lockSubnet = async (tx: EntityManager, subnetId: string): Promise<b
 
 export const moveCursor = (tx: EntityManager, subnetId: string, nextIp: number): Promise<number> => execute(tx, 'UPDATE subnet SET next_ip = ? WHERE id = ?', [nextIp, subnetId]);
 
-export interface SubnetFilter { readonly name?: string | undefined; readonly portGroupId?: string | undefined; readonly limit: number; readonly cursor?: string | undefined }
+export type SubnetFilter = InputOf<typeof contract>;
 
 export async function listSubnets(tx: Queryable, who: Who, filter: SubnetFilter): Promise<Result<{ items: Subnet[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: columns, from: 'subnet s', id: 's.id', orderBy: { created: 's.created_at' }, limit: filter.limit, cursor: filter.cursor,
+    select: columns, from: 'subnet s', id: 's.id', orderBy: { createdAt: 's.created_at', name: 's.name' } satisfies SortsOf<typeof contract>, input: filter,
     where: [
+      searchFilter(filter.q, 's.name'),
       accessFilter(who, 'network.read', { id: 's.id' }),
       filter.name === undefined ? null : sql`s.name = ${filter.name}`,
       filter.portGroupId === undefined ? null : sql`s.port_group_id = ${filter.portGroupId}`,

@@ -2,7 +2,8 @@
 import type { EntityManager } from 'typeorm';
 import type { HostId, SwitchId } from '#contracts';
 import { NameTaken } from '#contracts';
-import { accessFilter, execute, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, nextNumber, pageQuery, selectRow, selectRows, sql, toJson } from '#database';
+import type { InputOf, SortsOf, listSwitches as contract } from '#contracts';
+import { accessFilter, execute, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, nextNumber, pageQuery, searchFilter, selectRow, selectRows, sql, toJson } from '#database';
 import type { Queryable, Who } from '#database';
 import { FaultError, ok } from '#kernel';
 import type { Result } from '#kernel';
@@ -50,12 +51,12 @@ export async function findSwitches(tx: Queryable, switchIds: readonly string[]):
   return withHosts(tx, await selectRows<Row>(tx, sql`SELECT ${{ sql: columns, params: [] }} FROM dvswitch s WHERE s.id IN (${switchIds})`));
 }
 
-export interface SwitchFilter { readonly name?: string | undefined; readonly limit: number; readonly cursor?: string | undefined }
+export type SwitchFilter = InputOf<typeof contract>;
 
 export async function listSwitches(tx: Queryable, who: Who, filter: SwitchFilter): Promise<Result<{ items: DistributedSwitch[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: columns, from: 'dvswitch s', id: 's.id', orderBy: { created: 's.created_at' }, limit: filter.limit, cursor: filter.cursor,
-    where: [sql`s.live_name IS NOT NULL`, accessFilter(who, 'network.read', { id: 's.id' }), filter.name === undefined ? null : sql`s.live_name = ${filter.name}`],
+    select: columns, from: 'dvswitch s', id: 's.id', orderBy: { createdAt: 's.created_at', name: 's.name' } satisfies SortsOf<typeof contract>, input: filter,
+    where: [searchFilter(filter.q, 's.live_name'), sql`s.live_name IS NOT NULL`, accessFilter(who, 'network.read', { id: 's.id' }), filter.name === undefined ? null : sql`s.live_name = ${filter.name}`],
   });
   if (!page.ok) return page;
   return ok({ items: (await withHosts(tx, page.value.rows)).map(switchView), next: page.value.next });

@@ -1,7 +1,7 @@
 // The copy of hosts and clusters that placement looks at. Compute owns the truth; this can be emptied and rebuilt.
 import type { EntityManager } from 'typeorm';
-import type { Cluster, Host, InputOf, listCapacity } from '#contracts';
-import { accessFilter, execute, fromBit, pageQuery, selectRow, selectRows, sql, type Queryable, type Who } from '#database';
+import type { Cluster, Host, InputOf, listCapacity, SortsOf } from '#contracts';
+import { accessFilter, execute, fromBit, pageQuery, searchFilter, selectRow, selectRows, sql, type Queryable, type Who } from '#database';
 import { ok, type Result } from '#kernel';
 import type { z } from 'zod';
 import type { HostCapacity } from '#contracts';
@@ -65,10 +65,11 @@ export async function forgetCluster(tx: EntityManager, clusterId: string): Promi
 
 export async function pageOfCapacity(tx: Queryable, who: Who, input: InputOf<typeof listCapacity>): Promise<Result<{ items: CapacityValue[]; next: string | null }>> {
   const page = await pageQuery<ViewRow>(tx, {
-    select: 'host_view.*', from: 'host_view', orderBy: { name: 'host_view.name' }, id: 'host_view.host_id', limit: input.limit, cursor: input.cursor,
+    select: 'host_view.*', from: 'host_view', orderBy: { hostName: 'host_view.name' } satisfies SortsOf<typeof listCapacity>, id: 'host_view.host_id', input,
     where: [
       accessFilter(who, 'placement.read', { id: 'host_view.host_id', clusterId: 'host_view.cluster_id' }),
       input.clusterId === undefined ? null : sql`host_view.cluster_id = ${input.clusterId}`,
+      searchFilter(input.q, 'host_view.name'),
     ],
   });
   if (!page.ok) return page;

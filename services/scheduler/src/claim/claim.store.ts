@@ -1,7 +1,7 @@
 // Claims: capacity held on a host for one VM. A claim and the host's sums change in one statement that checks the room,
 // so any number of replicas together never promise more than there is.
 import type { EntityManager } from 'typeorm';
-import { Busy, claimChanged, type Claim, type InputOf, type listClaims } from '#contracts';
+import { Busy, claimChanged, type Claim, type InputOf, type SortsOf, type listClaims } from '#contracts';
 import { accessFilter, dbNow, execute, insertRow, isDuplicate, isoAt, pageQuery, selectRow, selectRows, sql, type Queryable, type Who } from '#database';
 import { FaultError, newUuid, ok, type Result } from '#kernel';
 import { emit, type Emission } from '#tasks';
@@ -70,7 +70,7 @@ export async function oldClaims(tx: Queryable, olderThanMinutes: number, limit: 
 export async function pageOfClaims(tx: Queryable, who: Who, input: InputOf<typeof listClaims>): Promise<Result<{ items: ClaimValue[]; next: string | null }>> {
   const page = await pageQuery<ClaimRow>(tx, {
     select: 'claim.*', from: 'claim LEFT JOIN host_view ON host_view.host_id = claim.host_id',
-    orderBy: { created: 'claim.created_at' }, id: 'claim.id', limit: input.limit, cursor: input.cursor,
+    orderBy: { createdAt: 'claim.created_at' } satisfies SortsOf<typeof listClaims>, id: 'claim.id', input,
     where: [
       accessFilter(who, 'placement.read', { id: 'claim.host_id', clusterId: 'host_view.cluster_id' }),
       input.hostId === undefined ? null : sql`claim.host_id = ${input.hostId}`,

@@ -1,9 +1,10 @@
 // Rows of datastores and of the hosts that see them; the only file that knows these tables.
 import type { EntityManager } from 'typeorm';
 import type { Datastore, DatastoreId, HostId } from '#contracts';
-import { accessFilter, execute, insertRows, isDuplicate, isoAt, nextNumber, pageQuery, selectRow, selectRows, sql } from '#database';
+import { accessFilter, execute, insertRows, isDuplicate, isoAt, nextNumber, pageQuery, searchFilter, selectRow, selectRows, sql } from '#database';
 import type { Queryable, Who } from '#database';
 import { NameTaken } from '#contracts';
+import type { InputOf, SortsOf, listDatastores as contract } from '#contracts';
 import { FaultError, ok } from '#kernel';
 import type { Result } from '#kernel';
 import { hostView } from './datastore.ts';
@@ -75,12 +76,13 @@ export async function allDatastores(tx: Queryable): Promise<StoredDatastore[]> {
 
 export const toCandidate = (store: StoredDatastore): Candidate => ({ id: store.datastore.id, scope: store.datastore.scope, availableBytes: store.availableBytes, hosts: store.hosts });
 
-export interface DatastoreFilter { readonly name?: string | undefined; readonly hostId?: string | undefined; readonly limit: number; readonly cursor?: string | undefined }
+export type DatastoreFilter = InputOf<typeof contract>;
 
 export async function listDatastores(tx: Queryable, who: Who, filter: DatastoreFilter): Promise<Result<{ items: Datastore[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: columns, from: 'datastore d', id: 'd.id', orderBy: { created: 'd.created_at' }, limit: filter.limit, cursor: filter.cursor,
+    select: columns, from: 'datastore d', id: 'd.id', orderBy: { createdAt: 'd.created_at', name: 'd.name' } satisfies SortsOf<typeof contract>, input: filter,
     where: [
+      searchFilter(filter.q, 'd.name'),
       accessFilter(who, 'datastore.read', { id: 'd.id' }),
       filter.name === undefined ? null : sql`d.name = ${filter.name}`,
       filter.hostId === undefined ? null : sql`EXISTS (SELECT 1 FROM datastore_host x WHERE x.datastore_id = d.id AND x.host_id = ${filter.hostId})`,

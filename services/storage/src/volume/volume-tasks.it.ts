@@ -17,6 +17,7 @@ import { newUuid } from '#kernel';
 import { TaskEngine } from '#tasks';
 import type { TaskKind } from '#tasks';
 import { storageMigrations } from '../../migrations/0001-storage.ts';
+import { storageWordMigrations } from '../../migrations/0007-volume-words.ts';
 import { DatastoreHosts } from '../datastore/datastore.hosts.ts';
 import { insertDatastore } from '../datastore/datastore.store.ts';
 import { insertUpload } from '../upload/upload.store.ts';
@@ -42,7 +43,7 @@ beforeAll(async () => {
   await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`);
   const url = new URL(process.env['TOK_TEST_MYSQL_URL'] ?? '');
   url.pathname = `/${schema}`;
-  db = await openDatabase({ url: url.href, migrations: [...tasksMigrations, ...storageMigrations], name: 'test' });
+  db = await openDatabase({ url: url.href, migrations: [...tasksMigrations, ...storageMigrations, ...storageWordMigrations], name: 'test' });
   host = await FakeHost.started(hostId, world, nats);
   kinds = new VolumeTasks(new DatastoreHosts(db));
   await transaction(db, (tx) => insertDatastore(tx, { id: datastoreId, name: 'nas', description: '', scope: 'shared', path: '/nas', totalBytes: 2 ** 40, freeBytes: 2 ** 40, hostIds: [hostId] }));

@@ -3,7 +3,7 @@ import { Controller, Inject } from '@nestjs/common';
 import { Handles, OnReport } from '#bus';
 import type { BusContext } from '#bus';
 import {
-  copyVolume, createVolume, deleteVolume, discardImageVolume, discardVolume, getVolume, hostVolumeProgress, ingestVolume, listVolumes, placesOfVolumes, provisionVolume,
+  copyVolume, createVolume, deleteVolume, discardImageVolume, discardVolume, getVolume, hostVolumeProgress, ingestVolume, keepVolume, listVolumes, placesOfVolumes, provisionVolume, updateVolume,
 } from '#contracts';
 import type { BodyOf, InputOf } from '#contracts';
 import { VolumeService } from './volume.service.ts';
@@ -26,6 +26,12 @@ export class VolumeHandlers {
 
   @Handles(deleteVolume)
   delete(input: InputOf<typeof deleteVolume>, ctx: BusContext) { return this.volumes.delete(input, ctx); }
+
+  @Handles(updateVolume)
+  update(input: InputOf<typeof updateVolume>, ctx: BusContext) { return this.volumes.update(input, ctx); }
+
+  @Handles(keepVolume)
+  keep(input: InputOf<typeof keepVolume>, ctx: BusContext) { return this.volumes.keep(input, ctx); }
 
   @Handles(provisionVolume)
   provision(input: InputOf<typeof provisionVolume>, ctx: BusContext) { return this.volumes.provision(input, ctx); }

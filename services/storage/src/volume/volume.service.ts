@@ -3,7 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { BusContext } from '#bus';
 import {
-  copyVolume, createVolume, deleteVolume, discardImageVolume, discardVolume, ingestVolume, listVolumes, NotFound, PermissionDenied, provisionVolume, volumeChanged, WrongState,
+  copyVolume, createVolume, deleteVolume, discardImageVolume, discardVolume, ingestVolume, keepVolume, listVolumes, NotFound, PermissionDenied, provisionVolume, updateVolume, VersionConflict, volumeChanged, WrongState,
 } from '#contracts';
 import type { BodyOf, DatastoreId, HostId, hostVolumeProgress, InputOf, Operation, placesOfVolumes, ReplyOf, TaskRef, Volume, VolumeId } from '#contracts';
 import { allowed, mayAccess, whoOf } from '#database';
@@ -20,7 +20,7 @@ import { findUpload } from '../upload/upload.store.ts';
 import { VolumeTasks } from './volume.tasks.ts';
 import { copyRefusal, deleteRefusal, neededBytes, placeOf, roundedSize, spaceFault, volumeView } from './volume.ts';
 import type { CopyMode, StoredVolume } from './volume.ts';
-import { findVolume, findVolumes, insertVolume, listVolumes as listRows, lockVolume, markState, required, usersOf } from './volume.store.ts';
+import { changeWords, findVolume, findVolumes, insertVolume, listVolumes as listRows, lockVolume, markState, required, setFree, usersOf } from './volume.store.ts';
 import type { VolumeFilter } from './volume.store.ts';
 
 type Replied<O extends Operation> = Promise<Result<ReplyOf<O>>>;
@@ -103,6 +103,29 @@ export class VolumeService {
     });
   }
 
+  update(input: InputOf<typeof updateVolume>, ctx: BusContext): Replied<typeof updateVolume> {
+    return runCommand(this.db, { ctx, operation: updateVolume, input }, async (tx) => {
+      const who = whoOf(ctx);
+      const volume = orThrow(allowed(who, 'volume.modify', await lockVolume(tx, input.volumeId, 'update'), { noun: 'volume', id: input.volumeId, read: 'volume.read' }));
+      if (input.version !== undefined && input.version !== volume.version) throw new FaultError(VersionConflict.fault('The volume was changed meanwhile.', { expected: input.version, actual: volume.version }));
+      const folderId = input.folderId === undefined ? volume.folderId : input.folderId;
+      // A move is a deletion here and a creation there.
+      if (folderId !== volume.folderId && !(mayAccess(who, 'volume.delete', volume) && mayAccess(who, 'volume.create', { folderId }))) {
+        throw new FaultError(PermissionDenied.fault('A move needs volume.delete on the volume and volume.create in the folder.', { permission: 'volume.create' }));
+      }
+      await changeWords(tx, volume, { name: input.name ?? volume.name, description: input.description ?? volume.description, labels: input.labels ?? volume.labels, folderId });
+      return this.changed(tx, ctx, volume.id);
+    });
+  }
+
+  keep(input: InputOf<typeof keepVolume>, ctx: BusContext): Replied<typeof keepVolume> {
+    return runCommand(this.db, { ctx, operation: keepVolume, input }, async (tx) => {
+      const met = await setFree(tx, input.volumeId, input.vmId, input.name);
+      if (met > 0) await this.changed(tx, ctx, input.volumeId);
+      return {};
+    });
+  }
+
   discard(input: InputOf<typeof discardVolume>, ctx: BusContext): Replied<typeof discardVolume> {
     return runCommand(this.db, { ctx, operation: discardVolume, input }, (tx) => this.removeIfThere(tx, ctx, input.volumeId, input.vmId));
   }
@@ -122,6 +145,12 @@ export class VolumeService {
 
   showProgress({ commandId, doneBytes, totalBytes }: BodyOf<typeof hostVolumeProgress>): Promise<void> {
     return this.tasks.reportProgress(commandId, { done: doneBytes, total: totalBytes, unit: 'bytes' });
+  }
+
+  private async changed(tx: EntityManager, ctx: BusContext, volumeId: VolumeId): Promise<Volume> {
+    const volume = volumeView(await required(tx, volumeId));
+    await emit(tx, volumeChanged, { objectId: volumeId, ctx, data: { volume } });
+    return volume;
   }
 
   /** In the order asked for. */

@@ -7,7 +7,7 @@ import type { StoredVolume } from './volume.ts';
 
 const MiB = 1024 ** 2;
 const volume = (over: Partial<StoredVolume> = {}): StoredVolume => ({
-  id: newUuid() as StoredVolume['id'], number: 1, name: 'disk', datastoreId: 'here' as StoredVolume['datastoreId'], datastorePath: '/nas', state: 'ready', use: 'disk', format: 'qcow2', sizeBytes: 64 * MiB,
+  id: newUuid() as StoredVolume['id'], number: 1, name: 'disk', description: '', labels: {}, datastoreId: 'here' as StoredVolume['datastoreId'], datastorePath: '/nas', state: 'ready', use: 'disk', format: 'qcow2', sizeBytes: 64 * MiB,
   allocatedBytes: 0, readOnly: false, parentId: null, attachedTo: null, ownerId: null, folderId: null, taskId: null, version: 1, createdAt: '', updatedAt: '', ...over,
 });
 const attached = { attachedTo: 'vm' as StoredVolume['attachedTo'] };

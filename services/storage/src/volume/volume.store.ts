@@ -2,7 +2,8 @@
 import type { EntityManager } from 'typeorm';
 import type { DatastoreId, FolderId, UserId, VmId, Volume, VolumeId } from '#contracts';
 import { NotFound } from '#contracts';
-import { accessFilter, execute, fromBit, insertRow, isoAt, nextNumber, pageQuery, selectRow, selectRows, sql } from '#database';
+import type { InputOf, SortsOf, listVolumes as contract } from '#contracts';
+import { accessFilter, execute, fromBit, fromJson, insertRow, isoAt, nextNumber, labelFilter, pageQuery, searchFilter, selectRow, selectRows, sql, toJson } from '#database';
 import type { Queryable, Who } from '#database';
 import { FaultError, ok } from '#kernel';
 import type { Result } from '#kernel';
@@ -11,17 +12,17 @@ import type { StoredVolume, VolumeState } from './volume.ts';
 
 // The driver hands out 64-bit columns as text.
 interface Row {
-  id: VolumeId; number: number; name: string; datastore_id: DatastoreId; datastore_path: string; state: VolumeState; used_as: Volume['use']; format: Volume['format'];
+  id: VolumeId; number: number; name: string; description: string; labels: unknown; datastore_id: DatastoreId; datastore_path: string; state: VolumeState; used_as: Volume['use']; format: Volume['format'];
   size_bytes: number | string; allocated_bytes: number | string; read_only: number; parent_id: VolumeId | null; attached_to: VmId | null;
   owner_id: UserId | null; folder_id: FolderId | null; task_id: string | null; version: number; created_at: Date; updated_at: Date;
 }
 
-const columns = `v.id, v.number, v.name, v.datastore_id, d.path AS datastore_path, v.state, v.used_as, v.format, v.size_bytes, v.allocated_bytes, v.read_only,
+const columns = `v.id, v.number, v.name, v.description, v.labels, v.datastore_id, d.path AS datastore_path, v.state, v.used_as, v.format, v.size_bytes, v.allocated_bytes, v.read_only,
   v.parent_id, v.attached_to, v.owner_id, v.folder_id, v.task_id, v.version, v.created_at, v.updated_at`;
 const from = 'volume v JOIN datastore d ON d.id = v.datastore_id';
 
 const toStored = (row: Row): StoredVolume => ({
-  id: row.id, number: row.number, name: row.name, datastoreId: row.datastore_id, datastorePath: row.datastore_path, state: row.state, use: row.used_as, format: row.format,
+  id: row.id, number: row.number, name: row.name, description: row.description, labels: fromJson<Volume['labels']>(row.labels), datastoreId: row.datastore_id, datastorePath: row.datastore_path, state: row.state, use: row.used_as, format: row.format,
   sizeBytes: Number(row.size_bytes), allocatedBytes: Number(row.allocated_bytes), readOnly: fromBit(row.read_only), parentId: row.parent_id, attachedTo: row.attached_to,
   ownerId: row.owner_id, folderId: row.folder_id, taskId: row.task_id, version: row.version, createdAt: isoAt(row.created_at), updatedAt: isoAt(row.updated_at),
 });
@@ -45,20 +46,19 @@ export async function findVolumes(tx: Queryable, volumeIds: readonly string[]): 
   return rows.map(toStored);
 }
 
-export interface VolumeFilter {
-  readonly name?: string | undefined; readonly datastoreId?: string | undefined; readonly use?: string | undefined; readonly attachedTo?: string | undefined;
-  readonly limit: number; readonly cursor?: string | undefined;
-}
+export type VolumeFilter = InputOf<typeof contract>;
 
 export async function listVolumes(tx: Queryable, who: Who, filter: VolumeFilter): Promise<Result<{ items: Volume[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: columns, from, id: 'v.id', orderBy: { created: 'v.created_at' }, limit: filter.limit, cursor: filter.cursor,
+    select: columns, from, id: 'v.id', orderBy: { createdAt: 'v.created_at', name: 'v.name', sizeBytes: 'v.size_bytes', state: 'v.state' } satisfies SortsOf<typeof contract>, input: filter,
     where: [
+      searchFilter(filter.q, 'v.name'), labelFilter(filter.label, 'v.labels'),
       accessFilter(who, 'volume.read', { id: 'v.id', ownerId: 'v.owner_id', folderId: 'v.folder_id' }),
       filter.name === undefined ? null : sql`v.name = ${filter.name}`,
       filter.datastoreId === undefined ? null : sql`v.datastore_id = ${filter.datastoreId}`,
       filter.use === undefined ? null : sql`v.used_as = ${filter.use}`,
       filter.attachedTo === undefined ? null : sql`v.attached_to = ${filter.attachedTo}`,
+      filter.folderId === undefined ? null : sql`v.folder_id = ${filter.folderId}`,
     ],
   });
   if (!page.ok) return page;
@@ -98,6 +98,16 @@ export const markState = (tx: EntityManager, volumeId: string, state: VolumeStat
 
 export const setAttached = (tx: EntityManager, volumeId: string, vmId: string | null): Promise<number> =>
   execute(tx, sql`UPDATE volume SET attached_to = ${vmId}, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${volumeId}`);
+
+export interface VolumeWords { readonly name: string; readonly description: string; readonly labels: Volume['labels']; readonly folderId: string | null }
+
+/** Answers 0 when the version is another by now. */
+export const changeWords = (tx: EntityManager, { id, version }: Pick<StoredVolume, 'id' | 'version'>, { name, description, labels, folderId }: VolumeWords): Promise<number> =>
+  execute(tx, sql`UPDATE volume SET name = ${name}, description = ${description}, labels = ${toJson(labels)}, folder_id = ${folderId},
+    version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${id} AND version = ${version}`);
+
+export const setFree = (tx: EntityManager, volumeId: string, vmId: string, name: string): Promise<number> =>
+  execute(tx, sql`UPDATE volume SET attached_to = NULL, name = ${name}, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${volumeId} AND attached_to = ${vmId}`);
 
 export const deleteVolumeRow = (tx: EntityManager, volumeId: string): Promise<number> => execute(tx, 'DELETE FROM volume WHERE id = ?', [volumeId]);
 

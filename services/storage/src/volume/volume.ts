@@ -11,6 +11,8 @@ export interface StoredVolume {
   readonly id: VolumeId;
   readonly number: number;
   readonly name: string;
+  readonly description: string;
+  readonly labels: Volume['labels'];
   readonly datastoreId: DatastoreId;
   readonly datastorePath: string;
   readonly state: VolumeState;

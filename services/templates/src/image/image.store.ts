@@ -2,7 +2,8 @@
 import type { EntityManager } from 'typeorm';
 import type { DatastoreId, FolderId, Image, ImageId, UploadId, UserId, VolumeId } from '#contracts';
 import { NameTaken } from '#contracts';
-import { accessFilter, execute, insertRow, isDuplicate, isoAt, nextNumber, pageQuery, selectRow, selectRows, sql } from '#database';
+import type { InputOf, SortsOf, listImages as contract } from '#contracts';
+import { accessFilter, execute, insertRow, isDuplicate, isoAt, nextNumber, pageQuery, searchFilter, selectRow, selectRows, sql } from '#database';
 import type { Queryable, Who } from '#database';
 import { FaultError, ok } from '#kernel';
 import type { Result } from '#kernel';
@@ -35,15 +36,17 @@ export async function lockImage(tx: EntityManager, imageId: string, how: 'share'
   return held === undefined ? undefined : findImage(tx, imageId);
 }
 
-export interface ImageFilter { readonly name?: string | undefined; readonly state?: string | undefined; readonly limit: number; readonly cursor?: string | undefined }
+export type ImageFilter = InputOf<typeof contract>;
 
 export async function listImages(tx: Queryable, who: Who, filter: ImageFilter): Promise<Result<{ items: Image[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: columns, from: 'image i', id: 'i.id', orderBy: { created: 'i.created_at' }, limit: filter.limit, cursor: filter.cursor,
+    select: columns, from: 'image i', id: 'i.id', orderBy: { createdAt: 'i.created_at', name: 'i.name', state: 'i.state' } satisfies SortsOf<typeof contract>, input: filter,
     where: [
+      searchFilter(filter.q, 'i.name'),
       accessFilter(who, 'image.read', { id: 'i.id', ownerId: 'i.owner_id', folderId: 'i.folder_id' }),
       filter.name === undefined ? null : sql`i.name = ${filter.name}`,
       filter.state === undefined ? null : sql`i.state = ${filter.state}`,
+      filter.folderId === undefined ? null : sql`i.folder_id = ${filter.folderId}`,
     ],
   });
   return page.ok ? ok({ items: page.value.rows.map(view), next: page.value.next }) : page;

@@ -2,7 +2,8 @@
 import type { EntityManager } from 'typeorm';
 import type { FolderId, ImageId, Template, TemplateId, UserId, VolumeId } from '#contracts';
 import { NameTaken } from '#contracts';
-import { accessFilter, execute, fromJson, insertRow, isDuplicate, isoAt, nextNumber, pageQuery, selectRow, sql, toJson } from '#database';
+import type { InputOf, SortsOf, listTemplates as contract } from '#contracts';
+import { accessFilter, execute, fromJson, insertRow, isDuplicate, isoAt, nextNumber, labelFilter, pageQuery, searchFilter, selectRow, sql, toJson } from '#database';
 import type { Queryable, Who } from '#database';
 import { FaultError, ok } from '#kernel';
 import type { Result } from '#kernel';
@@ -25,12 +26,12 @@ export async function findTemplate(tx: Queryable, templateId: string): Promise<T
   return row && view(row);
 }
 
-export interface TemplateFilter { readonly name?: string | undefined; readonly limit: number; readonly cursor?: string | undefined }
+export type TemplateFilter = InputOf<typeof contract>;
 
 export async function listTemplates(tx: Queryable, who: Who, filter: TemplateFilter): Promise<Result<{ items: Template[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: columns, from: 'template t', id: 't.id', orderBy: { created: 't.created_at' }, limit: filter.limit, cursor: filter.cursor,
-    where: [accessFilter(who, 'template.read', { id: 't.id', ownerId: 't.owner_id', folderId: 't.folder_id' }), filter.name === undefined ? null : sql`t.name = ${filter.name}`],
+    select: columns, from: 'template t', id: 't.id', orderBy: { createdAt: 't.created_at', name: 't.name' } satisfies SortsOf<typeof contract>, input: filter,
+    where: [searchFilter(filter.q, 't.name'), labelFilter(filter.label, 't.labels'), accessFilter(who, 'template.read', { id: 't.id', ownerId: 't.owner_id', folderId: 't.folder_id' }), filter.name === undefined ? null : sql`t.name = ${filter.name}`, filter.folderId === undefined ? null : sql`t.folder_id = ${filter.folderId}`],
   });
   return page.ok ? ok({ items: page.value.rows.map(view), next: page.value.next }) : page;
 }
