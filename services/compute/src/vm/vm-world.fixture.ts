@@ -350,7 +350,7 @@ function plug(all: Map<string, Set<string>>, vmId: string, change: HostVmChange)
 function volumeOf(volumeId: string, datastoreId: string, attachedTo: string | null): Volume {
   const now = new Date().toISOString();
   return getVolume.reply.parse({
-    id: volumeId, name: 'loose', datastoreId, state: 'ready', use: 'disk', format: 'qcow2', sizeBytes: 8 * MiB, allocatedBytes: 0, readOnly: false, parentId: null, attachedTo,
+    id: volumeId, name: 'loose', description: '', labels: {}, datastoreId, state: 'ready', use: 'disk', format: 'qcow2', sizeBytes: 8 * MiB, allocatedBytes: 0, readOnly: false, parentId: null, attachedTo,
     number: 1, version: 1, createdAt: now, updatedAt: now, ownerId: null, folderId: null,
   });
 }
