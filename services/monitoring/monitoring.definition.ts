@@ -5,6 +5,7 @@ import type { databaseServiceConfig } from '#config';
 import type { DatabaseService } from '#service';
 import { monitoringMigrations } from './migrations/0001-tables.ts';
 import { MonitoringModule } from './monitoring.module.ts';
+import { logNews } from './src/event/event.reader.ts';
 import { logEvent } from './src/event/event.store.ts';
 import { retentionReconciler } from './src/event/retention.reconciler.ts';
 import { keepTask } from './src/task/task.store.ts';
@@ -22,6 +23,7 @@ export const monitoringService: DatabaseService<typeof databaseServiceConfig> = 
       sources: services,
       handle: async (tx, event) => {
         await logEvent(tx, event);
+        afterCommit(tx, () => { get(TaskWaiters).wake(logNews); });
         if (event.noun !== 'task') return;
         const { task, ownerId } = taskData.parse(event.data);
         if (await keepTask(tx, task, ownerId)) afterCommit(tx, () => { get(TaskWaiters).wake(task.id); });

@@ -4,6 +4,7 @@ import type { DataSource } from 'typeorm';
 import type { BusClient } from '#bus';
 import { Bus, Db } from '#service';
 import { EventHandlers } from './src/event/event.handlers.ts';
+import { EventReader } from './src/event/event.reader.ts';
 import { TaskHandlers } from './src/task/task.handlers.ts';
 import { TaskReader } from './src/task/task.reader.ts';
 import { TaskWaiters } from './src/task/task.waiters.ts';
@@ -12,6 +13,7 @@ import { TaskWaiters } from './src/task/task.waiters.ts';
   controllers: [EventHandlers, TaskHandlers],
   providers: [
     { provide: TaskWaiters, useFactory: () => new TaskWaiters() },
+    { provide: EventReader, inject: [Db, TaskWaiters], useFactory: (db: DataSource, waiters: TaskWaiters) => new EventReader(db, waiters) },
     { provide: TaskReader, inject: [Db, Bus, TaskWaiters], useFactory: (db: DataSource, bus: BusClient, waiters: TaskWaiters) => new TaskReader(db, bus, waiters) },
   ],
 })

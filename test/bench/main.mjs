@@ -10,6 +10,7 @@ import { benchBus } from './bus.mjs';
 import { benchColdUp, benchServices } from './lab.mjs';
 import { benchRest } from './rest.mjs';
 import { judge, report } from './report.mjs';
+import { benchHibernate } from './hibernate.mjs';
 import { benchVm } from './vm.mjs';
 
 const repo = join(import.meta.dirname, '../..');
@@ -31,6 +32,7 @@ try {
   take(await benchBus(lab, record, join(repo, 'dist')));
   take(await benchRest(lab, rest, `/v1/vms/${record.demo.vmId}`));
   take(await benchVm(lab, record, rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
+  take(await benchHibernate(lab, record, rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
   const { accelerator, acceleratorReason } = hosts[0].inventory;
   const missed = rows.filter((row) => judge(row).met === false);
   writeFileSync(join(repo, 'docs/benchmarks.md'), report(rows, {

@@ -13,7 +13,7 @@ const RUNS = 5;
 const TAP = 'bench0';
 
 const consoleOf = (host, vmId) => join(host.stateDir, 'vms', vmId);
-const argvOf = (pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+export const argvOf = (pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
 
 /** Monotonic-like start of a process in epoch ms, from the kernel's own record (10 ms steps). */
 function startOf(pid) {
@@ -22,7 +22,7 @@ function startOf(pid) {
   return Date.now() - uptime + ticks * 10;
 }
 
-async function textIn(file, text, withinMs) {
+export async function textIn(file, text, withinMs) {
   for (const until = Date.now() + withinMs; Date.now() < until; await sleep(5)) {
     if (existsSync(file) && readFileSync(file, 'latin1').includes(text)) return Date.now();
   }
@@ -48,23 +48,28 @@ function qmpRunning(path) {
   });
 }
 
-/** The same arguments in a scratch directory: own sockets, own tap, own overlay over the same image. */
-async function bare(lab, host, argv, backing) {
-  const dir = mkdtempSync(join(lab.dir, 'bench-'));
+/** A VM's arguments for the scratch directory `dir`: own sockets, own tap, own overlay over the same image. */
+export async function bareArguments(lab, host, argv, backing, dir) {
   const disk = join(dir, 'disk.qcow2');
   await run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', backing, '-F', 'qcow2', disk]);
   const ns = (words) => inside(lab.names.hostNamespace(host.name), words);
   await run(ns(['ip', 'tuntap', 'add', TAP, 'mode', 'tap']));
-  const own = argv.map((word) => word
+  const words = argv.map((word) => word
     .replaceAll(/\/[^,"=]*\/vms\/[0-9a-f-]{36}\/(?:run\/)?/g, `${dir}/`)
     .replaceAll(/\/[^,"]*\/volumes\/[0-9a-f-]{36}\.qcow2/g, disk)
     .replaceAll(/tok-[a-z0-9-]+(?=["',]|$)/g, (name) => name)
     .replaceAll(/("ifname":")[^"]+|(ifname=)[^,]+/g, (_all, json, plain) => `${json ?? plain}${TAP}`));
-  const qmp = own.find((word) => word.startsWith('socket,id=qmp'))?.match(/path=([^,]+)/)?.[1];
-  const console_ = own.find((word) => word.startsWith('socket,id=serial'))?.match(/logfile=([^,]+)/)?.[1];
+  const qmp = words.find((word) => word.startsWith('socket,id=qmp'))?.match(/path=([^,]+)/)?.[1];
+  const console_ = words.find((word) => word.startsWith('socket,id=serial'))?.match(/logfile=([^,]+)/)?.[1];
+  return { words, qmp, console_, free: () => run(ns(['ip', 'link', 'del', TAP])) };
+}
+
+async function bare(lab, host, argv, backing) {
+  const dir = mkdtempSync(join(lab.dir, 'bench-'));
+  const { words, qmp, console_, free } = await bareArguments(lab, host, argv, backing, dir);
   const started = performance.now();
   const startedAt = Date.now();
-  const [program, ...rest] = ns(own);
+  const [program, ...rest] = inside(lab.names.hostNamespace(host.name), words);
   const qemu = spawn(program, rest, { stdio: ['ignore', 'ignore', 'inherit'] });
   try {
     await qmpRunning(qmp);
@@ -74,7 +79,7 @@ async function bare(lab, host, argv, backing) {
     const ended = new Promise((resolve) => { qemu.once('exit', resolve); });
     qemu.kill('SIGKILL');
     await ended;
-    await run(ns(['ip', 'link', 'del', TAP]));
+    await free();
     rmSync(dir, { recursive: true });
   }
 }

@@ -19,7 +19,7 @@ export interface Seen {
 }
 
 /** `drop` breaks the connection instead of answering. */
-export type Reply = { readonly status?: number; readonly body?: unknown } | 'drop';
+export type Reply = { readonly status?: number; readonly body?: unknown } | { readonly stream: string } | 'drop';
 export type Answerer = (seen: Seen) => Reply | undefined;
 
 export class FakePlatform {
@@ -36,6 +36,7 @@ export class FakePlatform {
       this.seen.push(seen);
       const reply = this.answer(seen) ?? { status: 404, body: { code: 'UNKNOWN_OPERATION', detail: `no answer for ${seen.method} ${seen.path}` } };
       if (reply === 'drop') return void request.socket.destroy();
+      if ('stream' in reply) return void response.writeHead(200, { 'content-type': 'text/event-stream' }).end(reply.stream);
       const { status = 200, body = {} } = reply;
       response.writeHead(status, { 'content-type': status < 400 ? 'application/json' : 'application/problem+json' }).end(JSON.stringify(body));
     });
@@ -69,6 +70,8 @@ export class Desk {
   readonly store = new ProfileStore(join(this.dir, 'tokamak'));
   env: Record<string, string> = {};
   nowMs = Date.now();
+  /** Ends a command that would go on for ever. */
+  readonly leave = new AbortController();
 
   async tokctl(words: readonly string[], { lines = [], answers = [] }: { lines?: readonly string[]; answers?: readonly string[] } = {}): Promise<Outcome> {
     const out: string[] = [];
@@ -81,7 +84,7 @@ export class Desk {
       redraw: (line) => { said.push(line); },
       readLine: () => Promise.resolve(input.shift()),
       question: () => Promise.resolve(typed.shift()),
-      nowMs: () => this.nowMs,
+      nowMs: () => this.nowMs, signal: this.leave.signal,
     };
     const status = await run(words, around, '0.0.0');
     return { status, out: out.join('\n'), said: said.join('\n') };

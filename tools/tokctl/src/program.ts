@@ -6,11 +6,14 @@ import type { Command } from './command-tree.ts';
 import { completionFor } from './completion.ts';
 import { contextOf } from './context.ts';
 import type { Options } from './context.ts';
+import { showEvents } from './events.command.ts';
+import type { EventsOptions } from './events.command.ts';
 import { examples } from './examples.ts';
 import { exitMeanings } from './exit-codes.ts';
 import { usageFailure } from './failures.ts';
 import { placeholder, presetText } from './flags.ts';
 import type { Flag } from './flags.ts';
+import { getAnything } from './get.command.ts';
 import type { Typed } from './input.ts';
 import { runOperation, watchTask } from './operation.command.ts';
 import { deleteProfile, listProfiles, showProfile, switchProfile } from './profile.command.ts';
@@ -105,6 +108,11 @@ function addHandWritten(program: Parser, around: Surroundings, commands: readonl
       if (!isId(task)) throw usageFailure('<task>: give the id of a task (tokctl task list -o id).');
       return watchTask(contextOf(around, values), task.toLowerCase());
     });
+  addUsual(at('events', 'Show what has happened, and with --follow what happens'), {}).option('-f, --follow', 'go on for ever, also over breaks of the connection, without a gap')
+    .option('--after <number>', 'begin behind this event (its SEQ)').option('--name <event>', 'only events of this name, such as compute.vm.changed').option('--object <id>', 'only events about this object')
+    .action((values: EventsOptions) => showEvents(contextOf(around, values), values));
+  addUsual(at('get', 'Show anything by its id or name').argument('<what>', 'id, name, or noun/name such as vm/web-1'), {})
+    .action((what: string, values: Options) => getAnything(contextOf(around, values), what));
   addUsual(at('api', 'Send any request of the REST interface').argument('<words...>', 'METHOD PATH [BODY], the body as JSON, @file or -'), { changes: true, output: false })
     .action((words: string[], values: Options) => callApi(contextOf(around, values), words));
   addUpload(program, around, commands);

@@ -19,4 +19,6 @@ export interface Surroundings {
   /** Asks the person; undefined when there is none. `hidden` shows nothing of what is typed. */
   readonly question: (prompt: string, hidden: boolean) => Promise<string | undefined>;
   readonly nowMs: () => number;
+  /** Ends what would go on for ever; absent = only the keyboard does. */
+  readonly signal?: AbortSignal;
 }

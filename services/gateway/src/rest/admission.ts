@@ -11,7 +11,7 @@ import type { RateLimit } from './rate-limit.ts';
 export interface Gates {
   readonly callers: Callers;
   readonly byAddress: RateLimit;
-  readonly byUser: RateLimit;
+  readonly byUser: Pick<RateLimit, 'take'>;
   /** Attempts without valid credentials: passwords, tokens, refreshes. */
   readonly strangers: RateLimit;
   readonly closing: () => boolean;

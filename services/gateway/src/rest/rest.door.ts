@@ -5,7 +5,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { IncomingMessage } from 'node:http';
 import type { BusClient } from '#bus';
 import { isIdempotencyKey } from '#bus';
-import { Internal, InvalidArgument, MethodNotAllowed, ShuttingDown, UnknownOperation } from '#contracts';
+import { Internal, InvalidArgument, listEvents, MethodNotAllowed, ShuttingDown, UnknownOperation } from '#contracts';
 import type { Access, Operation } from '#contracts';
 import type { Clock, Fault, Result } from '#kernel';
 import { newUuid, ok } from '#kernel';
@@ -23,6 +23,9 @@ import { headersOf, problemOf, problemType } from './problem.ts';
 import { inputOf, queryOf, refuseDoorMembers } from './request.ts';
 import { doorRoutes, methodsByPath } from './routes.ts';
 import { SharedReads } from './shared-reads.ts';
+import { EventFeed } from '../events/event-feed.client.ts';
+import { EventStreams } from '../events/event-stream.door.ts';
+import { wantsStream } from '../events/event-stream.ts';
 import type { DoorRoute } from './routes.ts';
 import type { DoorNumbers } from './door.metrics.ts';
 
@@ -69,9 +72,11 @@ export class RestDoor {
   private readonly methodsOf: (path: string) => readonly string[];
   private readonly leaving = new AbortController();
   private readonly reads = new SharedReads<Result<Ready>>();
+  private readonly streams: EventStreams;
 
   constructor(private readonly options: RestOptions) {
     this.gates = { ...options.gates, closing: () => this.leaving.signal.aborted };
+    this.streams = new EventStreams({ bus: options.bus, feed: new EventFeed(options.bus), gates: this.gates, leaving: this.leaving.signal });
     this.app = fastify({
       logger: false,
       bodyLimit: options.body.bytes,
@@ -143,6 +148,7 @@ export class RestDoor {
     const { operation } = entry.route;
     const input = this.inputFor(entry, request, call);
     if (!input.ok) { this.refuse(input.fault, request, reply); return; }
+    if (operation === listEvents && wantsStream(request.headers.accept)) { await this.stream(request, reply, call, input.value); return; }
     const key = this.keyFor(operation, request, reply);
     if (!key.ok) { this.refuse(key.fault, request, reply); return; }
     const signal = entry.long ? this.signalOf(reply) : never;
@@ -151,6 +157,12 @@ export class RestDoor {
     if (!answer.ok) { this.refuse(this.leaving.signal.aborted && entry.long ? ShuttingDown.fault('This door is closing; ask again.') : answer.fault, request, reply); return; }
     const { status, headers, body } = answer.value;
     this.answer(reply, status, headers, json, body, call);
+  }
+
+  private async stream(request: FastifyRequest, reply: FastifyReply, call: Call, wish: object): Promise<void> {
+    const fault = await this.streams.serve(request, reply, call, wish, apiHeaders);
+    if (fault !== undefined) this.refuse(fault, request, reply);
+    else this.finish(request, 200); // the framework does not tell the end of what it let go of
   }
 
   private async ask(entry: DoorRoute, input: object, key: string | null, call: Call, signal: AbortSignal): Promise<Result<Ready>> {

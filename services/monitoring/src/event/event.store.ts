@@ -34,7 +34,7 @@ async function lastOwnerOf(tx: EntityManager, event: EventEnvelope): Promise<str
   return before?.owner_id ?? null;
 }
 
-async function lastSeq(tx: Queryable): Promise<number> {
+export async function lastSeq(tx: Queryable): Promise<number> {
   const row = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM event_sequence WHERE singleton = 1');
   return Number(row?.last_seq ?? 0);
 }
@@ -56,10 +56,11 @@ export async function readLog(tx: Queryable, who: Who, input: InputOf<typeof lis
   ]);
   // Read before the rows: what is logged in between is found behind it next time, never skipped.
   const last = await lastSeq(tx);
+  const first = await selectRow<{ seq: number | string | null }>(tx, 'SELECT MIN(global_seq) AS seq FROM event_log');
   const order = input.latest ? 'DESC' : 'ASC';
   const rows = await selectRows<Row>(tx,
     `SELECT global_seq, event FROM event_log WHERE ${where.sql} ORDER BY global_seq ${order} LIMIT ?`, [...where.params, input.limit]);
-  return { items: rows.map(loggedOf), lastSeq: last };
+  return { items: rows.map(loggedOf), lastSeq: last, firstSeq: Number(first?.seq ?? last + 1) };
 }
 
 const KEEP_EVENTS_DAYS = 90;

@@ -1,4 +1,4 @@
-// Lets a request wait for news of one task. Woken by the consumer of this replica; another replica's news is found by
+// Lets a request wait for news of one task, or of anything else that has a name. Woken by the consumer of this replica; another replica's news is found by
 // looking again after LOOK_AGAIN_MS.
 import { sleep } from '#kernel';
 
