@@ -4,6 +4,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { REPO } from '../lab.d/layout.mjs';
+import { MATRIX_FILE } from './matrix-options.mjs';
+import { matrixPartOf, matrixText, readCells } from './matrix-report.mjs';
 
 const FILE = join(REPO, 'docs', 'faults.md');
 
@@ -82,12 +84,30 @@ export function reportText(result) {
   ].join('\n');
 }
 
-/** Only a whole run is written down. */
+/** Only a whole run is written down; the matrix's part stays as its own runs wrote it. */
 export function writeFaultReport(result, say) {
-  const text = reportText(result);
-  let before = '';
-  try { before = readFileSync(FILE, 'utf8'); } catch (error) { if (error.code !== 'ENOENT') throw error; }
-  if (before === text) return;
+  const matrix = matrixPartOf(pageBefore());
+  write(`${reportText(result)}${matrix === '' ? '' : `\n${matrix}`}`, say);
+}
+
+/** Puts what the matrix has come to in the place of what it had come to before. */
+export function writeMatrixReport(say) {
+  const before = pageBefore();
+  const rest = before.replace(matrixPartOf(before), '').trimEnd();
+  write(`${rest}\n\n${matrixText(readCells(MATRIX_FILE))}`, say);
+}
+
+function pageBefore() {
+  try {
+    return readFileSync(FILE, 'utf8');
+  } catch (error) {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+function write(text, say) {
+  if (pageBefore() === text) return;
   writeFileSync(FILE, text);
   say(`wrote ${FILE}`);
 }
