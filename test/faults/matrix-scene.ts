@@ -14,6 +14,7 @@ import { ownVms } from '../e2e/vms.ts';
 import type { World } from '../e2e/world.ts';
 import { begunBy, mayFailWithoutQemu } from './kinds.ts';
 import type { Kinds, Stage } from './kinds.ts';
+import { victims } from './matrix-plan.ts';
 import type { KindSteps, Point, Victims } from './matrix-plan.ts';
 
 export interface Outcome {
@@ -67,7 +68,7 @@ async function rowsOf({ record }: World, service: string, query: string): Promis
 
 /** Stages, holds, kills, lets go, starts again, and judges each point. The stage is left for the caller to clear. */
 export async function runRound(world: World, kinds: Kinds, holdDir: string, round: { number: number; points: readonly Point[]; victims: Victims }): Promise<Outcome[]> {
-  const { number, victims } = round;
+  const { number, victims: killed } = round;
   // A parent that is held has no child to hold.
   const parents = new Set(round.points.flatMap(({ kind }) => begunBy[kind] ?? []));
   const points = round.points.filter(({ kind }) => !parents.has(kind));
@@ -81,13 +82,13 @@ export async function runRound(world: World, kinds: Kinds, holdDir: string, roun
     const missing = (): Point[] => points.filter((point) => !held().some((name) => name.startsWith(`${nameOf(point)}@`)));
     const reached = await eventually('every task stands at its point', () => missing().length === 0, { withinMs: REACHED_WITHIN_MS, everyMs: 20 }).catch(() => false);
     const away = new Set(reached ? [] : missing().map(nameOf));
-    await Promise.all(victims.map((victim) => kill(world, victim)));
+    await Promise.all(killed.map((victim) => kill(world, victim)));
     letGo(holdDir);
-    for (const victim of victims) revive(world, victim);
+    for (const victim of killed) revive(world, victim);
     await waitReady(world.lab);
     const ends = await Promise.all(begun.map(async ({ point, ref }) => ({ point, end: typeof ref === 'string' ? ref : await world.rest.ended(ref, 120_000).catch(messageOf) })));
     const loose = await eventually('each VM has the QEMUs that its state says', async () => ((await wrongQemus(world)).length === 0 ? 'right' : false)).then(() => [], () => wrongQemus(world));
-    return ends.map(({ point, end }) => judge(point, end, victims, away.has(nameOf(point)), loose));
+    return ends.map(({ point, end }) => judge(point, end, killed, away.has(nameOf(point)), loose));
   } finally {
     letGo(holdDir);
   }
@@ -102,9 +103,9 @@ function letGo(holdDir: string): void {
   for (const name of readdirSync(join(holdDir, 'wanted'))) unlinkSync(join(holdDir, 'wanted', name));
 }
 
-function judge(point: Point, end: Task | string, victims: Victims, missed: boolean, loose: readonly string[]): Outcome {
+function judge(point: Point, end: Task | string, killed: Victims, missed: boolean, loose: readonly string[]): Outcome {
   if (typeof end === 'string') return { point, state: 'failed', why: end };
-  const allowed = victims.includes('qemu') && mayFailWithoutQemu.has(point.kind) ? ['succeeded', 'failed'] : ['succeeded'];
+  const allowed = killed.includes('qemu') && mayFailWithoutQemu.has(point.kind) ? ['succeeded', 'failed'] : ['succeeded'];
   if (!allowed.includes(end.state)) return { point, state: 'failed', why: `${end.state}: ${JSON.stringify(end.error)}` };
   const own = loose.find((text) => text.startsWith(`${end.object.id} `));
   if (own !== undefined) return { point, state: 'failed', why: own };
@@ -132,6 +133,12 @@ function killIfThere(pid: number): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
+}
+
+/** What has died of itself is that round's failure; the next one begins with all there. */
+export async function reviveAll(world: World): Promise<void> {
+  for (const name of victims.filter((victim) => victim !== 'qemu').flatMap((victim) => processesOf(world, victim))) if (!world.lab.processes.isAlive(name)) startAgain(world.lab, name);
+  await waitReady(world.lab);
 }
 
 /** A guest is not started again: its VM's state says that it is gone. */

@@ -14,7 +14,7 @@ import { kindsOf, withoutRow } from './kinds.ts';
 import type { Kinds } from './kinds.ts';
 import { cellName, pointsOf, sample, whole } from './matrix-plan.ts';
 import type { KindSteps, Point, Round, Victims } from './matrix-plan.ts';
-import { everything, messageOf, openHolds, runRound } from './matrix-scene.ts';
+import { everything, messageOf, openHolds, reviveAll, runRound } from './matrix-scene.ts';
 import type { Outcome } from './matrix-scene.ts';
 
 const options = matrixOptions(process.env['TOK_MATRIX']);
@@ -56,6 +56,7 @@ function record(outcomes: readonly Outcome[], victims: Victims): void {
 
 /** One round and what it left behind; answers what failed, in words. */
 async function strike(round: Round, points: readonly Point[]): Promise<string[]> {
+  await reviveAll(world);
   number += 1;
   // Names of its own: what a round that failed could not remove is in no other round's way.
   const own: World = { ...world, prefix: `${world.prefix}-${number}` };
@@ -78,7 +79,7 @@ async function leftBehind(kinds: Kinds, before: Holdings): Promise<string | null
     await eventually('all is as it was', async () => {
       last = await everything(world);
       return JSON.stringify(last) === JSON.stringify(before);
-    }, { withinMs: 15_000, everyMs: 250 }).catch(() => { expect(last).toEqual(before); });
+    }, { withinMs: 45_000, everyMs: 250 }).catch(() => { expect(last).toEqual(before); });
     return null;
   } catch (error) {
     return messageOf(error);
