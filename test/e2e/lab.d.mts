@@ -21,6 +21,7 @@ export interface LabRecord {
   readonly dir: string; readonly tag: string; readonly node: string;
   readonly nats: { readonly url: string; readonly creds: Readonly<Record<string, string>> };
   readonly redis: { readonly url: string };
+  readonly mysql: { readonly urls: Readonly<Record<string, string>> };
   readonly gateway: { readonly url: string };
   readonly admin: { readonly user: string; readonly password: string };
   readonly hosts: readonly LabHost[];

@@ -47,6 +47,14 @@ const faults: readonly (readonly [string, () => Promise<void>, () => Promise<voi
   ['F26: Redis is killed and stays away', () => crash(world.lab, 'redis'), async () => { startAgain(world.lab, 'redis'); }],
   ['F27 in part: Redis is emptied', flushAll, nothing],
   ['F18 in part: NATS is killed and comes back', () => again('nats'), nothing],
+  ['F19 in part: NATS is stopped for a quarter of a minute and goes on', async () => {
+    freeze(world.lab, 'nats');
+    await passed(15_000);
+    thaw(world.lab, 'nats');
+  }, nothing],
+  ['F20 in part: NATS is killed twenty times', async () => {
+    for (let times = 0; times < 20; times++) await again('nats');
+  }, nothing],
   ['F23: the database is killed and comes back', () => again('mariadb'), nothing],
 ];
 
@@ -62,8 +70,13 @@ async function flushAll(): Promise<void> {
 /** The database's clock alone says so; the frozen service cannot be asked, so the wait is the claim's own length. */
 async function claimsRunOut(): Promise<void> {
   const { defaultTaskSettings } = await import('#testing');
-  const until = performance.now() + defaultTaskSettings.leaseMs * 1.2;
-  await eventually('the claims have run out', () => performance.now() > until, { withinMs: defaultTaskSettings.leaseMs * 2 });
+  await passed(defaultTaskSettings.leaseMs * 1.2);
+}
+
+/** For what nobody can be asked about: the time itself is the fault. */
+async function passed(ms: number): Promise<void> {
+  const until = performance.now() + ms;
+  await eventually(`${ms} ms have passed`, () => performance.now() > until, { withinMs: ms * 2 });
 }
 
 /** Resolves when the ten are neither all at their beginning nor all at their end. */

@@ -30,6 +30,8 @@ function commonEnv(lab, backends, { service, credsOf, health }) {
     ...(process.env.TOK_TRACE_FILE ? { TOK_TRACE_FILE: process.env.TOK_TRACE_FILE } : {}),
     TOK_HEALTH_PORT: String(lab.ports[healthPortName(health)]),
     NODE_ENV: 'production',
+    // The kill matrix holds tasks at their steps; only a process that says it is a test's does that.
+    ...(process.env.TOK_TEST_HOLD ? { TOK_TEST_HOLD: process.env.TOK_TEST_HOLD, NODE_ENV: 'test' } : {}),
   };
 }
 

@@ -4,6 +4,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { REPO } from '../lab.d/layout.mjs';
+import { besideText } from './beside-the-code.mjs';
+import { MATRIX_FILE } from './matrix-options.mjs';
+import { matrixPartOf, matrixText, readCells } from './matrix-report.mjs';
 
 const FILE = join(REPO, 'docs', 'faults.md');
 
@@ -52,7 +55,6 @@ export const plan = [
 ];
 
 const stateOf = (tests) => {
-  if (tests.length === 0) return 'not tested here';
   const failed = tests.filter((test) => test.status === 'failed').length;
   const skipped = tests.filter((test) => !['passed', 'failed'].includes(test.status)).length;
   const passed = tests.length - failed - skipped;
@@ -66,14 +68,15 @@ export function reportText(result) {
   const inPart = (of) => (of.length > 0 && of.every((test) => /\bF\d{1,2} in part\b/.test(test.fullName)) ? ', in part' : '');
   const rows = plan.map(([number, fault, expected]) => {
     const of = tests.filter((test) => numbersOf(test).includes(number));
-    return `| ${number} | ${fault} | ${expected} | ${stateOf(of)}${inPart(of)} |`;
+    const shown = [of.length > 0 ? `${stateOf(of)}${inPart(of)}` : '', besideText(number) ?? ''].filter(Boolean).join('; ');
+    return `| ${number} | ${fault} | ${expected} | ${shown || 'not tested here'} |`;
   });
   const proven = plan.filter(([number]) => tests.some((test) => test.status === 'passed' && numbersOf(test).includes(number))).length;
   const count = (...states) => tests.filter((test) => states.includes(test.status)).length;
   return [
     '# Faults', '',
     'Written by `npm run test:faults`: what was done to a running pool, and what its tests showed. What is not tested here needs parts that the',
-    'pool does not have yet, or is tested beside the code.', '',
+    'pool does not have yet. "Beside the code" are tests of the unit and integration stages, which need no pool.', '',
     `${tests.length} tests: ${count('passed')} passed, ${count('failed')} failed, ${tests.length - count('passed', 'failed')} skipped. ${proven} of ${plan.length} faults have a test that passed.`, '',
     '| # | fault | must happen | shown |', '|---|---|---|---|', ...rows, '',
     '## Tests', '',
@@ -82,12 +85,30 @@ export function reportText(result) {
   ].join('\n');
 }
 
-/** Only a whole run is written down. */
+/** Only a whole run is written down; the matrix's part stays as its own runs wrote it. */
 export function writeFaultReport(result, say) {
-  const text = reportText(result);
-  let before = '';
-  try { before = readFileSync(FILE, 'utf8'); } catch (error) { if (error.code !== 'ENOENT') throw error; }
-  if (before === text) return;
+  const matrix = matrixPartOf(pageBefore());
+  write(`${reportText(result)}${matrix === '' ? '' : `\n${matrix}`}`, say);
+}
+
+/** Puts what the matrix has come to in the place of what it had come to before. */
+export function writeMatrixReport(say) {
+  const before = pageBefore();
+  const rest = before.replace(matrixPartOf(before), '').trimEnd();
+  write(`${rest}\n\n${matrixText(readCells(MATRIX_FILE))}`, say);
+}
+
+function pageBefore() {
+  try {
+    return readFileSync(FILE, 'utf8');
+  } catch (error) {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+function write(text, say) {
+  if (pageBefore() === text) return;
   writeFileSync(FILE, text);
   say(`wrote ${FILE}`);
 }

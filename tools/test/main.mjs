@@ -1,9 +1,10 @@
 // `npm test`: sets up what a fresh Debian machine lacks, then runs every stage and says how long each took. The last
 // line is `N passed, N failed` (with `, N skipped` when there are any); the exit code is 0 only when nothing failed.
-// Usage: node tools/test/main.mjs [STAGE …], see `stages.mjs`. Runs with any Node.js from 18 on, before `npm ci`.
+// Usage: node tools/test/main.mjs [STAGE …] [options of the kill matrix], see `stages.mjs` and `matrix-options.mjs`. Runs with any Node.js from 18 on, before `npm ci`.
 import { withLock } from '../lab.d/lock.mjs';
 import { bootRetries } from './boot-retries.mjs';
 import { endTestLab, runLock } from './test-lab.mjs';
+import { beginMatrix, readWords } from './matrix-options.mjs';
 import { prepare } from './prepare.mjs';
 import { runStage, stageNames, stages } from './stages.mjs';
 import { sum } from './tally.mjs';
@@ -12,7 +13,10 @@ import { endOnSignal } from './signals.mjs';
 const say = (text) => console.log(text);
 const seconds = (since) => ((Date.now() - since) / 1000).toFixed(1);
 
-async function main(words) {
+async function main(argv) {
+  const { stages: words, matrix, fresh } = readWords(argv);
+  process.env.TOK_MATRIX = JSON.stringify(matrix); // read by the fault tests
+  if (matrix.mode === 'whole') beginMatrix(fresh);
   const unknown = words.filter((word) => !stageNames.includes(word));
   if (unknown.length > 0) throw new Error(`There is no stage ${unknown.join(', ')}. There are: ${stageNames.join(' ')}.`);
   const chosen = words.length === 0 ? stageNames : stageNames.filter((name) => words.includes(name));

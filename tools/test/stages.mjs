@@ -5,21 +5,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { REPO } from '../lab.d/layout.mjs';
 import { succeeds } from '../lab.d/run.mjs';
-import { writeFaultReport } from './fault-report.mjs';
+import { noteBeside } from './beside-the-code.mjs';
+import { writeFaultReport, writeMatrixReport } from './fault-report.mjs';
 import { isRoot } from './prepare.mjs';
 import { runToEnd } from './run-to-end.mjs';
 import { fromJest, fromNodeTest, oneFor, sum } from './tally.mjs';
 
 const minutes = (count) => count * 60_000;
+/** Asked for by `--matrix`: one file, for as long as it takes. */
+const wholeMatrix = () => JSON.parse(process.env.TOK_MATRIX ?? '{}').mode === 'whole';
 const jest = (project, options, after) => (say) => runJest(project, options, say, after);
 
 export const stages = {
   lint: { what: 'types, lint, import rules, format', mostMs: minutes(5), commands: [() => check('npm run lint', ['npm', 'run', '--silent', 'lint'], minutes(5))] },
   docs: { what: 'generated references are up to date', mostMs: minutes(1), commands: [() => checkDocs()] },
-  unit: { what: 'tests that need nothing', mostMs: minutes(4), commands: [jest('unit', ['--maxWorkers=2']), () => runNodeTests(['tools/lab.d', 'tools/guest', 'tools/test'])] },
-  integration: { what: 'tests against real NATS, MariaDB and Redis', mostMs: minutes(8), commands: [jest('integration', ['--maxWorkers=2'])] },
+  unit: { what: 'tests that need nothing', mostMs: minutes(4), commands: [jest('unit', ['--maxWorkers=2'], (result) => { noteBeside('unit', result); }), () => runNodeTests(['tools/lab.d', 'tools/guest', 'tools/test'])] },
+  integration: { what: 'tests against real NATS, MariaDB and Redis', mostMs: minutes(8), commands: [jest('integration', ['--maxWorkers=2'], (result) => { noteBeside('integration', result); })] },
   e2e: { what: 'a whole pool with real QEMU guests', needs: namespaces, mostMs: minutes(15), commands: [jest('e2e', ['--runInBand'])] },
-  faults: { what: 'parts of that pool killed, stopped and cut off', needs: namespaces, mostMs: minutes(12), commands: [jest('faults', ['--runInBand'], writeFaultReport)] },
+  faults: { what: 'parts of that pool killed, stopped and cut off', needs: namespaces, mostMs: minutes(12), commands: [(say) => (wholeMatrix() ? jest('faults', ['--runInBand', 'test/faults/matrix.fault.ts'], (_, tell) => { writeMatrixReport(tell); })(say) : jest('faults', ['--runInBand'], writeFaultReport)(say))] },
 };
 export const stageNames = Object.keys(stages);
 
@@ -55,7 +58,7 @@ async function runJest(project, options, say, after) {
   const scratch = mkdtempSync(join(tmpdir(), 'tok-test-'));
   const outputFile = join(scratch, 'result.json');
   try {
-    const code = await runToEnd(['node', '--experimental-vm-modules', '--disable-warning=ExperimentalWarning', join(REPO, 'node_modules/jest/bin/jest.js'), '--selectProjects', project, ...options, '--json', '--outputFile', outputFile], { mostMs: stages[project].mostMs, quietOutput: true });
+    const code = await runToEnd(['node', '--experimental-vm-modules', '--disable-warning=ExperimentalWarning', join(REPO, 'node_modules/jest/bin/jest.js'), '--selectProjects', project, ...options, '--json', '--outputFile', outputFile], { mostMs: project === 'faults' && wholeMatrix() ? minutes(48 * 60) : stages[project].mostMs, quietOutput: true });
     if (!existsSync(outputFile)) return oneFor(`jest ${project}`, false, `ended with ${code} and without a result`);
     const result = JSON.parse(readFileSync(outputFile, 'utf8'));
     after?.(result, say);

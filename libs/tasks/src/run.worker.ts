@@ -7,6 +7,7 @@ import type { TaskBus } from './calls.worker.ts';
 import type { Claim } from './claim.store.ts';
 import type { RunControl } from './control.ts';
 import { bugFault, faultOfWire } from './fault.ts';
+import type { Holds } from './hold.ts';
 import { ClaimLost } from './interrupt.ts';
 import { pointOfNoReturn } from './kind.ts';
 import type { TaskKind, TaskLog, TaskOutcome } from './kind.ts';
@@ -27,6 +28,8 @@ export interface Workshop {
   readonly settings: TaskSettings;
   readonly log: TaskLog;
   readonly kinds: ReadonlyMap<string, TaskKind>;
+  /** Of a test; undefined everywhere else. */
+  readonly holds: Holds | undefined;
 }
 
 /** After a run: null = the task has ended or belongs to somebody else; a number = it is due again after so many ms. */

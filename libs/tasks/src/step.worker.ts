@@ -5,6 +5,7 @@ import { FaultError } from '#kernel';
 import { cancelChild, ChildFailed, gaveUp, hasEnded, lookAtChild, parkOrThrow } from './calls.worker.ts';
 import type { Caller } from './calls.worker.ts';
 import { passesByItself } from './fault.ts';
+import type { Holds } from './hold.ts';
 import { CancelAsked, ClaimLost, Parked, Stopping } from './interrupt.ts';
 import { requestKeyOf } from './keys.ts';
 import { ProgressMeter } from './progress.worker.ts';
@@ -22,7 +23,16 @@ export type StepEnd =
 /** What a run of a step is made of; its meter belongs to the run. */
 export type StepToRun = Omit<StepScene, 'meter'>;
 
-export const runStep = (work: StepToRun): Promise<StepEnd> => attempt(work, (ctx) => work.plan.run(ctx));
+export const runStep = (work: StepToRun): Promise<StepEnd> => attempt(work, (ctx) => (work.shop.holds === undefined ? work.plan.run(ctx) : runHeld(work, work.shop.holds, ctx)));
+
+async function runHeld({ row, step, plan, control }: StepToRun, holds: Holds, ctx: StepRun): Promise<unknown> {
+  const met = { kind: row.kind, taskId: row.id, isChild: row.parent_task_id !== null, step: step.name, signal: control.signal };
+  await holds.meet({ ...met, place: 'before' });
+  control.signal.throwIfAborted();
+  const answer = await plan.run(ctx);
+  if (ctx.parked === undefined && !isFailed(answer)) await holds.meet({ ...met, place: 'after' });
+  return answer;
+}
 
 /** Ends the children of the step's run first: an undo beside a working child would race with it. */
 export const runUndo = (work: StepToRun): Promise<StepEnd> =>

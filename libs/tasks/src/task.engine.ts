@@ -11,6 +11,8 @@ import type { Result } from '#kernel';
 import type { TaskBus } from './calls.worker.ts';
 import { childEnded } from './child-event.ts';
 import { Floor } from './floor.worker.ts';
+import { holdsOf } from './hold.ts';
+import type { Holds } from './hold.ts';
 import { cancelTask, retryTask } from './intervene.store.ts';
 import type { Progress, TaskKind, TaskLog } from './kind.ts';
 import { Loop } from './loop.ts';
@@ -43,6 +45,7 @@ export class TaskEngine {
   readonly db: DataSource;
   private readonly kinds = new Map<string, TaskKind>();
   private readonly settings: TaskSettings;
+  private readonly holds: Holds | undefined;
   private readonly floor: Floor;
   private readonly sweeper: Loop;
   private readonly purger: Loop;
@@ -55,8 +58,10 @@ export class TaskEngine {
     const { service, db, bus, log } = options;
     this.service = service;
     this.db = db;
-    this.settings = { ...defaultTaskSettings, ...options.settings };
-    const shop: Workshop = { book: { db, service }, bus, settings: this.settings, log, kinds: this.kinds };
+    this.holds = holdsOf(process.env);
+    // Tasks that are held keep their place; the others must find one.
+    this.settings = { ...defaultTaskSettings, ...(this.holds === undefined ? {} : { concurrency: 128 }), ...options.settings };
+    const shop: Workshop = { book: { db, service }, bus, settings: this.settings, log, kinds: this.kinds, holds: this.holds };
     const worker = `${hostname().slice(0, 40)}:${process.pid}:${randomBytes(6).toString('hex')}`;
     this.floor = new Floor(shop, worker, (taskId, afterMs) => { this.later(taskId, afterMs); });
     this.sweeper = new Loop(() => this.sweep(), (error) => this.complain(error, 'the sweep failed', this.settings.sweepMs));
@@ -69,6 +74,7 @@ export class TaskEngine {
       if (this.kinds.has(kind.kind)) throw new Error(`the task ${kind.kind} is defined twice`);
       if (!kind.kind.startsWith(`${this.service}.`)) throw new Error(`the task ${kind.kind} does not belong to ${this.service}`);
       this.kinds.set(kind.kind, kind);
+      this.holds?.tell(kind);
     }
   }
 

@@ -52,6 +52,14 @@ async function wake(vm: HostVmSpec, place: VolumePlace, saved: HostVmStatus, com
 }
 
 describe('a guest', () => {
+  test('that dies under a pause is told of, and the agent goes on', async () => {
+    const vm = await begin(79);
+    const { pid } = await lab.status(vm.vmId);
+    process.kill(pid!, 'SIGKILL');
+    expect((await lab.ask(hostVmPause, to(vm))).ok).toBe(false);
+    await until('it is told as failed', async () => (await lab.status(vm.vmId)).state === 'failed');
+  });
+
   test('is held still and goes on, and the agent’s death in between changes nothing', async () => {
     const vm = await begin(71);
     expect(orThrow(await lab.ask(hostVmPause, to(vm)))).toMatchObject({ state: 'paused' });

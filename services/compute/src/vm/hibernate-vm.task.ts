@@ -6,7 +6,7 @@ import {
 } from '#contracts';
 import { defineTask, type StepContext, type TaskKind } from '#tasks';
 import { endAsHostSays, endHibernated, endWoken, endsOf } from './vm-end.task.ts';
-import { findHostsStep, placeStep, raiseEpochStep, releaseStep, startOnHost, startOnHostStep, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
+import { findHostsStep, placeStep, raiseEpochStep, releaseStep, startOnHost, startOnHostStep, unlessOver, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
 import type { SavedVm } from './vm.store.ts';
 
 export interface HibernateInput extends VmInput {
@@ -31,7 +31,7 @@ async function runOn(ctx: StepContext<HibernateInput>): Promise<void> {
   const status = await ctx.host(hostId, hostVmStatus, { vmId }, { part: 'look' });
   const saved = savedVm(ctx.input, ctx.output<Chosen>('choose-datastore'), { status, savedAt: '' });
   if (saved !== null) await startOnHost(ctx, { hostId, epoch }, saved);
-  if (saved !== null || status.state === 'paused') await resume(ctx, { hostId, epoch });
+  if (saved !== null || status.state === 'paused') await unlessOver(resume(ctx, { hostId, epoch }));
 }
 
 export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInput>({

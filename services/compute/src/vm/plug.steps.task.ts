@@ -1,14 +1,14 @@
 // Steps that attach and detach tasks share: the spec is changed, and QEMU, where one runs, on its host. A VM that ends
 // meanwhile has nothing to be plugged into or out of any more; its next start takes the spec as it is then.
 import {
-  NotFoundOnHost, WrongState, hostVmAdjust, placesOfVolumes, wiringOfVm,
+  WrongState, hostVmAdjust, placesOfVolumes, wiringOfVm,
   type GuestWord, type HostDisk, type HostNic, type HostVmChange, type Vm, type VmSpec,
 } from '#contracts';
 import { FaultError } from '#kernel';
 import { asResult, type StepContext } from '#tasks';
 import type { Opening } from './hardware.ts';
 import { hostSpecOf } from './host-spec.ts';
-import { setVm, vmOf, waitOut, type VmInput } from './vm.steps.task.ts';
+import { isOver, setVm, vmOf, waitOut, type VmInput } from './vm.steps.task.ts';
 
 export interface PlugInput extends VmInput, Opening {}
 type Context<I extends PlugInput> = StepContext<I>;
@@ -24,7 +24,7 @@ export async function adjust<I extends PlugInput>(ctx: Context<I>, change: HostV
   if (running === null) return null;
   const answer = await asResult(ctx.host(running.hostId, hostVmAdjust, { vmId, epoch: running.epoch, change }, { part }));
   if (answer.ok) return answer.value.guest;
-  if (answer.fault.code === WrongState.code || answer.fault.code === NotFoundOnHost.code) return null;
+  if (isOver(answer.fault)) return null;
   throw new FaultError(answer.fault);
 }
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Task, TaskRef } from '#contracts';
 import { orThrow, type Result } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
-import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, undoTwice, type Trial } from '#testing';
+import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, taskEnd, undoTwice, type Trial } from '#testing';
 import { deleteVmTask } from './delete-vm.task.ts';
 import { hibernateVmTask, wakeVmTask } from './hibernate-vm.task.ts';
 import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
@@ -63,6 +63,18 @@ describe.each(Object.entries(cases))('%s', (_name, { kind, begin, succeeded, bef
   it('undoes on when its worker dies in each undo', () => killAtEveryUndo(trial), 60_000);
   it('can be cancelled at each step before its point of no return', () => cancelAtEveryStep(trial), 60_000);
 });
+
+const steering = { pause: pauseVmTask, resume: resumeVmTask, reset: resetVmTask, hibernate: hibernateVmTask };
+
+it.each(['pause', 'resume', 'reset', 'hibernate'] as const)('%s fails, and needs nobody’s attention, when the guest has died under it', async (name) => {
+  const engine = await world.engine([steering[name]]);
+  const vmId = await world.vm(name === 'resume' ? 'paused' : 'running');
+  world.onHost.set(vmId, { ...world.onHost.get(vmId)!, state: 'failed', pid: null });
+  const task = await taskEnd(engine, begun(await world.commands(engine)[name]({ vmId }, asService())));
+  expect(task).toMatchObject({ state: 'failed', error: { code: 'WRONG_STATE' } });
+  expect(await seen(task)).toMatchObject({ owner: null, locks: 0, volumes: 1, onHost: 'failed' });
+  await engine.close();
+}, 30_000);
 
 it('a hibernated VM is deleted with its memory', async () => {
   const engine = await world.engine([deleteVmTask]);

@@ -3,7 +3,7 @@
 import { hostVmPause, hostVmReset, hostVmResume, type HostId, type HostVmStatus, type VmId } from '#contracts';
 import { defineTask, type StepContext, type TaskKind } from '#tasks';
 import { endAsAnswered, endAsHostSays, endsOf } from './vm-end.task.ts';
-import { waitOut, type VmInput } from './vm.steps.task.ts';
+import { unlessOver, waitOut, type VmInput } from './vm.steps.task.ts';
 
 /** The run that is meant: a later one is refused by its epoch. */
 export interface SteerInput extends VmInput { readonly vmId: VmId; readonly hostId: HostId; readonly epoch: number }
@@ -13,7 +13,7 @@ type Context = StepContext<SteerInput>;
 const telling = (operation: typeof hostVmPause) =>
   (ctx: Context): Promise<HostVmStatus> => ctx.host(ctx.input.hostId, operation, { vmId: ctx.input.vmId, epoch: ctx.input.epoch });
 const takingBack = (tell: (ctx: Context) => Promise<HostVmStatus>) =>
-  (ctx: Context): Promise<void> => waitOut(ctx, ctx.input.hostId, tell(ctx).then(() => undefined));
+  (ctx: Context): Promise<void> => waitOut(ctx, ctx.input.hostId, unlessOver(tell(ctx)));
 
 const step = 'tell-host';
 const onFinished = endsOf({ succeeded: endAsAnswered(step), failed: endAsHostSays });

@@ -5,7 +5,7 @@ import {
   releaseClaim, vmChanged, wiringOfVm,
   type Confinement, type HostId, type HostVmStatus, type ReplyOf, type Vm, type VolumeId,
 } from '#contracts';
-import { FaultError } from '#kernel';
+import { FaultError, type Fault } from '#kernel';
 import { asResult, emit, passesByItself, type Step, type StepContext } from '#tasks';
 import type { z } from 'zod';
 import { hostSpecOf } from './host-spec.ts';
@@ -151,6 +151,15 @@ export async function startOnHost<I extends VmInput>(ctx: Context<I>, { epoch, h
 }
 
 /** Waits for a silent host without end: nothing else can tell what runs there. */
+
+/** Its guest has ended meanwhile, or its host has nothing of it: there is nothing left to change or to take back. */
+export const isOver = ({ code }: Fault): boolean => code === WrongState.code || code === NotFoundOnHost.code;
+
+export async function unlessOver(work: Promise<unknown>): Promise<void> {
+  const done = await asResult(work);
+  if (!done.ok && !isOver(done.fault)) throw new FaultError(done.fault);
+}
+
 export async function waitOut<I extends VmInput>(ctx: Context<I>, hostId: string, work: Promise<void>): Promise<void> {
   const done = await asResult(work);
   if (done.ok) return;

@@ -103,9 +103,12 @@ export class Ports {
     const [serves, all] = await Promise.all([this.dhcp.serve(portGroupId, device, index.value, hosts), this.ovs.ports()]);
     if (!serves.ok) return serves;
     if (!all.ok) return all;
-    const uplinks = all.value.filter((port) => port.bridge === bridge).flatMap((port) => port.ids.get('tok-uplinks')?.split(' ') ?? []);
+    const there = all.value.filter((port) => port.bridge === bridge);
+    const uplinks = there.flatMap((port) => port.ids.get('tok-uplinks')?.split(' ') ?? []);
+    // A NIC that has only its tap yet gets its port, and these rules anew, in its own turn; a rule for it would be refused now.
+    const ports = members.map((one) => tapName(one.nic.nicId)).filter((name) => there.some((port) => port.name === name));
     return this.ovs.changeFlows(bridge, [
-      ...portGroupFlows({ portGroupId, vlan: first.nic.vlan, dhcpPort: device, ports: members.map((one) => tapName(one.nic.nicId)), uplinks }),
+      ...portGroupFlows({ portGroupId, vlan: first.nic.vlan, dhcpPort: device, ports, uplinks }),
       ...also.flows,
     ]);
   }

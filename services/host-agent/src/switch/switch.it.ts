@@ -226,6 +226,18 @@ describe('the end', () => {
     expect(await lab.links()).not.toContain(ifname);
   });
 
+  it('is one NIC at a time: who has a tap and no port yet is in nobody else’s way', async () => {
+    const [early, late] = [nicOf(groups.plain, 40, '10.77.0.51'), nicOf(groups.plain, 40, '10.77.0.52')];
+    const broadcast = async (): Promise<string> => (await rules()).find((line) => line.includes(`in_port=${dhcpPortName(groups.plain)},`) && line.includes('ff:ff:ff:ff:ff:ff')) ?? '';
+    orThrow(await driver.tap(vmA, early, uid));
+    orThrow(await driver.attach(vmB, late, uid));
+    expect([(await broadcast()).includes(tapName(early.nicId)), (await broadcast()).includes(tapName(late.nicId))]).toEqual([false, true]);
+    orThrow(await driver.attach(vmA, early, uid));
+    expect([(await broadcast()).includes(tapName(early.nicId)), (await broadcast()).includes(tapName(late.nicId))]).toEqual([true, true]);
+    orThrow(await driver.detach(vmA, [early.nicId]));
+    orThrow(await driver.detach(vmB, 'all'));
+  });
+
   it('leaves nothing when an attachment fails half-way', async () => {
     const bad = { ...nicOf(groups.blue, 30, '10.77.0.40'), subnet: { ...subnet, dns: ['not-an-address'] } };
     expect(await driver.attach(vmB, bad, uid)).toMatchObject({ ok: false, fault: { code: 'HOST_COMMAND_FAILED' } });

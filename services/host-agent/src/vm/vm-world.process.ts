@@ -94,7 +94,7 @@ export class VmWorld {
   }
 
   async steer({ commandId, how }: EffectOf<'steer'>): Promise<void> {
-    const fault = await this.monitor.execute(qmpOf[how]).then(() => null, (error: unknown) =>
+    const fault = await this.tell(qmpOf[how]).then(() => null, (error: unknown) =>
       HostCommandFailed.fault(`QEMU did not take ${qmpOf[how]}: ${textOf(error)}`, { reason: textOf(error) }, error));
     faultPoint(`${how}:steered`);
     this.events.post({ type: 'steered', of: commandId, fault });
@@ -115,6 +115,11 @@ export class VmWorld {
     const saved = await saveMemory(this.monitor, place);
     if (saved.ok) await keep({ ...document, saved: saved.value });
     return saved.ok ? ok(undefined) : saved;
+  }
+
+  /** Also a monitor that is gone, because its QEMU has just died, is an answer and not the agent's end. */
+  private async tell(command: string): Promise<void> {
+    await this.monitor.execute(command);
   }
 
   private get monitor(): Monitor {

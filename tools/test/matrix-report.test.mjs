@@ -1,0 +1,35 @@
+// How the cells of the kill matrix become a page.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { countText, matrixPartOf, matrixText, readCells } from './matrix-report.mjs';
+
+const cell = (state, victims = ['nats'], step = 'press') => ({ kind: 'compute.vm.stop', step, place: 'before', victims, state, why: state === 'passed' ? null : 'because' });
+
+test('the last outcome of a cell counts, whatever the order of its victims', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'tok-matrix-'));
+  try {
+    const file = join(dir, 'cells');
+    writeFileSync(file, [cell('failed', ['nats', 'redis']), cell('passed', ['redis', 'nats'])].map((one) => `${JSON.stringify(one)}\n`).join(''));
+    assert.deepEqual(readCells(file).map(({ state }) => state), ['passed']);
+    assert.deepEqual(readCells(join(dir, 'none')), []);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
+
+test('counts say what failed and what was skipped', () => {
+  assert.equal(countText([]), '–');
+  assert.equal(countText([cell('passed'), cell('failed'), cell('skipped')]), '1, **1 failed**, 1 skipped');
+});
+
+test('the page has a row per kind, the pairs, and why something did not pass', () => {
+  const text = matrixText([cell('passed'), cell('failed', ['nats', 'qemu'])]);
+  assert.match(text, /2 cells: 1 passed, 1 failed, 0 skipped/);
+  assert.match(text, /\| compute\.vm\.stop \|.*\| \d[^|]*\| –/);
+  assert.match(text, /failed: compute\.vm\.stop, before press, nats and qemu killed: because/);
+  assert.equal(matrixPartOf(`before\n${text}\nafter`), text);
+  assert.equal(matrixPartOf('no such part'), '');
+});
