@@ -8,8 +8,10 @@ import { readRecord } from '../../tools/lab.d/record.mjs';
 import { reset } from '../../tools/lab.d/down.mjs';
 import { benchBus } from './bus.mjs';
 import { benchColdUp, benchServices } from './lab.mjs';
+import { benchLists } from './lists.mjs';
 import { benchRest } from './rest.mjs';
 import { judge, report } from './report.mjs';
+import { benchDeploys } from './deploys.mjs';
 import { benchHibernate } from './hibernate.mjs';
 import { benchVm } from './vm.mjs';
 
@@ -33,6 +35,8 @@ try {
   take(await benchRest(lab, rest, `/v1/vms/${record.demo.vmId}`));
   take(await benchVm(lab, record, rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
   take(await benchHibernate(lab, record, rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
+  take(await benchDeploys(rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
+  take(await benchLists(record, rest, record.demo.vmId));
   const { accelerator, acceleratorReason } = hosts[0].inventory;
   const missed = rows.filter((row) => judge(row).met === false);
   writeFileSync(join(repo, 'docs/benchmarks.md'), report(rows, {
