@@ -22,7 +22,7 @@ export const stages = {
   unit: { what: 'tests that need nothing', mostMs: minutes(4), commands: [jest('unit', ['--maxWorkers=2'], (result) => { noteBeside('unit', result); }), () => runNodeTests(['tools/lab.d', 'tools/guest', 'tools/test'])] },
   integration: { what: 'tests against real NATS, MariaDB and Redis', mostMs: minutes(12), commands: [jest('integration', ['--maxWorkers=2'], (result) => { noteBeside('integration', result); })] },
   e2e: { what: 'a whole pool with real QEMU guests', needs: namespaces, mostMs: minutes(15), commands: [jest('e2e', ['--runInBand'])] },
-  faults: { what: 'parts of that pool killed, stopped and cut off', needs: namespaces, mostMs: minutes(12), commands: [(say) => (wholeMatrix() ? jest('faults', ['--runInBand', 'test/faults/matrix.fault.ts'], (_, tell) => { writeMatrixReport(tell); })(say) : jest('faults', ['--runInBand'], writeFaultReport)(say))] },
+  faults: { what: 'parts of that pool killed, stopped and cut off', needs: namespaces, mostMs: minutes(18), commands: [(say) => (wholeMatrix() ? jest('faults', ['--runInBand', 'test/faults/matrix.fault.ts'], (_, tell) => { writeMatrixReport(tell); })(say) : jest('faults', ['--runInBand'], writeFaultReport)(say))] },
 };
 export const stageNames = Object.keys(stages);
 
