@@ -26,6 +26,22 @@ export const pairs: readonly Victims[] = victims.flatMap((one, at) => victims.sl
 
 export const pointsOf = ({ kind, steps }: KindSteps): Point[] => steps.flatMap((step) => (['before', 'after'] as const).map((place) => ({ kind, step, place })));
 
+/**
+ * Where a kind is held in the round with this index. A kind that only another one begins has its turns behind those of
+ * that one: who holds the parent has no child to hold. `wrap` counts round, so that every round has a point of each.
+ */
+export function pointAt(registry: readonly KindSteps[], begunBy: Readonly<Record<string, string>>, kind: KindSteps, index: number, wrap: boolean): Point | undefined {
+  const turnsOf = (found: KindSteps | undefined): number => (found === undefined ? 0 : pointsOf(found).length);
+  const before = turnsOf(registry.find((other) => other.kind === begunBy[kind.kind]));
+  const behind = turnsOf(registry.find((other) => begunBy[other.kind] === kind.kind));
+  const points = pointsOf(kind);
+  return points[(wrap ? index % (before + points.length + behind) : index) - before];
+}
+
+/** How many rounds it takes until each point of each kind has had its turn. */
+export const turns = (registry: readonly KindSteps[], begunBy: Readonly<Record<string, string>>): number =>
+  Math.max(...registry.map((kind) => pointsOf(kind).length + (registry.filter((other) => other.kind === begunBy[kind.kind]).map((parent) => pointsOf(parent).length)[0] ?? 0)));
+
 export const cellName = ({ kind, step, place }: Point, killed: Victims): string => `${kind} ${step} ${place} ${[...killed].sort().join('+')}`;
 
 /** Numbers from a seed (mulberry32): the same on every machine. */

@@ -10,9 +10,9 @@ import { waitReady } from '../e2e/lab.mjs';
 import { openWorld } from '../e2e/world.ts';
 import type { World } from '../e2e/world.ts';
 import { doneCells, matrixOptions } from './matrix-options.ts';
-import { kindsOf, withoutRow } from './kinds.ts';
+import { begunBy, kindsOf, withoutRow } from './kinds.ts';
 import type { Kinds } from './kinds.ts';
-import { cellName, pointsOf, sample, whole } from './matrix-plan.ts';
+import { cellName, pointAt, pointsOf, sample, turns, whole } from './matrix-plan.ts';
 import type { KindSteps, Point, Round, Victims } from './matrix-plan.ts';
 import { everything, messageOf, openHolds, reviveAll, runRound } from './matrix-scene.ts';
 import type { Outcome } from './matrix-scene.ts';
@@ -44,8 +44,7 @@ afterAll(async () => {
 
 /** The points of a round; with `skip`, those that were gone through before are left out. */
 const pointsFor = ({ index, victims }: Round, wrap: boolean, skip: ReadonlySet<string>): Point[] => registry.flatMap((kind) => {
-  const points = pointsOf(kind);
-  const point = points[wrap ? index % points.length : index];
+  const point = pointAt(registry, begunBy, kind, index, wrap);
   return point === undefined || skip.has(cellName(point, victims)) ? [] : [point];
 });
 
@@ -98,7 +97,7 @@ describe('F28: the kill matrix', () => {
   } else {
     it('as much of it as there was time for: each task ends as declared, and nothing is left', async () => {
       const done = doneCells(options.file);
-      const rounds = whole(Math.max(...registry.map((kind) => pointsOf(kind).length)), options.seed, options.shard)
+      const rounds = whole(turns(registry, begunBy), options.seed, options.shard)
         .map((round) => ({ round, points: pointsFor(round, false, done) })).filter(({ points }) => points.length > 0);
       const failures: string[] = [];
       const startedAt = performance.now();

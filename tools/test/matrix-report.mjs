@@ -3,6 +3,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 
 const NAMES = ['auth', 'network', 'storage', 'templates', 'scheduler', 'compute', 'ha', 'monitoring', 'gateway', 'nats', 'redis', 'mariadb', 'agent', 'qemu'];
+/** What the cell is called that says whether a round left something behind. */
+const SLATE = 'clean slate';
 const STATES = ['passed', 'failed', 'skipped'];
 export const BEGIN = '<!-- the kill matrix: written by `npm run test:faults -- --matrix` -->';
 export const END = '<!-- end of the kill matrix -->';
@@ -25,12 +27,14 @@ const table = (head, rows) => [row(head), row(head.map(() => '---')), ...rows.ma
 
 /** Markdown, between its two marks. */
 export function matrixText(cells) {
-  const kinds = [...new Set(cells.map(({ kind }) => kind))].sort((a, b) => Number(a === 'clean slate') - Number(b === 'clean slate') || (a < b ? -1 : 1));
+  const kinds = [...new Set(cells.map(({ kind }) => kind))].sort((a, b) => Number(a === SLATE) - Number(b === SLATE) || (a < b ? -1 : 1));
   const alone = cells.filter(({ victims }) => victims.length === 1);
   const paired = cells.filter(({ victims }) => victims.length === 2);
-  const count = (state) => cells.filter((cell) => cell.state === state).length;
+  const slates = cells.filter(({ kind }) => kind === SLATE);
+  const real = cells.filter(({ kind }) => kind !== SLATE);
+  const count = (state) => real.filter((cell) => cell.state === state).length;
   const stepsOf = (kind) => [...new Set(cells.filter((cell) => cell.kind === kind).map(({ step }) => step))].join(', ');
-  const pairOf = (one, other) => paired.filter(({ victims }) => victims.includes(one) && victims.includes(other));
+  const pairOf = (one, other) => paired.filter(({ kind, victims }) => kind !== SLATE && victims.includes(one) && victims.includes(other));
   const odd = cells.filter(({ state }) => state !== 'passed');
   return [
     BEGIN, '## The kill matrix', '',
@@ -38,12 +42,12 @@ export function matrixText(cells) {
     '(`agent`: those of all hosts; `qemu`: all guests), the task is let go, and what died is started again. The task must end as declared, each VM',
     'must have exactly the QEMU that its state says, and after the removal everything must be as it was before the round: rows, locks, claims,',
     'ports, addresses, uids, files, control groups, processes. Numbers are cells passed; a cell that was not come to yet is not counted.', '',
-    `${cells.length} cells: ${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped.`, '',
+    `${real.length} cells: ${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped. Rounds that left nothing behind: ${slates.filter(({ state }) => state === 'passed').length} of ${slates.length} (the row "${SLATE}").`, '',
     ...table(['kind', ...NAMES, 'in pairs'], kinds.map((kind) => [kind, ...NAMES.map((name) => countText(alone.filter((cell) => cell.kind === kind && cell.victims[0] === name))), countText(paired.filter((cell) => cell.kind === kind))])), '',
     '### Killed together', '',
     ...table(['', ...NAMES.slice(1)], NAMES.slice(0, -1).map((one, at) => [one, ...NAMES.slice(1).map((other, column) => (column < at ? '' : countText(pairOf(one, other))))])), '',
     '### Steps met', '',
-    ...kinds.filter((kind) => kind !== 'clean slate').map((kind) => `- ${kind}: ${stepsOf(kind)}`), '',
+    ...kinds.filter((kind) => kind !== SLATE).map((kind) => `- ${kind}: ${stepsOf(kind)}`), '',
     ...(odd.length === 0 ? [] : ['### Failed or skipped', '', ...odd.map(({ kind, step, place, victims, state, why }) => `- ${state}: ${kind}, ${place} ${step}, ${victims.join(' and ')} killed: ${String(why).replaceAll(/\s+/g, ' ').slice(0, 300)}`), '']),
     END, '',
   ].join('\n');
