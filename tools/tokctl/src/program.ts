@@ -117,7 +117,7 @@ function addHandWritten(program: Parser, around: Surroundings, commands: readonl
     .action((words: string[], values: Options) => callApi(contextOf(around, values), words));
   addUpload(program, around, commands);
 
-  at('completion', 'Print the completion script of a shell').argument('<shell>', 'bash or zsh').action((shell: string) => { around.out(completionFor(shell, program)); });
+  at('completion', 'Print the completion script of a shell').argument('<shell>', 'bash, zsh or fish').action((shell: string) => { around.out(completionFor(shell, program)); });
   at('help', 'Show help for a command, or for exit-codes').argument('[words...]').action((words: string[]) => { around.out(helpText(program, words)); });
 }
 
