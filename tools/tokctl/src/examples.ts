@@ -42,7 +42,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   'grant create': ['tokctl grant create --user ann --role vm-user'],
   'token create': ['tokctl token create --name backup --expires-in-days 30', 'tokctl token create --name for-ever --expires-in-days none'],
   'task list': ['tokctl task list --open', 'tokctl task list --state failed --limit 200'],
-  'task watch': ['tokctl task watch 0198a7c2-0000-7000-8000-000000000001'],
+  'task watch': ['tokctl task watch', 'tokctl task watch 0198a7c2-0000-7000-8000-000000000001'],
   events: ['tokctl events -f', 'tokctl events --object 0198a7c2-0000-7000-8000-000000000001', 'tokctl events -f --name compute.vm.changed -o json'],
   get: ['tokctl get web-1', 'tokctl get vm/web-1 -o yaml', 'tokctl get 0198a7c2-0000-7000-8000-000000000001'],
   'event list': ['tokctl event list --latest', 'tokctl event list --after 1200'],

@@ -46,8 +46,8 @@ export const advice: Readonly<Record<string, string>> = {
   BAD_JSON: 'Mend the JSON that was given.',
   PAYLOAD_TOO_LARGE: 'Send less at once; images go by tokctl image upload.',
   IDEMPOTENCY_KEY_REUSED: 'Leave --idempotency-key away, or give the command it was made for.',
-  UNKNOWN_OPERATION: 'The platform may be older: use the tokctl of its release.',
-  BAD_REPLY_SUBJECT: 'Use the tokctl of the release that the platform is of.',
+  UNKNOWN_OPERATION: 'The platform may be older than this command line; take the one of its release.',
+  BAD_REPLY_SUBJECT: 'The platform may be of another release than this command line; take the one of its release.',
   IMAGE_REFUSED: 'Give another image: qcow2 or raw, whole, without a backing file.',
   METHOD_NOT_ALLOWED: 'Use one of the methods that the path takes; the REST reference lists them.',
   UNSUPPORTED_MEDIA_TYPE: 'Send the body as JSON, the bytes of an image by tokctl image upload.',
@@ -83,6 +83,9 @@ export const advice: Readonly<Record<string, string>> = {
 };
 const retryAdvice = { same: 'The same command may succeed later.', changed: undefined, no: undefined } as const;
 
+/** The line that says what to do about a code, if there is one. */
+export const nextStepFor = (code: string | undefined): string | undefined => advice[code ?? ''] ?? retryAdvice[allErrors.get(code ?? '')?.retry ?? 'no'];
+
 const isIssue = (value: unknown): value is { path: string; message: string } => typeof value === 'object' && value !== null && 'path' in value && 'message' in value;
 
 /** Code and detail first, then the members that are wrong, what to do, and the trace for whoever runs the platform. */
@@ -92,7 +95,7 @@ export function problemLines(problem: Problem, status: number, flagOf: (path: st
   const refusals = Array.isArray(details['refusals']) ? (details['refusals'] as { hostName?: unknown; text?: unknown }[]) : [];
   const users = Array.isArray(details['by']) ? (details['by'] as { noun?: unknown; id?: unknown }[]) : [];
   const taskId = details['taskId'];
-  const todo = advice[code ?? ''] ?? retryAdvice[allErrors.get(code ?? '')?.retry ?? 'no'];
+  const todo = nextStepFor(code);
   return [
     `${code ?? `HTTP ${status}`}: ${detail ?? title ?? 'the server gave no reason'}`,
     ...issues.map(({ path, message }) => `  ${flagOf(path) ?? (path || 'request')}: ${message}`),
