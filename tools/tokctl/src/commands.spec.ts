@@ -234,3 +234,33 @@ describe('api', () => {
     expect((await desk.tokctl(['api', 'GET', '/v1/nothing'])).status).toBe(4);
   });
 });
+
+describe('task watch without an id', () => {
+  const watch = (...tasks: unknown[]) => {
+    routes({ 'GET /v1/tasks': ({ query }) => (query.get('open') === 'true' ? page(...tasks) : page()), [`GET /v1/tasks/${taskId}`]: { body: taskBody(taskId, 'succeeded', 3) } });
+    return desk.tokctl(['task', 'watch']);
+  };
+
+  it('follows the only task that is under way', async () => {
+    const { status, said } = await watch(taskBody(taskId, 'running', 2));
+    expect(status).toBe(0);
+    expect(said).toContain('succeeded');
+  });
+  it('lists them when there are several, and says so when there is none', async () => {
+    const other = someId();
+    const several = await watch(taskBody(taskId, 'running', 2), taskBody(other, 'queued', 1));
+    expect(several.status).toBe(2);
+    for (const id of [taskId, other]) expect(several.said).toContain(`tokctl task watch ${id}`);
+    expect((await watch()).status).toBe(4);
+  });
+});
+
+describe('a task that fails', () => {
+  it('says what to do about its error', async () => {
+    const error = { code: 'DATASTORE_FULL', kind: 'insufficient_capacity', detail: 'There is too little space.' };
+    routes({ [`GET /v1/tasks/${taskId}`]: { body: taskBody(taskId, 'failed', 4, { error }) } });
+    const { status, said } = await desk.tokctl(['task', 'watch', taskId]);
+    expect(status).toBe(1);
+    expect(said).toContain('take another datastore: tokctl datastore list');
+  });
+});

@@ -1,10 +1,12 @@
-// Completion scripts for bash and zsh, made from the same tree that parses: commands, flags, choices; names of objects
+// Completion scripts for bash, zsh and fish, made from the same tree that parses: commands, flags, choices; names of objects
 // are asked of the platform when they are wanted.
 import type { Command as Parser } from 'commander';
 import { usageFailure } from './failures.ts';
+import { fishScript } from './fish.ts';
 import { isNoun, nounOf } from './nouns.ts';
 
-interface Place {
+/** A point of the command tree and what may follow there. */
+export interface Place {
   /** Words that lead here, joined by a space. */
   readonly words: string;
   readonly commands: readonly string[];
@@ -34,7 +36,7 @@ export function places(parser: Parser, words: readonly string[] = []): Place[] {
 
 function wantedOf(placeholder: string): string {
   if (placeholder === 'format') return 'table json yaml name id';
-  if (placeholder === 'shell') return 'bash zsh';
+  if (placeholder === 'shell') return 'bash zsh fish';
   if (placeholder === 'path' || placeholder === '@file|-') return '@@file';
   if (isNoun(placeholder)) return nounOf(placeholder).label === null ? '' : `@${placeholder}`;
   return /^[a-z0-9-]+(\|[a-z0-9-]+)+$/.test(placeholder) ? placeholder.replaceAll('|', ' ') : '';
@@ -42,7 +44,7 @@ function wantedOf(placeholder: string): string {
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** One function for both shells: zsh runs it through bashcompinit. */
+/** One function for bash and zsh: zsh runs it through bashcompinit. */
 function script(program: Parser): string {
   const all = places(program);
   const words = all.map(({ words: path, commands, flags }) => `    ${quote(path)}) commands=${quote(commands.join(' '))}; flags=${quote(flags.join(' '))} ;;`);
@@ -90,5 +92,6 @@ complete -F _tokctl tokctl`;
 export function completionFor(shell: string, program: Parser): string {
   if (shell === 'bash') return script(program);
   if (shell === 'zsh') return `#compdef tokctl\nautoload -Uz bashcompinit && bashcompinit\n${script(program)}`;
-  throw usageFailure(`There is no completion for "${shell}"; bash and zsh have one.`);
+  if (shell === 'fish') return fishScript(places(program));
+  throw usageFailure(`There is no completion for "${shell}"; bash, zsh and fish have one.`);
 }

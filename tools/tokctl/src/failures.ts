@@ -40,17 +40,51 @@ export class Refused extends Failure {
   }
 }
 
-const advice: Readonly<Record<string, string>> = {
+/** What to do next, by code. Those without a line here are worth sending again; the tests let no other code be without. */
+export const advice: Readonly<Record<string, string>> = {
+  INVALID_ARGUMENT: 'Mend the values named above; the command with --help says what it takes.',
+  BAD_JSON: 'Mend the JSON that was given.',
+  PAYLOAD_TOO_LARGE: 'Send less at once; images go by tokctl image upload.',
+  IDEMPOTENCY_KEY_REUSED: 'Leave --idempotency-key away, or give the command it was made for.',
+  UNKNOWN_OPERATION: 'The platform may be older than this command line; take the one of its release.',
+  BAD_REPLY_SUBJECT: 'The platform may be of another release than this command line; take the one of its release.',
+  IMAGE_REFUSED: 'Give another image: qcow2 or raw, whole, without a backing file.',
+  METHOD_NOT_ALLOWED: 'Use one of the methods that the path takes; the REST reference lists them.',
+  UNSUPPORTED_MEDIA_TYPE: 'Send the body as JSON, the bytes of an image by tokctl image upload.',
+  HEADERS_TOO_LARGE: 'Send shorter headers; the token is the longest: tokctl login',
   UNAUTHENTICATED: 'Sign in: tokctl login',
+  BAD_CREDENTIALS: 'Try again: tokctl login; whoever may change users can set a new password: tokctl user set-password',
   TOKEN_EXPIRED: 'Sign in again: tokctl login',
   PASSWORD_CHANGE_REQUIRED: 'Set a new password: tokctl passwd',
-  IDEMPOTENCY_KEY_REUSED: 'Leave --idempotency-key away, or give the command it was made for.',
+  LOCKED_OUT: 'Wait, then sign in again: tokctl login',
+  PERMISSION_DENIED: 'Ask whoever runs the platform for the right; what you have: tokctl whoami',
+  RATE_LIMITED: 'Wait a moment, then send the same command again.',
+  NOT_FOUND: 'See what there is with the list command of its kind, or look everywhere: tokctl get',
+  NAME_TAKEN: 'Choose another name.',
+  ALREADY_EXISTS: 'Look at what is there: tokctl get',
   VERSION_CONFLICT: 'Look at the object as it is now, then repeat the change.',
   IN_USE: 'Remove what uses it first.',
+  WRONG_STATE: 'Bring it into a state that allows this first; tokctl get shows its state.',
   TASK_NOT_CANCELLABLE: 'See how far it is: tokctl task watch',
-  NAME_TAKEN: 'Choose another name.',
+  HOST_UNREACHABLE: 'See what is known of the host: tokctl ha hosts',
+  HOST_NOT_CONNECTED: 'Start the agent on the host; until it has joined it takes nothing: tokctl host list',
+  STALE_EPOCH: 'Somebody else started the VM meanwhile: tokctl vm get',
+  COMMAND_CANCELLED: 'Send the command again if it is still wanted.',
+  QEMU_FAILED: 'The reason above is what QEMU said; change the hardware by tokctl vm modify and start it again.',
+  DEVICE_HELD: 'Let the guest let go of it (unmount it there), or stop the VM first: tokctl vm stop',
+  DEVICE_REFUSED: 'Make the change while the VM is stopped: tokctl vm stop',
+  NO_FREE_SLOT: 'Make the change while the VM is stopped: tokctl vm stop',
+  NOT_FOUND_ON_HOST: 'The host may have lost it; see what it says: tokctl host get',
+  NO_CAPACITY: 'Free some capacity or ask for less; what each host has left: tokctl capacity list',
+  DATASTORE_FULL: 'Delete what is not needed, or take another datastore: tokctl datastore list',
+  NO_FREE_ADDRESS: 'Delete ports that are not needed: tokctl port list; or make another subnet: tokctl subnet create',
+  ADDRESS_TAKEN: 'Give another address, or none; who has it: tokctl port list',
+  INTERNAL: 'Give the trace to whoever runs the platform; the log of the service has the cause under it.',
 };
 const retryAdvice = { same: 'The same command may succeed later.', changed: undefined, no: undefined } as const;
+
+/** The line that says what to do about a code, if there is one. */
+export const nextStepFor = (code: string | undefined): string | undefined => advice[code ?? ''] ?? retryAdvice[allErrors.get(code ?? '')?.retry ?? 'no'];
 
 const isIssue = (value: unknown): value is { path: string; message: string } => typeof value === 'object' && value !== null && 'path' in value && 'message' in value;
 
@@ -61,7 +95,7 @@ export function problemLines(problem: Problem, status: number, flagOf: (path: st
   const refusals = Array.isArray(details['refusals']) ? (details['refusals'] as { hostName?: unknown; text?: unknown }[]) : [];
   const users = Array.isArray(details['by']) ? (details['by'] as { noun?: unknown; id?: unknown }[]) : [];
   const taskId = details['taskId'];
-  const todo = advice[code ?? ''] ?? retryAdvice[allErrors.get(code ?? '')?.retry ?? 'no'];
+  const todo = nextStepFor(code);
   return [
     `${code ?? `HTTP ${status}`}: ${detail ?? title ?? 'the server gave no reason'}`,
     ...issues.map(({ path, message }) => `  ${flagOf(path) ?? (path || 'request')}: ${message}`),

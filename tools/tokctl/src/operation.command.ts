@@ -1,6 +1,5 @@
 // Carries out a command that a contract stands behind: input checked, names looked up, sent once, result shown.
-import { getTask, routeOf } from '#contracts';
-import type { Task } from '#contracts';
+import { getTask, listTasks, routeOf, Task } from '#contracts';
 import { showItem, showList, settled, timeoutOf } from './context.ts';
 import type { Context } from './context.ts';
 import type { Command } from './command-tree.ts';
@@ -106,9 +105,18 @@ export async function waitFor({ around, platform, options }: Context, taskId: st
   return task;
 }
 
+/** The one task that is under way; which one is meant must be said when there are several. */
+async function openTask({ platform }: Context): Promise<string> {
+  const { items } = await platform.list(operationNamed(listTasks.name), { open: true }, 20);
+  const [only, ...others] = items.map((item) => Task.parse(item));
+  if (!only) throw new Failure(exit.notFound, 'No task is under way.', 'Those that have ended: tokctl task list');
+  if (others.length > 0) throw new Failure(exit.usage, 'Several tasks are under way; say which:', ...[only, ...others].map((task) => `  tokctl task watch ${task.id}  ${logLine(task)}`));
+  return only.id;
+}
+
 /** `tokctl task watch`. */
-export async function watchTask(context: Context, taskId: string): Promise<void> {
-  const task = await waitFor(context, taskId);
+export async function watchTask(context: Context, given?: string): Promise<void> {
+  const task = await waitFor(context, given ?? (await openTask(context)));
   if (formatOf(context.options.output ?? 'table') !== 'table') await showItem(context, { ...task }, [], getTask.noun, true);
   // Where a bar was drawn nothing of it stays: the end is said once more.
   else if (context.around.watched) context.around.say(logLine(task));

@@ -103,10 +103,10 @@ function addHandWritten(program: Parser, around: Surroundings, commands: readonl
   at('profile use', 'Make a profile the current one').argument('<name>').action((name: string) => switchProfile(around, name));
   at('profile delete', 'Delete a profile and its tokens').argument('<name>').action((name: string) => deleteProfile(around, name));
 
-  addUsual(at('task watch', 'Follow a task to its end').argument('<task>', 'id'), {}).addOption(new Option('--timeout <duration>', 'how long to wait (default 1h); the task goes on'))
-    .action((task: string, values: Options) => {
-      if (!isId(task)) throw usageFailure('<task>: give the id of a task (tokctl task list -o id).');
-      return watchTask(contextOf(around, values), task.toLowerCase());
+  addUsual(at('task watch', 'Follow a task to its end').argument('[task]', 'id; left away, the only one under way'), {}).addOption(new Option('--timeout <duration>', 'how long to wait (default 1h); the task goes on'))
+    .action((task: string | undefined, values: Options) => {
+      if (task !== undefined && !isId(task)) throw usageFailure('[task]: give the id of a task (tokctl task list -o id).');
+      return watchTask(contextOf(around, values), task?.toLowerCase());
     });
   addUsual(at('events', 'Show what has happened, and with --follow what happens'), {}).option('-f, --follow', 'go on for ever, also over breaks of the connection, without a gap')
     .option('--after <number>', 'begin behind this event (its SEQ)').option('--name <event>', 'only events of this name, such as compute.vm.changed').option('--object <id>', 'only events about this object')
@@ -117,7 +117,7 @@ function addHandWritten(program: Parser, around: Surroundings, commands: readonl
     .action((words: string[], values: Options) => callApi(contextOf(around, values), words));
   addUpload(program, around, commands);
 
-  at('completion', 'Print the completion script of a shell').argument('<shell>', 'bash or zsh').action((shell: string) => { around.out(completionFor(shell, program)); });
+  at('completion', 'Print the completion script of a shell').argument('<shell>', 'bash, zsh or fish').action((shell: string) => { around.out(completionFor(shell, program)); });
   at('help', 'Show help for a command, or for exit-codes').argument('[words...]').action((words: string[]) => { around.out(helpText(program, words)); });
 }
 

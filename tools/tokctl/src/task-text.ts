@@ -1,6 +1,7 @@
 // How a task reads: one line for a log, one for a progress bar, and its end.
 import { endStates } from '#contracts';
 import type { Task } from '#contracts';
+import { nextStepFor } from './failures.ts';
 import { durationText, sizeText } from './quantities.ts';
 import { cut, visible, width } from './visible.ts';
 
@@ -52,5 +53,6 @@ export function endLines(task: Task): string[] {
     'needs-attention': `An undo could not be completed. When the cause is gone: tokctl task retry ${id}`,
   };
   const hint = hints[state];
-  return [head, ...(hint === undefined ? [] : [hint]), `See tokctl task get ${id}.`, ...(task.traceId === null ? [] : [`trace ${task.traceId}`])].map(visible);
+  const todo = nextStepFor(error?.code);
+  return [head, ...(hint === undefined ? [] : [hint]), ...(todo === undefined ? [] : [todo]), `See tokctl task get ${id}.`, ...(task.traceId === null ? [] : [`trace ${task.traceId}`])].map(visible);
 }

@@ -1,7 +1,9 @@
 // Sizes, durations, tables and what terminals get to see.
 import { describe, expect, it } from '@jest/globals';
+import { allErrors } from '#contracts';
+import { commandTree } from './command-tree.ts';
 import { exitCodeOf, exitMeanings, exit } from './exit-codes.ts';
-import { problemLines } from './failures.ts';
+import { advice, problemLines } from './failures.ts';
 import { cellOf, itemText, listText, valuesAt } from './output.ts';
 import type { Look } from './output.ts';
 import { nouns } from './nouns.ts';
@@ -87,6 +89,16 @@ describe('refusals', () => {
   });
   it('have a meaning for every exit status', () => {
     expect(exitMeanings.map(({ code }) => code)).toEqual(Object.values(exit));
+  });
+  it.each([...allErrors.keys()])('%s says what to do next', (code) => {
+    expect(problemLines({ code, detail: 'It went wrong.' }, 400).slice(1)).toEqual([expect.stringMatching(/^.{10,}$/)]);
+  });
+  it('advise only for codes that exist, and by commands that exist', () => {
+    expect(Object.keys(advice).filter((code) => !allErrors.has(code))).toEqual([]);
+    const known = new Set([...commandTree().map(({ words }) => words.join(' ')), 'get', 'login', 'passwd', 'image upload', 'task watch']);
+    const named = Object.values(advice).flatMap((line) => [...line.matchAll(/tokctl (login|passwd|get|whoami|[a-z-]+ [a-z-]+)/g)].map(([, words]) => words!));
+    expect(named.length).toBeGreaterThan(20);
+    expect(named.filter((words) => !known.has(words))).toEqual([]);
   });
   it('say code, fields by their flags, what to do, and the trace', () => {
     const lines = problemLines({ code: 'VM_BUSY', detail: 'A task works on it.', details: { taskId: 't1', issues: [{ path: 'cpu.cores', message: 'too many' }] }, traceId: 'abc' }, 409, (path) => (path === 'cpu.cores' ? '--cpu.cores' : undefined));

@@ -68,7 +68,11 @@ describe('examples', () => {
     await program.exitOverride().parseAsync(wordsOf(line), { from: 'user' });
     const input = inputOf(command, typed!.positionals, typed!.values);
     await expect(checkInput(command, input)).resolves.toBeUndefined();
-    expect(Object.keys(input).length + command.words.length).toBeGreaterThanOrEqual(2);
+    expect(Object.keys(input).length + command.words.length).toBeGreaterThanOrEqual(Math.min(2, wordsOf(line).length));
+  });
+  it('are there for every command', () => {
+    const leaves = places(programOf(quiet(), '0')).filter(({ commands: below }) => below.length === 0).map(({ words }) => words);
+    expect(leaves.filter((words) => (examples[words] ?? []).length === 0)).toEqual([]);
   });
   it('belong to commands that exist', () => {
     const known = places(programOf(quiet(), '0')).map(({ words }) => words);
@@ -92,8 +96,13 @@ describe('completion', () => {
     expect(complete(out, 'tokctl vm stop w')).toEqual(['web\\ 1', 'web-2']);
     expect(complete(out, 'tokctl vm create --template d')).toEqual(['db']);
   });
-  it('is there for zsh too, and for no other shell', async () => {
+  it('is there for zsh and fish too, and for no other shell', async () => {
     expect((await desk.tokctl(['completion', 'zsh'])).out).toMatch(/^#compdef tokctl\n/);
-    expect((await desk.tokctl(['completion', 'fish'])).status).toBe(2);
+    const { out: fish } = await desk.tokctl(['completion', 'fish']);
+    expect(fish).toMatch(/^complete -c tokctl -f$/m);
+    expect(fish).toContain("complete -c tokctl -n '__tokctl_at vm create' -l template -x -a '(__tokctl_names template)'");
+    expect(fish).toContain("complete -c tokctl -n '__tokctl_at vm create' -l deploy -x -a 'full linked'");
+    expect(fish).toContain("complete -c tokctl -n '__tokctl_at vm stop' -a '(__tokctl_names vm)'");
+    expect((await desk.tokctl(['completion', 'tcsh'])).status).toBe(2);
   });
 });
