@@ -4,9 +4,9 @@ import {
   chooseDatastore, discardVolume, hostVmResume, hostVmSave, hostVmStatus, placesOfVolumes, provisionVolume,
   type DatastoreId, type FolderId, type HostId, type HostVmStatus, type UserId, type VmId, type VolumeId,
 } from '#contracts';
-import { defineTask, type StepContext, type TaskKind } from '#tasks';
+import { asResult, defineTask, type StepContext, type TaskKind } from '#tasks';
 import { endAsHostSays, endHibernated, endWoken, endsOf } from './vm-end.task.ts';
-import { findHostsStep, placeStep, raiseEpochStep, releaseStep, startOnHost, startOnHostStep, unlessOver, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
+import { findHostsStep, forget, placeStep, raiseEpochStep, releaseStep, startOnHost, startOnHostStep, unlessOver, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
 import type { SavedVm } from './vm.store.ts';
 
 export interface HibernateInput extends VmInput {
@@ -65,6 +65,16 @@ export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInp
       undo: (ctx) => waitOut(ctx, ctx.input.hostId, runOn(ctx)),
     },
     { ...releaseStep<HibernateInput>(), noReturn: true },
+    {
+      name: 'forget-on-host',
+      why: 'nothing there is needed to wake it; a host that is away is cleaned when it returns (host.reports)',
+      retryForMs: 10_000,
+      run: async (ctx) => {
+        const done = await asResult(forget(ctx, ctx.input.hostId, ctx.input.epoch));
+        if (!done.ok) ctx.log.warn({ vmId: ctx.input.vmId, fault: done.fault.code }, 'the directory of a hibernated VM stays on its host for now');
+        return {};
+      },
+    },
   ],
   onFinished: endsOf({
     succeeded: endHibernated((outcome) => savedVm(outcome.input as HibernateInput, outcome.output<Chosen>('choose-datastore')!, outcome.output<Saved>('save-memory')!)),
