@@ -1,11 +1,11 @@
 // One group per VM, below one group of the platform, in cgroup v1 or v2, whichever of them has the processor's controller.
 // Without either VMs run unlimited, and the host says why.
 import { mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import type { HostVmSpec } from '#contracts';
 import { sleep } from '#kernel';
 import type { CgroupDriver } from '../drivers.ts';
+import { processorMhz } from '../processor.proc.ts';
 import { cgroupMounts, settingsV1, settingsV2 } from './limits.ts';
 import type { Setting } from './limits.ts';
 
@@ -26,7 +26,7 @@ interface Hierarchy { readonly path: string; settings(spec: HostVmSpec, hostMhz:
 const controllers: readonly Controller[] = ['cpu', 'memory'];
 const codeOf = (error: unknown): string => (typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '');
 
-export async function createCgroupDriver({ name, hostMhz = cpus()[0]?.speed ?? 0, onProblem }: CgroupOptions): Promise<HostCgroups> {
+export async function createCgroupDriver({ name, hostMhz = processorMhz(), onProblem }: CgroupOptions): Promise<HostCgroups> {
   const found = await findHierarchies(name);
 
   const apply = async (directory: string, settings: readonly Setting[]): Promise<void> => {

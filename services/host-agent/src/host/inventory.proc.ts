@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { HostInventory } from '#contracts';
 import { z } from 'zod';
 import type { AgentEnvironment } from '../environment.ts';
+import { processorMhz } from '../processor.proc.ts';
 import { runCommand, succeeded } from '../run-command.ts';
 
 const Links = z.array(z.object({ ifname: z.string(), operstate: z.string(), flags: z.array(z.string()) }));
@@ -43,7 +44,7 @@ export async function inventoryOf({ identity, drivers, qemu }: AgentEnvironment)
   return {
     name: identity.hostName, agentVersion: version, kernel: release(), qemuVersion: qemu.version, ovsVersion: drivers.switches.version(),
     accelerator: qemu.accelerator, acceleratorReason: qemu.acceleratorReason,
-    cpu: { model: processors[0]?.model ?? 'unknown', logical: processors.length, mhz: processors[0]?.speed ?? 0 },
+    cpu: { model: processors[0]?.model ?? 'unknown', logical: processors.length, mhz: processorMhz() },
     memoryBytes: totalmem(), cgroup: drivers.cgroups.version,
     uplinks: Object.entries(identity.uplinks).map(([name, device]) => ({ name, interface: device, up: up.has(device) })),
     datapath: drivers.switches.datapath(), vmUids: { from: identity.vmUids.first, to: identity.vmUids.last },
