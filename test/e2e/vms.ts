@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createVm, deleteImage, deleteTemplate, deleteVm, getVm, listImages, listTemplates, listVms, powerOffVm, purgeVm, startVm } from '#contracts';
+import { createVm, deleteImage, deleteTemplate, deleteVm, getVm, listCapacity, listImages, listTemplates, listVms, powerOffVm, purgeVm, startVm } from '#contracts';
 import type { CreateVm, RequestOf, TaskRef, Vm } from '#contracts';
 import { eventually } from './eventually.ts';
 import { bootRetriesFile, pingFromUplink } from './lab.mjs';
@@ -87,6 +87,14 @@ export async function ownVms({ rest, prefix }: World): Promise<Vm[]> {
     if (page.next === null) return all;
     cursor = page.next;
   }
+}
+
+/** Waits, in a pool that is seconds old, until the scheduler has heard of the cluster's overcommitment and `vcpus` are unclaimed. */
+export async function roomFor(world: World, vcpus: number): Promise<void> {
+  await eventually(`the hosts have ${vcpus} vCPUs unclaimed`, async () => {
+    const { items } = await world.rest.ask(listCapacity, { limit: 500 });
+    return items.reduce((free, host) => free + host.vcpus - host.vcpusClaimed, 0) >= vcpus;
+  });
 }
 
 /** Deletes the test's VMs, whatever state a failed test left them in. */

@@ -9,7 +9,7 @@ import { holdings } from '../e2e/holdings.ts';
 import type { Holdings } from '../e2e/holdings.ts';
 import { agentName, crash, freeze, startAgain, thaw, waitReady } from '../e2e/lab.mjs';
 import { qemusOf } from '../e2e/qemu.ts';
-import { addressOf, begin, removeOwn, vmOf } from '../e2e/vms.ts';
+import { addressOf, begin, removeOwn, roomFor, vmOf } from '../e2e/vms.ts';
 import { MiB, openWorld } from '../e2e/world.ts';
 import type { World } from '../e2e/world.ts';
 
@@ -17,7 +17,10 @@ let world: World;
 let before: Holdings;
 const COUNT = 10;
 
-beforeAll(async () => { world = await openWorld('fire'); });
+beforeAll(async () => {
+  world = await openWorld('fire');
+  await roomFor(world, COUNT);
+}, 120_000);
 beforeEach(async () => { before = await holdings(world); });
 afterEach(async () => {
   await waitReady(world.lab);

@@ -3,10 +3,10 @@
 // through a sample in which everything dies once; `npm run test:faults -- --matrix` through the whole.
 import { appendFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { listCapacity } from '#contracts';
 import { eventually } from '../e2e/eventually.ts';
 import type { Holdings } from '../e2e/holdings.ts';
 import { waitReady } from '../e2e/lab.mjs';
+import { roomFor } from '../e2e/vms.ts';
 import { openWorld } from '../e2e/world.ts';
 import type { World } from '../e2e/world.ts';
 import { doneCells, matrixOptions } from './matrix-options.ts';
@@ -29,11 +29,7 @@ let number = 0;
 beforeAll(async () => {
   world = await openWorld('matrix');
   holds = await openHolds(world);
-  // A pool that is minutes old: hosts take VMs by the cluster's overcommitment as soon as the scheduler has heard of it.
-  await eventually('the hosts have room for a stage', async () => {
-    const { items } = await world.rest.ask(listCapacity, { limit: 500 });
-    return items.reduce((free, host) => free + host.vcpus - host.vcpusClaimed, 0) >= 24;
-  });
+  await roomFor(world, 24);
   registry = holds.kinds().filter(({ kind }) => options.only === null || kind === options.only);
   say(`seed ${options.seed}; ${registry.length} kinds, ${registry.flatMap(pointsOf).length} points`);
 }, 120_000);
