@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { BusClient, hostHandler, serveHost, silentLog } from '#bus';
-import { getHost, hostStatus, listClusters, registerHost, type HostId } from '#contracts';
+import { clusterChanged, eventsRead, getHost, hostStatus, listClusters, registerHost, type HostId } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import { startService, type RunningService } from '#service';
 import { startNatsServer, testDir, type TestNats } from '#testing';
@@ -32,6 +32,13 @@ afterAll(async () => {
 it('makes one site with one cluster, and takes in a host that is registered and answers', async () => {
   const { items: [cluster, ...others] } = orThrow(await bus.request(listClusters, {}, { as: 'system' }));
   expect(others).toEqual([]);
+  // Whoever places VMs hears of it at once, and once, although two replicas made the site together.
+  const told = async () => orThrow(await bus.request(eventsRead('compute'), { afterSeq: 0 }, { as: 'system' })).events.filter(({ name }) => name === clusterChanged.name).map(({ objectId }) => objectId);
+  for (let turn = 0; (await told()).length === 0; turn++) {
+    if (turn > 500) throw new Error('nobody was told of the cluster');
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
+  }
+  expect(await told()).toEqual([cluster!.id]);
   const hostId = newUuid() as HostId;
   const inventory = {
     name: 'host1', agentVersion: '1', kernel: '6', qemuVersion: '7.2', ovsVersion: null, accelerator: 'tcg' as const, acceleratorReason: 'no KVM', cpu: { model: 'x', logical: 4, mhz: 1 },

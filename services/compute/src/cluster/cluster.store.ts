@@ -1,8 +1,9 @@
 // Rows of the site and its clusters. The first replica to start makes the site and a first cluster.
 import type { DataSource, EntityManager } from 'typeorm';
-import { InUse, NameTaken, NotFound, VersionConflict, type Cluster, type Site, type InputOf, type SortsOf, type listClusters } from '#contracts';
+import { clusterChanged, InUse, NameTaken, NotFound, VersionConflict, type Cluster, type Site, type InputOf, type SortsOf, type listClusters } from '#contracts';
 import { accessFilter, execute, insertRow, isDuplicate, isoAt, nextNumber, pageQuery, searchFilter, selectRow, sql, transaction, type Page, type Queryable, type Who } from '#database';
 import { FaultError, newUuid, ok, orThrow, type Result } from '#kernel';
+import { emit } from '#tasks';
 import type { z } from 'zod';
 
 type ClusterValue = z.output<typeof Cluster>;
@@ -28,7 +29,9 @@ export async function ensureSite(ds: DataSource): Promise<void> {
       const siteId = newUuid();
       const now = await stamp(tx, 'site');
       await insertRow(tx, 'site', { id: siteId, name: 'site', ...now });
-      await insertCluster(tx, { name: 'cluster', description: '', cpuOvercommit: 8, memoryOvercommit: 1 });
+      const cluster = await insertCluster(tx, { name: 'cluster', description: '', cpuOvercommit: 8, memoryOvercommit: 1 });
+      // The scheduler would go by a ratio of one until it asks by itself.
+      await emit(tx, clusterChanged, { objectId: cluster.id, data: { cluster } });
     });
   } catch (error) {
     if (!isDuplicate(error)) throw error; // another replica was first

@@ -22,7 +22,7 @@ const Chardevs = z.array(z.object({ label: z.string(), 'frontend-open': z.boolea
 export class Monitor {
   private constructor(private readonly client: LineClient) {}
 
-  /** Rejects with MonitorError: `not-listening`, `no-greeting` (another client holds it, or QEMU hangs), `gone`. */
+  /** `limitMs` is for each step. Rejects with MonitorError: `not-listening`, `no-greeting` (another client holds it, or QEMU hangs), `gone`. */
   static async connect(path: string, handlers: MonitorHandlers, limitMs: number = greetingLimitMs): Promise<Monitor> {
     const socket = await connectSocket(path);
     const greeted = Promise.withResolvers<null>();
@@ -38,7 +38,7 @@ export class Monitor {
     });
     try {
       await greeted.promise;
-      await client.execute('qmp_capabilities');
+      await client.execute('qmp_capabilities', undefined, limitMs);
     } catch (error) {
       client.close();
       throw error;
@@ -53,8 +53,8 @@ export class Monitor {
     return this.client.execute(command, args);
   }
 
-  async uuid(): Promise<string> {
-    return Uuid.parse(await this.execute('query-uuid')).UUID.toLowerCase();
+  async uuid(limitMs?: number): Promise<string> {
+    return Uuid.parse(await this.client.execute('query-uuid', undefined, limitMs)).UUID.toLowerCase();
   }
 
   /** QEMU's run state: `running`, `paused`, `shutdown`, `guest-panicked`, `io-error`, `watchdog`, `internal-error`, … */

@@ -61,10 +61,12 @@ export class QemuProcess {
   }
 
   private async tryConnect(leftMs: number): Promise<Monitor | null> {
+    // All of the time that is left, step by step: among many that start on one host, QEMU answers late and not never.
+    const limitMs = Math.max(50, leftMs);
     try {
-      const monitor = await Monitor.connect(this.socket, { onEvent: (event) => this.take(event), onEnd: () => void this.ended() }, Math.max(50, Math.min(2_000, leftMs)));
+      const monitor = await Monitor.connect(this.socket, { onEvent: (event) => this.take(event), onEnd: () => void this.ended() }, limitMs);
       this.monitor = monitor;
-      const uuid = await monitor.uuid();
+      const uuid = await monitor.uuid(limitMs);
       if (uuid === this.vmId) return monitor;
       this.release();
       throw new MonitorError('garbled', `the monitor belongs to VM ${uuid}`);
