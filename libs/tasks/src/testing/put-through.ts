@@ -182,7 +182,17 @@ async function cancelOf(engine: TaskEngine, taskId: string): Promise<string | nu
   }
 }
 
-/** All of the above. */
+/** All of the above, each by what it shows of a kind, with the time that it is given for a kind of some ten steps, ms. */
+export const proofs = [
+  { shows: 'survives each step twice', proof: everyStepTwice, withinMs: 60_000 },
+  { shows: 'leaves nothing behind after a failure at each step', proof: failureAtEveryStep, withinMs: 60_000 },
+  { shows: 'undoes twice what it undoes', proof: undoTwice, withinMs: 60_000 },
+  { shows: 'goes on when its worker dies at each step', proof: killAtEveryStep, withinMs: 90_000 },
+  { shows: 'undoes on when its worker dies in each undo', proof: killAtEveryUndo, withinMs: 60_000 },
+  { shows: 'can be cancelled at each step before its point of no return', proof: cancelAtEveryStep, withinMs: 60_000 },
+] as const;
+
+/** Puts a kind through them one after another. */
 export async function putThrough(trial: Trial): Promise<void> {
-  for (const proof of [everyStepTwice, failureAtEveryStep, undoTwice, killAtEveryStep, killAtEveryUndo, cancelAtEveryStep]) await proof(trial);
+  for (const { proof } of proofs) await proof(trial);
 }

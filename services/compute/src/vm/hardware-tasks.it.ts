@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { PortGroupId, Task, TaskRef, Vm } from '#contracts';
 import { newUuid, orThrow, type Result } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
-import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, undoTwice, type Trial } from '#testing';
+import { proofs, type Trial } from '#testing';
 import { attachDiskTask, attachNicTask } from './attach.task.ts';
 import { changeNicTask } from './change-nic.task.ts';
 import { detachDiskTask, detachNicTask } from './detach.task.ts';
@@ -136,10 +136,5 @@ describe.each(Object.entries(cases).flatMap(([name, one]) => states.map((state) 
     kind, open: (variant) => world.engine([variant]), begin: (engine: TaskEngine) => begin(world.hardware(engine), state),
     check: async (task) => check(await settled(task, state), task, state),
   };
-  it('survives each step twice', () => everyStepTwice(trial), 60_000);
-  it('leaves nothing behind after a failure at each step', () => failureAtEveryStep(trial), 60_000);
-  it('undoes twice what it undoes', () => undoTwice(trial), 60_000);
-  it('goes on when its worker dies at each step', () => killAtEveryStep(trial), 90_000);
-  it('undoes on when its worker dies in each undo', () => killAtEveryUndo(trial), 60_000);
-  it('can be cancelled at each step before its point of no return', () => cancelAtEveryStep(trial), 60_000);
+  for (const { shows, proof, withinMs } of proofs) it(shows, () => proof(trial), withinMs);
 });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Task, TaskRef } from '#contracts';
 import { orThrow, type Result } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
-import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, taskEnd, undoTwice, type Trial } from '#testing';
+import { proofs, taskEnd, type Trial } from '#testing';
 import { deleteVmTask } from './delete-vm.task.ts';
 import { hibernateVmTask, wakeVmTask } from './hibernate-vm.task.ts';
 import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
@@ -56,12 +56,7 @@ describe.each(Object.entries(cases))('%s', (_name, { kind, begin, succeeded, bef
     expect(await seen(task)).toMatchObject(task.state === 'succeeded' ? succeeded : task.state === 'needs-attention' ? stuck : before);
   };
   const trial: Trial = { kind, open: (variant) => world.engine([variant]), begin: (engine: TaskEngine) => begin(world.commands(engine)), check };
-  it('survives each step twice', () => everyStepTwice(trial), 60_000);
-  it('leaves nothing behind after a failure at each step', () => failureAtEveryStep(trial), 60_000);
-  it('undoes twice what it undoes', () => undoTwice(trial), 60_000);
-  it('goes on when its worker dies at each step', () => killAtEveryStep(trial), 90_000);
-  it('undoes on when its worker dies in each undo', () => killAtEveryUndo(trial), 60_000);
-  it('can be cancelled at each step before its point of no return', () => cancelAtEveryStep(trial), 60_000);
+  for (const { shows, proof, withinMs } of proofs) it(shows, () => proof(trial), withinMs);
 });
 
 const steering = { pause: pauseVmTask, resume: resumeVmTask, reset: resetVmTask, hibernate: hibernateVmTask };

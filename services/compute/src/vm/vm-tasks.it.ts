@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { createVm, type Task, type TaskRef } from '#contracts';
 import { newUuid, orThrow, type Result } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
-import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, undoTwice, type Trial } from '#testing';
+import { proofs, type Trial } from '#testing';
 import { createVmTask } from './create-vm.task.ts';
 import { deleteVmTask } from './delete-vm.task.ts';
 import { recycleVmTask } from './recycle-vm.task.ts';
@@ -148,10 +148,5 @@ const cases: Readonly<Record<string, Case>> = {
 
 describe.each(Object.entries(cases))('%s', (_name, { kind, begin, check }) => {
   const trial: Trial = { kind, open: (variant) => world.engine([variant]), begin: (engine: TaskEngine) => begin(world.commands(engine)), check };
-  it('survives each step twice', () => everyStepTwice(trial), 60_000);
-  it('leaves nothing behind after a failure at each step', () => failureAtEveryStep(trial), 60_000);
-  it('undoes twice what it undoes', () => undoTwice(trial), 60_000);
-  it('goes on when its worker dies at each step', () => killAtEveryStep(trial), 90_000);
-  it('undoes on when its worker dies in each undo', () => killAtEveryUndo(trial), 60_000);
-  it('can be cancelled at each step before its point of no return', () => cancelAtEveryStep(trial), 60_000);
+  for (const { shows, proof, withinMs } of proofs) it(shows, () => proof(trial), withinMs);
 });
