@@ -37,6 +37,7 @@ describe('start and end', () => {
     expect(statSync(run)).toMatchObject({ uid: 0 });
     expect(statSync(run).mode & 0o777).toBe(0o700);
     expect(readdirSync(run).sort()).toEqual(['console.log', 'hmp.sock', 'qga.sock', 'qmp.sock', 'ser.sock', 'vnc.sock']);
+    expect(readdirSync(run).map((name) => [name, statSync(join(run, name)).mode & 0o777])).toEqual(readdirSync(run).map((name) => [name, 0o600]));
     expect(readFileSync(`/proc/${status.pid}/cmdline`, 'utf8')).not.toContain(vm.name);
     expect(await lab.powerOff(vm.vmId)).toMatchObject({ state: 'stopped', exitReason: 'requested', pid: null });
   });

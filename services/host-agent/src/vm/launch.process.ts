@@ -21,7 +21,7 @@ export interface Launched { readonly pid: number; readonly ended: Promise<ChildE
 
 // $1 = pid file, $2 = number of cgroup files, then these, then the program. The shell's own words are kept to builtins:
 // it is the process that becomes QEMU.
-const script = 'umask 077; echo $$ > "$1" || exit 97; n=$2; shift 2; while [ "$n" -gt 0 ]; do echo $$ > "$1" || exit 98; shift; n=$((n-1)); done; exec "$@"';
+const script = 'umask 177; echo $$ > "$1" || exit 97; n=$2; shift 2; while [ "$n" -gt 0 ]; do echo $$ > "$1" || exit 98; shift; n=$((n-1)); done; exec "$@"';
 const environment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
 
 /** Rejects only when no process can be made at all. */
