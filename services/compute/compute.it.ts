@@ -5,7 +5,7 @@ import { BusClient, hostHandler, serveHost, silentLog } from '#bus';
 import { clusterChanged, eventsRead, getHost, hostStatus, listClusters, registerHost, type HostId } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import { startService, type RunningService } from '#service';
-import { startNatsServer, testDir, type TestNats } from '#testing';
+import { startNatsServer, testDir, type TestNats, until } from '#testing';
 import { makeTestSchema, type TestSchema } from '#testing';
 import { computeService } from './compute.definition.ts';
 
@@ -34,10 +34,7 @@ it('makes one site with one cluster, and takes in a host that is registered and 
   expect(others).toEqual([]);
   // Whoever places VMs hears of it at once, and once, although two replicas made the site together.
   const told = async () => orThrow(await bus.request(eventsRead('compute'), { afterSeq: 0 }, { as: 'system' })).events.filter(({ name }) => name === clusterChanged.name).map(({ objectId }) => objectId);
-  for (let turn = 0; (await told()).length === 0; turn++) {
-    if (turn > 500) throw new Error('nobody was told of the cluster');
-    await new Promise((resolve) => { setTimeout(resolve, 20); });
-  }
+  await until('somebody is told of the cluster', async () => (await told()).length > 0);
   expect(await told()).toEqual([cluster!.id]);
   const hostId = newUuid() as HostId;
   const inventory = {
@@ -46,9 +43,6 @@ it('makes one site with one cluster, and takes in a host that is registered and 
   };
   const host = await serveHost(nats, hostId, [hostHandler(hostStatus, () => Promise.resolve({ inventory, vms: [], unmanaged: [] }))], { log: silentLog });
   orThrow(await bus.request(registerHost, { hostId, name: 'host1', clusterId: cluster!.id }, { as: 'system', idempotencyKey: newUuid() }));
-  for (let turn = 0; orThrow(await bus.request(getHost, { hostId }, { as: 'system' })).state !== 'connected'; turn++) {
-    if (turn > 500) throw new Error('the host has not joined');
-    await new Promise((resolve) => { setTimeout(resolve, 20); });
-  }
+  await until('the host has joined', async () => orThrow(await bus.request(getHost, { hostId }, { as: 'system' })).state === 'connected');
   await host.close();
 }, 30_000);

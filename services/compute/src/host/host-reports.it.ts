@@ -4,6 +4,7 @@ import { hostStatus, hostVmDelete, type HostId, type HostVmStatus, type ReportOr
 import { selectRows, transaction } from '#database';
 import { newUuid, ok, orThrow } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
+import { until } from '#testing';
 import { startVmTask, type StartInput } from '../vm/power-vm.task.ts';
 import { VmWorld, asService, statusOf, uids } from '../vm/vm-world.fixture.ts';
 import { hostReconciler } from './host.reconciler.ts';
@@ -30,13 +31,6 @@ const joined = (vms: HostVmStatus[], order = next()) => reports.joined(world.hos
 const said = (vm: HostVmStatus, order = next(), hostId: string = world.hostId) => reports.vmChanged(hostId, { order, vm });
 const stateOf = async (vmId: string) => (await world.record(vmId))?.vm.status.state;
 const hostState = async () => (await findHost(world.scene.db, world.hostId))?.state;
-
-async function until(reached: () => Promise<boolean>): Promise<void> {
-  for (let turn = 0; !(await reached()); turn++) {
-    if (turn > 500) throw new Error('it did not come to that');
-    await new Promise((resolve) => { setTimeout(resolve, 10); });
-  }
-}
 
 beforeAll(async () => {
   world = await VmWorld.open();
@@ -118,9 +112,9 @@ describe('an answer of a host', () => {
     const before = asked;
     hold = late.promise;
     const looking = reports.look(world.hostId);
-    await until(() => Promise.resolve(asked > before));
+    await until('the host is asked once more', () => asked > before);
     const { taskId } = orThrow(await world.commands(engine).start({ vmId, discardMemory: false }, asService()));
-    await until(async () => (await engine.get(taskId))?.state === 'succeeded');
+    await until('the task has succeeded', async () => (await engine.get(taskId))?.state === 'succeeded');
     late.resolve(undefined);
     expect(await looking).toBe(true);
     expect(await stateOf(vmId)).toBe('running');
@@ -144,7 +138,7 @@ describe('an answer of a host', () => {
       })),
     };
     const { taskId } = orThrow(await world.commands(await world.engine([short as TaskKind])).start({ vmId, discardMemory: false }, asService()));
-    await until(async () => (await world.record(vmId))?.vm.taskId === null);
+    await until('the task has ended', async () => (await world.record(vmId))?.vm.taskId === null);
     expect(await engine.get(taskId)).toMatchObject({ state: 'succeeded' });
     expect((await world.record(vmId))?.vm.status).toMatchObject({ state: 'failed', reason: 'qemu-crashed' });
   });
@@ -158,7 +152,7 @@ describe('an answer of a host', () => {
 
   it('with a uid range that does not fit keeps the host from joining, and says why', async () => {
     await reports.joined(world.hostId, { order: next(), inventory: { ...inventory, vmUids: { from: 1, to: 2 } }, vms: [], unmanaged: [] });
-    await until(async () => (await hostState()) === 'connected'); // the look that follows tells the right range
+    await until('the host is connected', async () => (await hostState()) === 'connected'); // the look that follows tells the right range
     const events = await selectRows<{ event: string }>(world.scene.db, "SELECT event FROM outbox WHERE subject LIKE '%host.changed%'");
     expect(events.map(({ event }) => event).join()).toContain('its uid range 1-2 does not cover');
   });
@@ -171,7 +165,7 @@ describe('a host that falls silent', () => {
     const stopped = await world.vm('stopped');
     world.bus.host.reachable = false;
     await transaction(world.scene.db, (tx) => reports.lost(tx, world.hostId));
-    await until(async () => (await Promise.all(vms.map(stateOf))).every((state) => state === 'unknown'));
+    await until('all states are unknown', async () => (await Promise.all(vms.map(stateOf))).every((state) => state === 'unknown'));
     expect(await hostState()).toBe('not-responding');
     expect(await stateOf(stopped)).toBe('stopped');
     const commands = world.commands(engine);

@@ -5,6 +5,7 @@ import { createVm, listVms, purgeVm, updateCluster, updateSite, type VmId } from
 import { execute, selectRows } from '#database';
 import { newUuid, orThrow } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
+import { until } from '#testing';
 import { ClusterHandlers } from '../cluster/cluster.handlers.ts';
 import { createVmTask } from './create-vm.task.ts';
 import { deleteVmTask } from './delete-vm.task.ts';
@@ -27,10 +28,7 @@ beforeAll(async () => {
 afterAll(() => world.close());
 
 async function settled(vmId: string): Promise<void> {
-  for (let turn = 0; ((await world.record(vmId))?.vm.taskId ?? null) !== null; turn++) {
-    if (turn > 500) throw new Error('the task has not ended');
-    await new Promise((resolve) => { setTimeout(resolve, 20); });
-  }
+  await until('the task has ended', async () => ((await world.record(vmId))?.vm.taskId ?? null) === null);
   await world.heardAll();
 }
 const vmOf = async (vmId: string) => (await world.record(vmId))!.vm;

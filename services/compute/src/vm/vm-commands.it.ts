@@ -6,7 +6,7 @@ import { builtinRoles, createVm, deleteCluster, getHost, listVms, removeHost, up
 import { selectRow, selectRows, transaction } from '#database';
 import { FaultError, newUuid, orThrow } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
-import { contextOf } from '#testing';
+import { contextOf, until } from '#testing';
 import { ClusterHandlers } from '../cluster/cluster.handlers.ts';
 import { HostHandlers } from '../host/host.handlers.ts';
 import { createVmTask } from './create-vm.task.ts';
@@ -43,10 +43,7 @@ const codeOf = async (work: Promise<unknown>): Promise<string> => {
   }
 };
 async function settled(vmId: string): Promise<void> {
-  for (let turn = 0; ((await world.record(vmId))?.vm.taskId ?? null) !== null; turn++) {
-    if (turn > 500) throw new Error('the task has not ended');
-    await new Promise((resolve) => { setTimeout(resolve, 20); });
-  }
+  await until('the task has ended', async () => ((await world.record(vmId))?.vm.taskId ?? null) === null);
   await world.heardAll();
 }
 
@@ -138,10 +135,7 @@ describe('power', () => {
     const vmId = await world.vm('stopped');
     world.bus.host.reachable = false;
     const { taskId } = orThrow(await world.commands(impatient).start({ vmId, discardMemory: false }, asService()));
-    for (let turn = 0; (await impatient.get(taskId))?.waitsFor?.what !== 'the host to respond'; turn++) {
-      if (turn > 500) throw new Error('it does not wait for the host');
-      await new Promise((resolve) => { setTimeout(resolve, 20); });
-    }
+    await until('it waits for the host', async () => (await impatient.get(taskId))?.waitsFor?.what === 'the host to respond');
     world.bus.host.reachable = true;
     await impatient.wake(taskId);
     await settled(vmId);
