@@ -38,7 +38,7 @@ interface Keys {
 }
 
 const MAX_PAYLOAD = 1024 * 1024;
-const RESERVED = new Set(['ops', 'sys', 'user', 'host', 'evt', 'hb', 'rpt']);
+const RESERVED = new Set(['ops', 'sys', 'user', 'host', 'evt', 'hb', 'rpt', 'console']);
 
 export async function writeNatsSetup(options: NatsSetupOptions): Promise<NatsSetup> {
   const holders = holdersOf(options);

@@ -14,10 +14,13 @@ const ownInbox = '_INBOX.{{name()}}.>';
 const jetStream = ['$JS.API.>', '$JS.ACK.>'];
 const discovery = '$SRV.>';
 
-/** Holds no subjects of hosts: a door that is broken into must not command them. */
+/**
+ * Holds no subjects of hosts: a door that is broken into must not command them. It passes on the bytes of consoles, which
+ * a host takes for the sessions alone that compute has opened there.
+ */
 const gateway = (services: readonly string[]): RolePermissions => ({
-  publish: [...subjectsOf(services), 'tok.v1.evt.gateway.>', ...jetStream, discovery],
-  subscribe: ['tok.v1.gateway.>', 'tok.v1.evt.>', discovery, ownInbox],
+  publish: [...subjectsOf(services), 'tok.v1.evt.gateway.>', 'tok.v1.console.*.*.in', ...jetStream, discovery],
+  subscribe: ['tok.v1.gateway.>', 'tok.v1.evt.>', 'tok.v1.console.*.*.out', discovery, ownInbox],
   answersForMs: HOUR_MS,
 });
 
@@ -29,8 +32,8 @@ const service = (name: string, services: readonly string[]): RolePermissions => 
 const subjectsOf = (services: readonly string[]): string[] => services.map((name) => `tok.v1.${name}.>`);
 
 const host: RolePermissions = {
-  publish: ['tok.v1.rpt.{{name()}}.>', 'tok.v1.hb.{{name()}}'],
-  subscribe: ['tok.v1.host.{{name()}}.>', ownInbox],
+  publish: ['tok.v1.rpt.{{name()}}.>', 'tok.v1.hb.{{name()}}', 'tok.v1.console.{{name()}}.*.out'],
+  subscribe: ['tok.v1.host.{{name()}}.>', 'tok.v1.console.{{name()}}.*.in', ownInbox],
   answersForMs: HOUR_MS,
 };
 

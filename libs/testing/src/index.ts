@@ -2,6 +2,7 @@
 export * from '../../bus/src/nats.fixture.ts';
 export * from '../../database/src/testing/test-schema.store.ts';
 export * from '../../tasks/src/testing/index.ts';
+export { lit, RfbClient } from './rfb.ts';
 export { until } from './until.ts';
 export { childTaskId } from '../../tasks/src/keys.ts';
 export { defaultTaskSettings } from '../../tasks/src/settings.ts';
