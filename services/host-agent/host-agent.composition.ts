@@ -3,6 +3,7 @@
 import type { HostAgentConfig } from '#config';
 import { createMetrics, Health } from '#telemetry';
 import type { Logger } from '#telemetry';
+import { ConsoleSessions } from './src/console/console-sessions.nats.ts';
 import type { AgentEnvironment, Drivers, HostIdentity } from './src/environment.ts';
 import { BusLink } from './src/host/bus-link.nats.ts';
 import { HostActor } from './src/host/host-actor.ts';
@@ -35,22 +36,28 @@ export async function startHostAgent(config: HostAgentConfig, log: Logger, drive
   const drivers = await driversOf();
   const environment: AgentEnvironment = { identity, drivers, qemu: await findQemu(drivers.accelerator), log };
   const reporter = new Reporter(identity.hostId, directory.bootId, directory.epoch, log);
+  const consoles = new ConsoleSessions({ hostId: identity.hostId, vmOf: (vmId) => host.placeOf(vmId) });
   const host = await HostActor.open(environment, {
-    onVmChange: (status) => reporter.vmChanged(status),
+    onVmChange: (status) => {
+      reporter.vmChanged(status);
+      consoles.vmChanged(status);
+    },
     onProgress: (commandId, volumeId, progress) => reporter.progress(commandId, volumeId, progress),
     inventory: () => inventoryOf(environment),
   });
   const metrics = await createMetrics('host-agent');
   metrics.gauge('tokamak_host_vms', 'VMs that this host keeps', () => host.vmCount);
+  metrics.gauge('tokamak_host_consoles', 'Console sessions that this host serves', () => consoles.count);
   const health = new Health(metrics.registry);
   const healthPort = await health.listen(config.TOK_HEALTH_PORT, config.TOK_HEALTH_HOST);
 
   const join = joining(host, reporter, log);
   const link = new BusLink({
-    url: config.TOK_NATS_URL, hostId: identity.hostId, routes: hostRoutes(host, drivers), log,
+    url: config.TOK_NATS_URL, hostId: identity.hostId, routes: hostRoutes(host, drivers, consoles), log,
     ...(config.TOK_NATS_CREDS === undefined ? {} : { credsFile: config.TOK_NATS_CREDS }),
     onLink: (bus) => {
       reporter.use(bus);
+      consoles.use(bus?.connection);
       if (bus && host.ready) join();
     },
   });
@@ -68,6 +75,7 @@ export async function startHostAgent(config: HostAgentConfig, log: Logger, drive
     stop: async () => {
       health.stopping();
       for (const timer of timers) clearInterval(timer);
+      consoles.stop();
       await link.stop();
       await host.stop();
       await health.close();

@@ -6,6 +6,7 @@ import * as vm from './compute/vm.ts';
 import * as vmHardware from './compute/vm-hardware.ts';
 import * as vmPower from './compute/vm-power.ts';
 import * as vmBin from './compute/vm-bin.ts';
+import * as vmConsole from './compute/console.ts';
 import * as folder from './compute/folder.ts';
 import * as storage from './storage/storage.ts';
 import * as network from './network/network.ts';
@@ -16,7 +17,7 @@ import * as monitoring from './monitoring/monitoring.ts';
 import { computeTask, eventsRead, networkTask, storageTask, taskChanged, taskServices, templatesTask } from './task.ts';
 import { services, type EventDef, type Operation } from './define.ts';
 
-const modules = [session, user, inventory, vm, vmHardware, vmPower, vmBin, folder, storage, network, templates, placement, liveness, monitoring];
+const modules = [session, user, inventory, vm, vmHardware, vmPower, vmBin, vmConsole, folder, storage, network, templates, placement, liveness, monitoring];
 const isOperation = (value: unknown): value is Operation => typeof value === 'object' && value !== null && 'subject' in value && 'kind' in value && 'input' in value;
 const isEvent = (value: unknown): value is EventDef => typeof value === 'object' && value !== null && 'data' in value && 'noun' in value && !('subject' in value);
 const members: unknown[] = modules.flatMap((module) => Object.values(module) as unknown[]);

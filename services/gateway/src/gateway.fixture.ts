@@ -5,7 +5,7 @@ import { connect, headers } from '@nats-io/transport-node';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { gatewayConfig } from '#config';
 import { eventSubject, httpStatusOf, permissions, userChanged } from '#contracts';
-import type { Actor, Permission, UserId } from '#contracts';
+import type { Actor, Holder, Permission, UserId } from '#contracts';
 import type { Fault, Result } from '#kernel';
 import { newUuid, ok } from '#kernel';
 import { startService } from '#service';
@@ -28,6 +28,8 @@ const user = (handle: string, rights: readonly Permission[]): Actor => ({ userId
 /** Bearers that the played auth knows. */
 export const people = { ann: user('ann', permissions), eve: user('eve', ['cluster.read']), may: user('may', permissions) } as const;
 type Person = keyof typeof people;
+/** The session that each of them has. */
+export const holders: Readonly<Record<Person, Holder>> = { ann: { kind: 'session', id: newUuid() }, eve: { kind: 'session', id: newUuid() }, may: { kind: 'token', id: newUuid() } };
 
 const everything = { ...doorLimits, body: { bytes: 1024 * 1024, timeMs: 400 }, headersTimeoutMs: 800, drainMs: 1_000, upload: { idleMs: 500, tries: 3 } };
 
@@ -102,7 +104,7 @@ export class GatewayUnderTest {
   private resolve(bearer: string): Result<unknown> {
     const known = Object.hasOwn(people, bearer) && !this.withdrawn.has(bearer);
     if (!known) return { ok: false, fault: { code: 'UNAUTHENTICATED', detail: 'The token is not valid.' } };
-    return ok({ actor: people[bearer as Person], actorToken: `actor-of-${bearer}`, validForMs: 30_000, mustChangePassword: bearer === 'may' });
+    return ok({ actor: people[bearer as Person], actorToken: `actor-of-${bearer}`, validForMs: 30_000, mustChangePassword: bearer === 'may', holder: holders[bearer as Person] });
   }
 
   private async answer(message: Msg): Promise<void> {

@@ -79,6 +79,10 @@ export class AgentLab {
     this.child?.kill(signal);
   }
 
+  get pid(): number {
+    return this.child?.pid ?? 0;
+  }
+
   ended(): Promise<number | null> {
     return this.exited;
   }

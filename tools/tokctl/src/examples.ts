@@ -26,6 +26,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   'vm update': ['tokctl vm update web-1 --name web-2 --label role=web --label stage=test'],
   'vm delete': ['tokctl vm delete web-1 --force --wait', 'tokctl vm delete web-1 --purge --keep-disks all --wait'],
   'vm restore': ['tokctl vm restore 01890000-0000-7000-8000-000000000000'],
+  'console-ticket create': ['tokctl console-ticket create web-1 --kind vnc'],
   'host create': ['tokctl host create --id 0198a7c2-0000-7000-8000-000000000001 --name host-1 --cluster lab'],
   'host update': ['tokctl host update host-1 --maintenance', 'tokctl host update host-1 --no-maintenance'],
   'cluster create': ['tokctl cluster create --name lab --cpu-overcommit 4'],

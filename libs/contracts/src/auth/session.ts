@@ -25,10 +25,19 @@ export const logout = defineCommand('auth.session.logout', {
   summary: 'End the session of a refresh token', http: 'POST /v1/sessions/logout', permission: 'public',
   input: z.strictObject({ refreshToken: z.string().max(2000) }), reply: Done,
 });
+/** What a bearer token stands for, without its secret: a session or an API token. It can be asked about when the token itself has ended. */
+export const Holder = z.strictObject({ kind: z.enum(['session', 'token']), id: z.uuid() });
+export type Holder = z.infer<typeof Holder>;
+
 export const resolveBearer = defineQuery('auth.session.resolve', {
   summary: 'The acting user behind an access token or API token, as a signed actor token', permission: 'internal',
   input: z.strictObject({ bearer: z.string().max(4000) }), errors: [TokenExpired],
-  reply: z.strictObject({ actor: Actor, actorToken: z.string(), validForMs: z.int().describe('how long a door may keep the answer'), mustChangePassword: z.boolean() }),
+  reply: z.strictObject({ actor: Actor, actorToken: z.string(), validForMs: z.int().describe('how long a door may keep the answer'), mustChangePassword: z.boolean(), holder: Holder }),
+});
+export const resolveHolder = defineQuery('auth.session.resolve-holder', {
+  summary: 'The acting user behind a session or API token that was resolved before, with the rights that he has now', permission: 'internal',
+  input: z.strictObject({ holder: Holder }), errors: [TokenExpired],
+  reply: z.strictObject({ actor: Actor, actorToken: z.string() }),
 });
 export const whoAmI = defineQuery('auth.session.get', {
   summary: 'The signed-in user and his rights', http: 'GET /v1/sessions/current', permission: 'authenticated', cli: 'whoami',

@@ -3,3 +3,4 @@ export * from './commands.ts';
 export * from './reports.ts';
 export * from './vm-adjust.ts';
 export * from './vm-power.ts';
+export * from './console.ts';

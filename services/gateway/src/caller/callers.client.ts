@@ -3,7 +3,7 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { BusClient, BusLog } from '#bus';
 import { resolveBearer, userChanged, userDeleted } from '#contracts';
-import type { Actor } from '#contracts';
+import type { Actor, Holder } from '#contracts';
 import { ok } from '#kernel';
 import type { Clock, Result } from '#kernel';
 
@@ -12,6 +12,8 @@ export interface Caller {
   /** Signed by auth; goes along as `Tok-Actor`. */
   readonly actorToken: string;
   readonly mustChangePassword: boolean;
+  /** The session or API token behind the bearer. */
+  readonly holder: Holder;
 }
 
 interface Kept {
@@ -21,9 +23,13 @@ interface Kept {
 
 const mostKept = 5_000;
 
+/** What a user may do has changed; undefined = perhaps everybody's has, because changes may have been missed. */
+export type ChangeListener = (userId: string | undefined) => void;
+
 export class Callers {
   private readonly kept = new Map<string, Kept>();
   private readonly asking = new Map<string, Promise<Result<Caller>>>();
+  private readonly listeners = new Set<ChangeListener>();
   /** Rises with everything forgotten: an answer that was asked for before is used but not kept. */
   private changes = 0;
 
@@ -65,16 +71,24 @@ export class Callers {
     this.kept.set(bearer, kept);
   }
 
+  /** Tells of every change that is heard of, for what stays open longer than a request. Answers how to stop. */
+  onChange(listener: ChangeListener): () => void {
+    this.listeners.add(listener);
+    return () => { this.listeners.delete(listener); };
+  }
+
   forget(userId: string): void {
     this.changes += 1;
     this.asking.clear();
     for (const [bearer, { caller }] of this.kept) if (caller.actor.userId === userId) this.kept.delete(bearer);
+    for (const listener of this.listeners) listener(userId);
   }
 
   forgetAll(): void {
     this.changes += 1;
     this.asking.clear();
     this.kept.clear();
+    for (const listener of this.listeners) listener(undefined);
   }
 
   /** Listens for changes of users. Who was away from the bus may have missed some, so everything is forgotten then. */

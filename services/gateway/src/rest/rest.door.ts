@@ -60,6 +60,12 @@ interface Ready extends Success {
 /** Long questions wait for something, each for as long as its own client does. */
 const isShared = ({ route, long }: DoorRoute): boolean => route.operation.kind === 'query' && !long;
 
+/** What the door itself says about a request, by the member of the input that it fills. */
+const filled: Readonly<Record<string, (call: Call) => [string, unknown][]>> = {
+  address: ({ address }) => [['address', address.slice(0, 64)]],
+  holder: ({ caller }) => (caller === undefined ? [] : [['holder', caller.holder]]),
+};
+
 const json = 'application/json; charset=utf-8';
 const keyHeader = 'idempotency-key';
 const never = new AbortController().signal;
@@ -177,7 +183,7 @@ export class RestDoor {
     const input = inputOf(route, { params: request.params as Record<string, string>, query: queryOf(request.raw.url ?? ''), body: request.body, ifMatch });
     if (!input.ok || doorMembers.length === 0) return input;
     const clean = refuseDoorMembers(input.value, doorMembers);
-    return clean.ok ? ok({ ...clean.value, ...(doorMembers.includes('address') ? { address: call.address.slice(0, 64) } : {}) }) : clean;
+    return clean.ok ? ok({ ...clean.value, ...Object.fromEntries(doorMembers.flatMap((member) => filled[member]?.(call) ?? [])) }) : clean;
   }
 
   /** The key that goes to the owner and back to the client; null where none is needed. */

@@ -1,7 +1,7 @@
 // The host: keeps one actor per VM, carries out what is no VM's, and knows when it has looked at its world. It takes no
 // command before that, and nothing it does at start or stop touches a guest.
 import type { HostInventory, HostVmStatus, ReplyOf, hostStatus } from '#contracts';
-import { HostCommandFailed, InvalidArgument, ShuttingDown } from '#contracts';
+import { HostCommandFailed, InvalidArgument, NotFoundOnHost, ShuttingDown } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
 import type { Progress, VolumeWork } from '../drivers.ts';
@@ -10,6 +10,7 @@ import { qemuProcesses } from '../vm/process-table.proc.ts';
 import { VmActor } from '../vm/vm-actor.ts';
 import type { VmReply } from '../vm/vm-actor.ts';
 import { listVmDirectories, VmDirectory } from '../vm/vm-directory.store.ts';
+import type { VmPaths } from '../vm/command-line.ts';
 import { absentVm, statusOf } from '../vm/vm.ts';
 import type { VmCommand } from '../vm/vm.ts';
 import { noGuest } from '../vm/guest-watch.socket.ts';
@@ -118,6 +119,13 @@ export class HostActor {
     if (!this.ready) return notReady();
     const actor = await this.vms.get(vmId);
     return ok(actor?.status() ?? statusOf({ ...absentVm(vmId), epoch: this.memory.deletedEpoch(vmId) ?? 0 }, noGuest, null));
+  }
+
+  /** What is known of a VM, and where its QEMU listens. */
+  async placeOf(vmId: string): Promise<Result<{ status: HostVmStatus; paths: VmPaths }>> {
+    if (!this.ready) return notReady();
+    const actor = await this.vms.get(vmId);
+    return actor === undefined ? NotFoundOnHost.fail('The host does not know this VM.', { noun: 'vm', id: vmId }) : ok({ status: actor.status(), paths: actor.paths });
   }
 
   async lasting(name: LastingCommandName, commandId: string, input: unknown): Promise<Result<unknown>> {

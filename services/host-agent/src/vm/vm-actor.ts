@@ -7,6 +7,7 @@ import { failed, ok, sleep } from '#kernel';
 import type { AgentEnvironment } from '../environment.ts';
 import { isKept, outcomeOf, resultOf } from '../journal/outcome.ts';
 import { faultPoint } from '../fault-point.ts';
+import type { VmPaths } from './command-line.ts';
 import { Mailbox } from './mailbox.ts';
 import type { ProcessSeen } from './process-table.proc.ts';
 import { settle } from './recovery.ts';
@@ -58,6 +59,10 @@ export class VmActor {
 
   status(): HostVmStatus {
     return this.told(this.vm);
+  }
+
+  get paths(): VmPaths {
+    return this.directory.paths;
   }
 
   private told(vm: Vm): HostVmStatus {
