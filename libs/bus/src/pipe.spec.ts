@@ -21,6 +21,7 @@ function joined(limits: Partial<PipeLimits> = {}, through: (frame: Uint8Array) =
   open.push(a, b);
   return { a, b, ends, heard: () => Buffer.concat(heard) };
 }
+const moment = (): Promise<void> => new Promise((resolve) => { setTimeout(resolve, 1); });
 const turn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
 
 describe('frames', () => {
@@ -79,7 +80,7 @@ describe('a pipe', () => {
 
   it('ends when the other end falls silent, and when the bus carries nothing', async () => {
     const { ends } = joined({ aliveMs: 10, silentMs: 40 }, () => false);
-    for (let turns = 0; ends.length < 2 && turns < 10_000; turns++) await turn();
+    for (let turns = 0; ends.length < 2 && turns < 5_000; turns++) await moment();
     expect(ends.sort()).toEqual(['a silent', 'b silent']);
     const alone: string[] = [];
     const pipe = new Pipe({ limits: quiet, publish: () => { throw new Error('closed'); }, onBytes: () => undefined, onEnd: (reason) => { alone.push(reason); } });
@@ -97,6 +98,14 @@ describe('a pipe', () => {
     const ten: Frame = { kind: 'data', bytes: new Uint8Array(10) };
     expect([met([[ten, 0]]), met([[ten, 0], [{ kind: 'data', bytes: new Uint8Array(1) }, 1]]), met([[{ kind: 'ack', taken: 1 }, 0]]), met(new Uint8Array([9, 0, 0, 0, 0])), met([[ten, 7]])])
       .toEqual([undefined, 'overrun', 'garbled', 'garbled', 'lost']);
+  });
+
+  it('ends also when what came before the end is never taken', async () => {
+    const { a, ends } = joined({ aliveMs: 10, silentMs: 40 }, undefined, () => new Promise(() => undefined));
+    await a.send(Buffer.from('for nobody'));
+    a.end('left');
+    for (let turns = 0; ends.length < 2 && turns < 5_000; turns++) await moment();
+    expect(ends).toEqual(['a left', 'b left']);
   });
 
   it('that listens first says nothing until it has heard of the other end', async () => {

@@ -43,6 +43,8 @@ export class Pipe {
   private sending: Promise<void>;
   private room: (() => void) | undefined;
   private readonly met = Promise.withResolvers<undefined>();
+  /** Why the other end has ended, while what it sent before is still being handed on. */
+  private ending: string | undefined;
   private ended: string | undefined;
 
   constructor(private readonly options: PipeOptions) {
@@ -122,14 +124,15 @@ export class Pipe {
     this.room?.();
   }
 
-  /** What came before the end is handed on first; the other end takes nothing any more. */
+  /** What came before the end is handed on first, if it is taken in time; the other end takes nothing any more. */
   private endAfterBytes(reason: string): void {
-    clearInterval(this.timer);
+    this.ending = reason;
+    this.room?.();
     this.taking = this.taking.then(() => { this.close(reason); });
   }
 
   private async sendAll(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length && this.ended === undefined;) {
+    for (let at = 0; at < bytes.length && (this.ended ?? this.ending) === undefined;) {
       const room = Math.min(this.limits.windowBytes - (this.sentBytes - this.takenByPeer), this.limits.frameBytes, bytes.length - at);
       if (room <= 0) {
         await new Promise<void>((resolve) => { this.room = resolve; });
@@ -142,7 +145,7 @@ export class Pipe {
   }
 
   private write(frame: Frame): void {
-    if (this.ended !== undefined) return;
+    if ((this.ended ?? this.ending) !== undefined) return;
     try {
       this.options.publish(encodeFrame(frame, this.sentFrames++));
     } catch {
@@ -151,7 +154,8 @@ export class Pipe {
   }
 
   private tick(): void {
-    if (performance.now() - this.heardAt > this.limits.silentMs) this.end('silent');
+    const silent = performance.now() - this.heardAt > this.limits.silentMs;
+    if (silent) this.end(this.ending ?? 'silent');
     else if (this.heardFrames > 0 || this.options.listensFirst !== true) this.write({ kind: 'alive' });
   }
 }

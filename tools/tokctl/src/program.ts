@@ -22,6 +22,10 @@ import type { LoginOptions } from './sign-in.command.ts';
 import type { Surroundings } from './surroundings.ts';
 import { uploadImage } from './upload.command.ts';
 import { isId } from './values.ts';
+import { showConsole } from './vm-console.command.ts';
+import type { ConsoleOptions } from './vm-console.command.ts';
+import { serveScreen } from './vm-vnc.command.ts';
+import type { VncOptions } from './vm-vnc.command.ts';
 
 type Values = Options & LoginOptions & Typed;
 
@@ -115,10 +119,25 @@ function addHandWritten(program: Parser, around: Surroundings, commands: readonl
     .action((what: string, values: Options) => getAnything(contextOf(around, values), what));
   addUsual(at('api', 'Send any request of the REST interface').argument('<words...>', 'METHOD PATH [BODY], the body as JSON, @file or -'), { changes: true, output: false })
     .action((words: string[], values: Options) => callApi(contextOf(around, values), words));
+  addConsoles(at, around);
   addUpload(program, around, commands);
 
   at('completion', 'Print the completion script of a shell').argument('<shell>', 'bash, zsh or fish').action((shell: string) => { around.out(completionFor(shell, program)); });
   at('help', 'Show help for a command, or for exit-codes').argument('[words...]').action((words: string[]) => { around.out(helpText(program, words)); });
+}
+
+function addConsoles(at: (words: string, summary: string) => Parser, around: Surroundings): void {
+  addUsual(at('vm console', 'The serial console of a running VM on this terminal; Ctrl-] leaves').argument('<vm>', 'name or id'), { output: false })
+    .option('--history <size>', 'show so much of what it has shown before (default 64KiB)')
+    .option('--until <text>', 'leave when this text shows, in what it has shown before too; fails when it does not')
+    .option('--timeout <duration>', 'how long --until waits (default 1h)')
+    .option('--linger <duration>', 'how long to stay when the input has ended (default 1s)')
+    .action((vm: string, values: ConsoleOptions) => showConsole(contextOf(around, values), vm, values));
+  addUsual(at('vm vnc', 'The screen of a running VM for any VNC viewer on this machine; prints where it listens').argument('<vm>', 'name or id'), { output: false })
+    .option('--port <number>', 'listen at this port of 127.0.0.1 (default any free one)')
+    .option('--socket <path>', 'listen at a unix socket that is yours alone')
+    .option('--once', 'end with the first viewer')
+    .action((vm: string, values: VncOptions) => serveScreen(contextOf(around, values), vm, values));
 }
 
 function addUpload(program: Parser, around: Surroundings, commands: readonly Command[]): void {

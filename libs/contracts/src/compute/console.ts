@@ -36,3 +36,27 @@ export const checkConsole = defineQuery('compute.console.check', {
 });
 
 export const consoleOpened = defineEvent('compute.console.opened', { summary: 'Somebody opened a console of a VM', data: z.strictObject({ vmId: VmId, kind: ConsoleKind, epoch: Epoch, hostId: HostId }) });
+
+/** Of the WebSocket of a console; the ticket is another one beside it, and the door never repeats that. */
+export const consoleProtocol = 'tokamak.console.v1';
+export const ticketProtocol = (ticket: string): string => `ticket.${ticket}`;
+
+/** Why a console's WebSocket closes, by its close code. From 4400 on: 4000 and the HTTP status of a refusal, whose code the reason begins with. */
+export const consoleCloses = {
+  1000: 'the client left',
+  1009: 'a message was larger than the door takes',
+  1012: 'the door, the bus or the host’s agent restarts: open it again',
+  4400: 'the request is malformed',
+  4401: 'the ticket opens nothing, or the session that asked for it has ended',
+  4403: 'the right is lost',
+  4404: 'the VM is gone, or may not be seen any more',
+  4408: 'nothing passed for too long, or it was open for the longest time',
+  4409: 'the VM does not run, was started anew, or its host does not respond',
+  4410: 'the VM has stopped',
+  4413: 'the client did not read what was sent',
+  4429: 'too many consoles are open',
+  4500: 'something failed on the way: open it again',
+  4503: 'a service or the host does not answer: open it again later',
+  4504: 'a service did not answer in time: open it again',
+} as const;
+export type ConsoleCloseCode = keyof typeof consoleCloses;

@@ -1,11 +1,13 @@
 // Puts the REST door together from the parts of the process and opens it; `open` is over when it takes requests.
-import { allOperations, imageContentRoute } from '#contracts';
+import { allOperations, consoleRoute, imageContentRoute } from '#contracts';
 import type { Operation } from '#contracts';
 import type { GatewayConfig } from '#config';
 import { systemClock } from '#kernel';
 import { version } from '#service';
 import type { Door, Parts } from '#service';
 import { Callers } from '../caller/callers.client.ts';
+import { ConsoleDoor } from '../console/console.door.ts';
+import type { ConsoleLimits } from '../console/console.door.ts';
 import { addPages, pagePaths } from '../pages/pages.door.ts';
 import { addImageContent } from '../upload/image-content.door.ts';
 import type { UploadLimits } from '../upload/content.stream.ts';
@@ -19,6 +21,7 @@ export interface DoorLimits {
   readonly headersTimeoutMs: number;
   readonly drainMs: number;
   readonly upload: UploadLimits;
+  readonly console: ConsoleLimits;
 }
 
 export const doorLimits: DoorLimits = {
@@ -26,6 +29,10 @@ export const doorLimits: DoorLimits = {
   headersTimeoutMs: 10_000,
   drainMs: 8_000,
   upload: { idleMs: 30_000, tries: 5 },
+  console: {
+    mostPerUser: 20, mostAtOnce: 1_000, messageBytes: 256 * 1024,
+    pingMs: 10_000, checkMs: 30_000, slowMs: 30_000, idleMs: 30 * 60_000, longestMs: 12 * 3_600_000, partingMs: 2_000,
+  },
 };
 
 /** A door that also tells where it listens. */
@@ -50,11 +57,14 @@ export function restDoor(parts: Parts<GatewayConfig>, operations: readonly Opera
         bus, log, operations, clock: systemClock,
         gates: { callers, byAddress: limit(perSecond, perSecond * 5), byUser: limit(perSecond, perSecond * 5), strangers: limit(signIns, signIns * 10) },
         numbers: await doorNumbers(parts.metrics.registry),
-        fixed: [...pagePaths, imageContentRoute],
+        fixed: [...pagePaths, imageContentRoute, consoleRoute],
         ...limits,
       });
       addPages(door, operations, parts.health, version);
       addImageContent(door, bus, limits.upload);
+      const consoles = new ConsoleDoor(door, { bus, nats, callers, log, limits: limits.console });
+      consoles.add();
+      parts.metrics.gauge('tokamak_consoles_open', 'Consoles that are open at this door', () => consoles.count);
       url = await door.listen(config.TOK_HTTP_PORT, config.TOK_HTTP_HOST);
       log.info({ url }, 'the REST door is open');
     },
