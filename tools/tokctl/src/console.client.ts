@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { createWebSocketStream, WebSocket } from 'ws';
 import { consoleCloses, consoleProtocol, createConsoleTicket, ticketProtocol } from '#contracts';
-import type { ConsoleKind } from '#contracts';
+import type { ConsoleKind, ReplyOf } from '#contracts';
 import { problemOf, valueOf } from './answers.ts';
 import type { Context } from './context.ts';
 import { exit } from './exit-codes.ts';
@@ -27,13 +27,17 @@ const asMeant: ReadonlySet<number> = new Set([1000, 1005, 4410]);
 
 export const vmNamed = async ({ platform }: Context, name: string): Promise<string> => (isId(name) ? name.toLowerCase() : platform.idOf({ noun: 'vm', name, where: '<vm>' }));
 
-/** Rejects with what the door refuses. */
-export async function openConsole(context: Context, { vmId, kind, historyBytes }: ConsoleWish): Promise<OpenConsole> {
-  const { around, options, platform } = context;
+export async function askTicket({ platform }: Context, { vmId, kind, historyBytes }: ConsoleWish): Promise<ReplyOf<typeof createConsoleTicket>> {
   const answer = await platform.ask({
     method: 'POST', path: `/v1/vms/${vmId}/console-tickets`, body: JSON.stringify({ kind, ...(historyBytes === undefined ? {} : { historyBytes }) }), headers: { 'idempotency-key': randomUUID() },
   });
-  const { ticket, path } = createConsoleTicket.reply.parse(valueOf(answer));
+  return createConsoleTicket.reply.parse(valueOf(answer));
+}
+
+/** Rejects with what the door refuses. */
+export async function openConsole(context: Context, wish: ConsoleWish): Promise<OpenConsole> {
+  const { around, options } = context;
+  const { ticket, path } = await askTicket(context, wish);
   const target = targetOf(around.store, around.env, options);
   const bearer = await bearerOf(around.store, around.env, target)();
   const url = new URL(path, target.url);

@@ -134,6 +134,11 @@ describe('vm vnc', () => {
     expect((await ended).status).toBe(0);
   });
 
+  it('names the page of the screen, with a ticket that no server is told', async () => {
+    const { status, out } = await desk.tokctl(['vm', 'vnc', 'web-1', '--browser']);
+    expect([status, out]).toEqual([0, `${platform.url}/console/vnc/${vmId}#ticket=${ticket}`]);
+  });
+
   it('listens at a socket that is its owner’s alone, and ends with its one viewer and what the door says', async () => {
     guest = (socket) => { socket.close(4403, 'PERMISSION_DENIED: You lack the right.'); };
     const { at, ended } = await listening(['--socket', join(desk.dir, 'vnc.sock'), '--once']);

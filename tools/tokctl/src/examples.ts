@@ -24,7 +24,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   'vm detach-nic': ['tokctl vm detach-nic web-1 --nic-id 0198a7c2-0000-7000-8000-000000000001 --wait'],
   'vm power-off': ['tokctl vm power-off web-1 --wait'],
   'vm console': ['tokctl vm console web-1', "printf 'root\\n' | tokctl vm console web-1 --history 0 --until 'Password:' --timeout 30s"],
-  'vm vnc': ['tokctl vm vnc web-1', 'tokctl vm vnc web-1 --socket ./web-1.vnc --once'],
+  'vm vnc': ['tokctl vm vnc web-1', 'tokctl vm vnc web-1 --socket ./web-1.vnc --once', 'tokctl vm vnc web-1 --browser'],
   'vm update': ['tokctl vm update web-1 --name web-2 --label role=web --label stage=test'],
   'vm delete': ['tokctl vm delete web-1 --force --wait', 'tokctl vm delete web-1 --purge --keep-disks all --wait'],
   'vm restore': ['tokctl vm restore 01890000-0000-7000-8000-000000000000'],

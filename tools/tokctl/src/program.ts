@@ -137,6 +137,7 @@ function addConsoles(at: (words: string, summary: string) => Parser, around: Sur
     .option('--port <number>', 'listen at this port of 127.0.0.1 (default any free one)')
     .option('--socket <path>', 'listen at a unix socket that is yours alone')
     .option('--once', 'end with the first viewer')
+    .option('--browser', 'print the address of the page that shows the screen instead')
     .action((vm: string, values: VncOptions) => serveScreen(contextOf(around, values), vm, values));
 }
 

@@ -4,15 +4,17 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { pipeline } from 'node:stream/promises';
-import { openConsole, vmNamed } from './console.client.ts';
+import { askTicket, openConsole, vmNamed } from './console.client.ts';
 import type { Context, Options } from './context.ts';
 import { Failure, usageFailure } from './failures.ts';
 import { exit } from './exit-codes.ts';
+import { targetOf } from './session.client.ts';
 
 export interface VncOptions extends Options {
   readonly port?: string;
   readonly socket?: string;
   readonly once?: boolean;
+  readonly browser?: boolean;
 }
 
 const ownerOnly = 0o177;
@@ -21,6 +23,12 @@ export async function serveScreen(context: Context, vm: string, options: VncOpti
   const { around } = context;
   const port = portOf(options);
   const vmId = await vmNamed(context, vm);
+  if (options.browser === true) {
+    // Behind the `#` it is sent to nobody, and no log has it.
+    around.out(`${targetOf(around.store, around.env, options).url}/console/vnc/${vmId}#ticket=${(await askTicket(context, { vmId, kind: 'vnc' })).ticket}`);
+    around.say('Good for 30 seconds and once: open it in a browser now.');
+    return;
+  }
   const server = createServer((viewer) => {
     viewer.on('error', () => undefined); // a viewer that breaks off has left
     void relay(context, vmId, viewer).then((failure) => {

@@ -68,7 +68,12 @@ export class ConsoleDoor {
           door.refuse(InvalidArgument.fault('A console is a WebSocket: send Upgrade: websocket.', { issues: [{ path: 'Upgrade', message: 'must be websocket' }] }), request, reply);
           return reply;
         },
-        wsHandler: (socket, request) => { void this.serve(socket, request, this.wishes.get(request)!); },
+        wsHandler: (socket, request) => {
+          this.serve(socket, request, this.wishes.get(request)!).catch((error: unknown) => {
+            parts.log.error({ err: error }, 'a console could not be served');
+            socket.terminate();
+          });
+        },
       });
       done();
     });

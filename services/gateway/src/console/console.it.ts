@@ -277,6 +277,30 @@ describe('an open console', () => {
   });
 });
 
+describe('the page', () => {
+  it('comes with a policy and a nonce of its own each time, and with everything that it imports', async () => {
+    const [one, two] = await Promise.all([0, 1].map(() => gateway.fetch(`/console/vnc/${vmId}`, { as: null })));
+    const policy = one!.headers.get('content-security-policy') ?? '';
+    expect([one!.status, policy]).toEqual([200, expect.stringContaining("script-src 'self'; ")]);
+    expect(two!.headers.get('content-security-policy')).not.toBe(policy);
+    const nonce = /'nonce-([^']+)'/.exec(policy)?.[1];
+    expect(await one!.text()).toContain(`content="${nonce}"`);
+    const seen = new Set<string>();
+    const read = async (path: string): Promise<void> => {
+      if (seen.has(path)) return;
+      seen.add(path);
+      const answer = await gateway.fetch(path, { as: null });
+      expect([path, answer.status, answer.headers.get('x-content-type-options')]).toEqual([path, 200, 'nosniff']);
+      const text = await answer.text();
+      const imports = path.endsWith('xterm.mjs') ? [] : [...text.matchAll(/(?:from|import\() ?["']([^"']+\.m?js)["']/g)].map(([, to]) => new URL(to!, `http://x${path}`).pathname);
+      for (const to of imports) await read(to);
+    };
+    for (const path of ['/console/console.js', '/console/console.css', '/console/xterm.css']) await read(path);
+    expect(seen.size).toBeGreaterThan(40);
+    for (const path of ['/console/novnc/package.json', '/console/novnc/core/..%2f..%2fpackage.json', '/console/other/x']) expect([path, (await gateway.fetch(path, { as: null })).status]).toEqual([path, 404]);
+  });
+});
+
 describe('the door', () => {
   it('answers an upgrade on another path as what it is', async () => {
     const status = await new Promise<number | undefined>((resolve, reject) => {

@@ -1,6 +1,8 @@
+import { SourceTextModule } from 'node:vm';
 import { describe, expect, it } from '@jest/globals';
-import { allErrors, consoleCloses, NotFound, openConsole, checkConsole } from '#contracts';
+import { allErrors, consoleCloses, consoleProtocol, NotFound, openConsole, checkConsole, ticketProtocol } from '#contracts';
 import { newUuid } from '#kernel';
+import { consolePage, consolePolicy, consoleScript } from './console-page.ts';
 import { closeOf, closeOfEnd, closeOfFault, originFault, wishOf } from './console.ts';
 
 const vmId = newUuid();
@@ -40,5 +42,24 @@ describe('a close', () => {
   it('fits into its frame, in whole characters', () => {
     const { reason } = closeOf(4500, 'é'.repeat(100));
     expect([Buffer.byteLength(reason), reason]).toEqual([122, 'é'.repeat(61)]);
+  });
+});
+
+describe('the page', () => {
+  it('has no script of its own in it, and a policy that would allow none', () => {
+    const page = consolePage('abc');
+    expect([...page.matchAll(/<script[^>]*>([^<]*)</g)].map(([, text]) => text)).toEqual(['']);
+    expect(page).not.toMatch(/ on[a-z]+=|javascript:| style=/);
+    expect(consolePolicy('abc')).toMatch(/script-src 'self';/);
+    expect(consolePolicy('abc').match(/unsafe-[a-z]+/g)).toEqual(['unsafe-inline']);
+    expect(consolePolicy('abc')).toContain("style-src-attr 'unsafe-inline'");
+  });
+  it('has a script that a browser can read, and names only what the page has', () => {
+    expect(new SourceTextModule(consoleScript).status).toBe('unlinked');
+    const ids = new Set([...consolePage('').matchAll(/ id="([a-z-]+)"/g)].map(([, id]) => id!));
+    expect([...consoleScript.matchAll(/at\('([a-z-]+)'\)/g)].map(([, id]) => id!).filter((id) => !ids.has(id))).toEqual([]);
+  });
+  it('offers what the door takes', () => {
+    expect(consoleScript).toContain(`['${consoleProtocol}', '${ticketProtocol('')}' + ticket]`);
   });
 });

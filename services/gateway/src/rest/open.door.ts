@@ -8,6 +8,7 @@ import type { Door, Parts } from '#service';
 import { Callers } from '../caller/callers.client.ts';
 import { ConsoleDoor } from '../console/console.door.ts';
 import type { ConsoleLimits } from '../console/console.door.ts';
+import { addConsolePages, consolePagePaths } from '../console/console-pages.door.ts';
 import { addPages, pagePaths } from '../pages/pages.door.ts';
 import { addImageContent } from '../upload/image-content.door.ts';
 import type { UploadLimits } from '../upload/content.stream.ts';
@@ -57,10 +58,11 @@ export function restDoor(parts: Parts<GatewayConfig>, operations: readonly Opera
         bus, log, operations, clock: systemClock,
         gates: { callers, byAddress: limit(perSecond, perSecond * 5), byUser: limit(perSecond, perSecond * 5), strangers: limit(signIns, signIns * 10) },
         numbers: await doorNumbers(parts.metrics.registry),
-        fixed: [...pagePaths, imageContentRoute, consoleRoute],
+        fixed: [...pagePaths, ...consolePagePaths, imageContentRoute, consoleRoute],
         ...limits,
       });
       addPages(door, operations, parts.health, version);
+      addConsolePages(door);
       addImageContent(door, bus, limits.upload);
       const consoles = new ConsoleDoor(door, { bus, nats, callers, log, limits: limits.console });
       consoles.add();

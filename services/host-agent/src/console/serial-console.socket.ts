@@ -15,6 +15,8 @@ const mostListeners = 100;
 
 export class SerialConsole {
   private readonly viewers = new Set<Viewer>();
+  /** On their way in: for them the socket is kept too. */
+  private joining = 0;
 
   private constructor(private readonly socket: Socket, private readonly paths: VmPaths, onEmpty: () => void) {
     socket.setMaxListeners(mostListeners); // everyone who types waits for room at times
@@ -35,13 +37,24 @@ export class SerialConsole {
   }
 
   async join(historyBytes: number, sink: ConsoleSink): Promise<ConsoleLine> {
-    const viewer = new Viewer(await ConsoleLog.open(this.paths.console, historyBytes), sink, () => {
-      this.viewers.delete(viewer);
-      if (this.viewers.size === 0) this.socket.destroy();
-    });
-    this.viewers.add(viewer);
-    void viewer.run();
-    return { write: (bytes) => writeAll(this.socket, bytes), close: () => { viewer.end('let-go'); } };
+    this.joining += 1;
+    try {
+      const viewer = new Viewer(await ConsoleLog.open(this.paths.console, historyBytes), sink, () => {
+        this.viewers.delete(viewer);
+        this.letGo();
+      });
+      this.viewers.add(viewer);
+      if (!this.open) viewer.end('closed');
+      void viewer.run();
+      return { write: (bytes) => writeAll(this.socket, bytes), close: () => { viewer.end('let-go'); } };
+    } finally {
+      this.joining -= 1;
+      this.letGo();
+    }
+  }
+
+  private letGo(): void {
+    if (this.viewers.size + this.joining === 0) this.socket.destroy();
   }
 }
 
