@@ -192,7 +192,7 @@ test('a user who listens to too much is refused; one who sends too much at once 
   expect(big.info.max_payload).toBe(256 * 1024);
   big.info.max_payload = 1024 * 1024;
   big.publish('tok.v1.user.bob.req.compute.vm.start', new Uint8Array(300 * 1024));
-  expect(await big.closed()).toBeInstanceOf(Error);
+  expect(String(await big.closed())).toMatch(/payload|ECONNRESET/i);
 });
 
 describe('the authority', () => {

@@ -5,7 +5,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import type { BusContext } from '#bus';
 import { TokenExpired, Unauthenticated } from '#contracts';
-import type { Actor, ReplyOf, resolveBearer } from '#contracts';
+import type { Actor, ReplyOf, resolveBearer, resolveHandle } from '#contracts';
 import { ok, systemClock } from '#kernel';
 import type { Result } from '#kernel';
 import { Db } from '#service';
@@ -14,7 +14,8 @@ import { KeyRing } from '../keys/key-ring.store.ts';
 import { readAccess, signActor } from '../keys/tokens.ts';
 import { parseApiToken } from '../token/api-token.ts';
 import { findSecret, noteUse } from '../token/token.store.ts';
-import { findUser } from '../user/user.store.ts';
+import { findUser, findUserByHandle } from '../user/user.store.ts';
+import type { StoredUser } from '../user/user.store.ts';
 import { hashOf, isLive } from './session.store.ts';
 
 /** How long a door may keep an answer at most, ms. It hears of changes at once; this is for those that it misses. */
@@ -35,11 +36,19 @@ export class ResolveCommands {
   async resolve(bearer: string): Promise<Result<ReplyOf<typeof resolveBearer>>> {
     const found = await (parseApiToken(bearer) === undefined ? this.ofSession(bearer) : this.ofApiToken(bearer));
     if (!found.ok) return found;
-    const user = await findUser(this.db, found.value.userId);
+    return this.actingUser(await findUser(this.db, found.value.userId), found.value.endsAt);
+  }
+
+  /** The NATS server has seen to it that nobody but this user speaks under the handle. */
+  async resolveHandle(handle: string): Promise<Result<ReplyOf<typeof resolveHandle>>> {
+    return this.actingUser(await findUserByHandle(this.db, handle), null);
+  }
+
+  private async actingUser(user: StoredUser | undefined, endsAt: number | null): Promise<Result<ReplyOf<typeof resolveBearer>>> {
     if (user === undefined || user.disabled) return invalid;
     const actor: Actor = { userId: user.id, handle: user.handle, rights: await rightsOf(this.db, user.id) };
     const now = systemClock.now();
-    const leftMs = found.value.endsAt === null ? keepMs : found.value.endsAt - now;
+    const leftMs = endsAt === null ? keepMs : endsAt - now;
     const actorToken = await signActor(actor, this.ring.signer, now);
     return ok({ actor, actorToken, validForMs: Math.max(0, Math.min(keepMs, Math.floor(leftMs))), mustChangePassword: user.mustChangePassword });
   }
