@@ -13,6 +13,8 @@ export type { Tally } from './tally.ts';
 export { parseBody } from './wire.ts';
 export { bindSpan, openServerSpan, within } from './tracing.ts';
 export { refusal } from './access.ts';
+export { Responder } from './responder.nats.ts';
+export type { Endpoint, HeaderReader } from './endpoint.ts';
 export type { BusAuthority } from './authority.nats.ts';
 export { userRequests } from './nats-roles.ts';
 import type { BusAuthority } from './authority.nats.ts';
