@@ -51,7 +51,7 @@ async function bringUpBackends(lab) {
     writeNatsConfig: (where) => writeBusSetup(lab, where),
   });
   return {
-    natsUrl: backends.nats.url, creds: backends.nats.setup.creds,
+    natsUrl: backends.nats.url, creds: backends.nats.setup.creds, authorityFile: backends.nats.setup.authorityFile,
     mysqlUrls: await backends.mysql.createSchemas(SERVICES), redisUrl: backends.redis.url,
   };
 }

@@ -1,6 +1,7 @@
 // Every operation, event, report and host command in one place, for the doors, the CLI, the documents and the tests.
 import * as session from './auth/session.ts';
 import * as user from './auth/user.ts';
+import * as busCredential from './auth/bus-credential.ts';
 import * as inventory from './compute/inventory.ts';
 import * as vm from './compute/vm.ts';
 import * as vmHardware from './compute/vm-hardware.ts';
@@ -17,7 +18,7 @@ import * as monitoring from './monitoring/monitoring.ts';
 import { computeTask, eventsRead, networkTask, storageTask, taskChanged, taskServices, templatesTask } from './task.ts';
 import { services, type EventDef, type Operation } from './define.ts';
 
-const modules = [session, user, inventory, vm, vmHardware, vmPower, vmBin, vmConsole, folder, storage, network, templates, placement, liveness, monitoring];
+const modules = [session, user, busCredential, inventory, vm, vmHardware, vmPower, vmBin, vmConsole, folder, storage, network, templates, placement, liveness, monitoring];
 const isOperation = (value: unknown): value is Operation => typeof value === 'object' && value !== null && 'subject' in value && 'kind' in value && 'input' in value;
 const isEvent = (value: unknown): value is EventDef => typeof value === 'object' && value !== null && 'data' in value && 'noun' in value && !('subject' in value);
 const members: unknown[] = modules.flatMap((module) => Object.values(module) as unknown[]);

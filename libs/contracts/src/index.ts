@@ -10,6 +10,7 @@ export * from './task.ts';
 export * from './host/index.ts';
 export * from './auth/session.ts';
 export * from './auth/user.ts';
+export * from './auth/bus-credential.ts';
 export * from './compute/inventory.ts';
 export * from './compute/vm.ts';
 export * from './compute/vm-hardware.ts';

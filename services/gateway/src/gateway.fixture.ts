@@ -11,7 +11,8 @@ import { newUuid, ok } from '#kernel';
 import { startService } from '#service';
 import type { RunningService } from '#service';
 import { GatewayModule } from '../gateway.module.ts';
-import { doorLimits, restDoor } from './rest/open.door.ts';
+import { busDoor } from './bus/bus.door.ts';
+import { doorLimits, gatesOf, restDoor } from './rest/open.door.ts';
 import type { DoorLimits, RestDoorHandle } from './rest/open.door.ts';
 
 export interface Asked {
@@ -50,13 +51,15 @@ export class GatewayUnderTest {
     const under = new GatewayUnderTest(server, await connect({ servers: url }));
     for (const service of ['auth', 'compute', 'storage', 'templates', 'monitoring']) under.nats.subscribe(`tok.v1.${service}.>`, { callback: (_error, message) => { void under.answer(message); } });
     under.plays.set('auth.session.resolve', (asked) => under.resolve(String(asked.input['bearer'])));
+    under.plays.set('auth.user.resolve', (asked) => under.resolve(String(asked.input['handle'])));
     await under.nats.flush();
     const env = { TOK_NATS_URL: url, TOK_LOG_LEVEL: 'fatal', TOK_HTTP_PORT: '0', TOK_HTTP_REQUESTS_PER_SECOND: '100000', TOK_HTTP_SIGN_INS_PER_SECOND: '10000', ...options.env };
     under.service = await startService({
       name: 'gateway', config: gatewayConfig, module: GatewayModule,
       doors: (parts) => {
-        under.door = restDoor(parts, undefined, { ...everything, ...options.limits });
-        return [under.door];
+        const gates = gatesOf(parts);
+        under.door = restDoor(parts, gates, undefined, { ...everything, ...options.limits });
+        return [under.door, busDoor(parts, gates)];
       },
     }, { env, ownsProcess: false });
     return under;
@@ -64,6 +67,10 @@ export class GatewayUnderTest {
 
   get url(): string {
     return this.door?.url() ?? '';
+  }
+
+  get natsUrl(): string {
+    return this.server.url;
   }
 
   get healthPort(): number {

@@ -1,6 +1,8 @@
 // All commands in one tree: those of the contracts and those written by hand. Parsing, help and completion read it.
 import { Command as Parser, Option } from 'commander';
 import { callApi } from './api.command.ts';
+import { busLogin } from './bus.command.ts';
+import type { BusLoginOptions } from './bus.command.ts';
 import { commandTree } from './command-tree.ts';
 import type { Command } from './command-tree.ts';
 import { completionFor } from './completion.ts';
@@ -102,6 +104,10 @@ function addHandWritten(program: Parser, around: Surroundings, commands: readonl
     .option('--password-stdin', 'read the current and the new password from standard input, a line each')
     .action((values: LoginOptions) => passwd(around, values));
 
+  addUsual(at('bus login', 'Get credentials for the bus, or renew them, in a standard NATS credentials file'), { output: false })
+    .option('--file <path>', 'the credentials file (default: beside the profile)').option('--name <name>', 'what the key is called in tokctl bus-credential list (default: the name of this machine)').option('--life <duration>', 'how long they are good for, 5m to 1d (default 1h)')
+    .action((values: BusLoginOptions) => busLogin(contextOf(around, values), values));
+
   addUsual(at('profile list', 'List the profiles'), {}).action((values: Options) => { listProfiles(around, values); });
   addUsual(at('profile show', 'Show which platform and token the next command uses'), {}).action((values: Options) => { showProfile(around, values); });
   at('profile use', 'Make a profile the current one').argument('<name>').action((name: string) => switchProfile(around, name));
@@ -173,7 +179,7 @@ const examplesText = (words: string): string => {
   return lines.length === 0 ? '' : `\n\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
 };
 
-const groupSummaries: Readonly<Record<string, string>> = { vm: 'VMs', site: 'The site', capacity: 'Capacity and claims per host', placement: 'Where a VM would go', ha: 'Liveness of hosts', profile: 'Which platform the commands speak to', 'port-group': 'Port groups', switch: 'Distributed switches' };
+const groupSummaries: Readonly<Record<string, string>> = { bus: 'Credentials for NATS clients', 'bus-credential': 'Your keys on the bus', vm: 'VMs', site: 'The site', capacity: 'Capacity and claims per host', placement: 'Where a VM would go', ha: 'Liveness of hosts', profile: 'Which platform the commands speak to', 'port-group': 'Port groups', switch: 'Distributed switches' };
 
 function addExamples(parser: Parser, words: string): void {
   if (parser.commands.length > 0 && words !== '' && parser.summary() === '') {

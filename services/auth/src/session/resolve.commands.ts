@@ -5,7 +5,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import type { BusContext } from '#bus';
 import { TokenExpired, Unauthenticated } from '#contracts';
-import type { Actor, Holder, ReplyOf, resolveBearer, resolveHolder } from '#contracts';
+import type { Actor, Holder, ReplyOf, resolveBearer, resolveHandle, resolveHolder } from '#contracts';
 import { ok, systemClock } from '#kernel';
 import type { Result } from '#kernel';
 import { Db } from '#service';
@@ -14,7 +14,8 @@ import { KeyRing } from '../keys/key-ring.store.ts';
 import { readAccess, signActor } from '../keys/tokens.ts';
 import { parseApiToken } from '../token/api-token.ts';
 import { findSecret, noteUse, userOfToken } from '../token/token.store.ts';
-import { findUser } from '../user/user.store.ts';
+import { findUser, findUserByHandle } from '../user/user.store.ts';
+import type { StoredUser } from '../user/user.store.ts';
 import { hashOf, isLive, userOfLive } from './session.store.ts';
 
 /** How long a door may keep an answer at most, ms. It hears of changes at once; this is for those that it misses. */
@@ -37,24 +38,34 @@ export class ResolveCommands {
     const found = await (parseApiToken(bearer) === undefined ? this.ofSession(bearer) : this.ofApiToken(bearer));
     if (!found.ok) return found;
     const { userId, endsAt, holder } = found.value;
-    const acting = await this.acting(userId);
-    if (!acting.ok) return acting;
-    const leftMs = endsAt === null ? keepMs : endsAt - systemClock.now();
-    return ok({ ...acting.value, validForMs: Math.max(0, Math.min(keepMs, Math.floor(leftMs))), holder });
+    return this.actingUser(await findUser(this.db, userId), endsAt, holder);
+  }
+
+  /** The NATS server has seen to it that nobody but this user speaks under the handle. */
+  async resolveHandle(handle: string): Promise<Result<ReplyOf<typeof resolveHandle>>> {
+    const user = await findUserByHandle(this.db, handle);
+    return user === undefined ? invalid : this.actingUser(user, null, { kind: 'user', id: user.id });
   }
 
   /** The same for a session or token whose secret is not at hand: what it opened stays open as long as it lives itself. */
-  async resolveHolder({ kind, id }: Holder): Promise<Result<ReplyOf<typeof resolveHolder>>> {
-    const userId = await (kind === 'session' ? userOfLive(this.db, id) : userOfToken(this.db, id));
-    const acting = userId === undefined ? invalid : await this.acting(userId);
+  async resolveHolder(holder: Holder): Promise<Result<ReplyOf<typeof resolveHolder>>> {
+    const userId = await this.userOf(holder);
+    const acting = userId === undefined ? invalid : await this.actingUser(await findUser(this.db, userId), null, holder);
     return acting.ok ? ok({ actor: acting.value.actor, actorToken: acting.value.actorToken }) : acting;
   }
 
-  private async acting(userId: string): Promise<Result<{ actor: Actor; actorToken: string; mustChangePassword: boolean }>> {
-    const user = await findUser(this.db, userId);
+  private async userOf({ kind, id }: Holder): Promise<string | undefined> {
+    if (kind === 'user') return id;
+    return kind === 'session' ? userOfLive(this.db, id) : userOfToken(this.db, id);
+  }
+
+  private async actingUser(user: StoredUser | undefined, endsAt: number | null, holder: Holder): Promise<Result<ReplyOf<typeof resolveBearer>>> {
     if (user === undefined || user.disabled) return invalid;
     const actor: Actor = { userId: user.id, handle: user.handle, rights: await rightsOf(this.db, user.id) };
-    return ok({ actor, actorToken: await signActor(actor, this.ring.signer, systemClock.now()), mustChangePassword: user.mustChangePassword });
+    const now = systemClock.now();
+    const leftMs = endsAt === null ? keepMs : endsAt - now;
+    const actorToken = await signActor(actor, this.ring.signer, now);
+    return ok({ actor, actorToken, validForMs: Math.max(0, Math.min(keepMs, Math.floor(leftMs))), mustChangePassword: user.mustChangePassword, holder });
   }
 
   /** The caller with the rights that he has now, not those his token was signed with. */

@@ -243,8 +243,9 @@ describe('what a session or token has opened', () => {
     const session = orThrow(await auth.bus.request(login, { user: 'watcher', password: 'a long password' }));
     const mine = await holderOf(session.accessToken);
     expect(await ask(mine)).toBe('OK');
+    expect(await ask({ kind: 'user', id: user.id })).toBe('OK');
     await auth.sql.query('UPDATE user_account SET disabled = 1 WHERE id = ?', [user.id]);
-    expect(await ask(mine)).toBe('UNAUTHENTICATED');
+    expect([await ask(mine), await ask({ kind: 'user', id: user.id }), await ask({ kind: 'user', id: newUuid() })]).toEqual(Array(3).fill('UNAUTHENTICATED'));
   });
 });
 

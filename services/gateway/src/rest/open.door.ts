@@ -13,6 +13,7 @@ import { addPages, pagePaths } from '../pages/pages.door.ts';
 import { addImageContent } from '../upload/image-content.door.ts';
 import type { UploadLimits } from '../upload/content.stream.ts';
 import type { BodyLimits } from './body.stream.ts';
+import type { Gates } from './admission.ts';
 import { doorNumbers } from './door.metrics.ts';
 import { RateLimit } from './rate-limit.ts';
 import { RestDoor } from './rest.door.ts';
@@ -41,10 +42,15 @@ export interface RestDoorHandle extends Door {
   url(): string;
 }
 
-export function restDoor(parts: Parts<GatewayConfig>, operations: readonly Operation[] = allOperations, limits: DoorLimits = doorLimits): RestDoorHandle {
-  const { config, bus, log, nats } = parts;
+/** What all doors of a gateway share: a user who comes through two of them is one user. */
+export function gatesOf({ config, get }: Parts<GatewayConfig>): Omit<Gates, 'closing'> {
   const { TOK_HTTP_REQUESTS_PER_SECOND: perSecond, TOK_HTTP_SIGN_INS_PER_SECOND: signIns } = config;
-  const callers = parts.get(Callers);
+  const limit = (rate: number, burst: number): RateLimit => new RateLimit(rate, burst, systemClock);
+  return { callers: get(Callers), byAddress: limit(perSecond, perSecond * 5), byUser: limit(perSecond, perSecond * 5), strangers: limit(signIns, signIns * 10) };
+}
+
+export function restDoor(parts: Parts<GatewayConfig>, gates = gatesOf(parts), operations: readonly Operation[] = allOperations, limits: DoorLimits = doorLimits): RestDoorHandle {
+  const { config, bus, log, nats } = parts;
   let door: RestDoor | undefined;
   let unwatch: (() => Promise<void>) | undefined;
   let url = '';
@@ -52,19 +58,17 @@ export function restDoor(parts: Parts<GatewayConfig>, operations: readonly Opera
     name: 'rest',
     url: () => url,
     async open() {
-      unwatch = await callers.watch(nats, log);
-      const limit = (rate: number, burst: number): RateLimit => new RateLimit(rate, burst, systemClock);
+      unwatch = await gates.callers.watch(nats, log);
       door = new RestDoor({
-        bus, log, operations, clock: systemClock,
-        gates: { callers, byAddress: limit(perSecond, perSecond * 5), byUser: limit(perSecond, perSecond * 5), strangers: limit(signIns, signIns * 10) },
-        numbers: await doorNumbers(parts.metrics.registry),
+        bus, log, operations, gates, clock: systemClock,
+        numbers: await doorNumbers(parts.metrics.registry, 'rest'),
         fixed: [...pagePaths, ...consolePagePaths, imageContentRoute, consoleRoute],
         ...limits,
       });
       addPages(door, operations, parts.health, version);
       addConsolePages(door);
       addImageContent(door, bus, limits.upload);
-      const consoles = new ConsoleDoor(door, { bus, nats, callers, log, limits: limits.console });
+      const consoles = new ConsoleDoor(door, { bus, nats, callers: gates.callers, log, limits: limits.console });
       consoles.add();
       parts.metrics.gauge('tokamak_consoles_open', 'Consoles that are open at this door', () => consoles.count);
       url = await door.listen(config.TOK_HTTP_PORT, config.TOK_HTTP_HOST);
