@@ -1,9 +1,28 @@
-// The providers of the gateway. It keeps nothing, so there is only what asks others.
+// The providers of the gateway: what all its doors share, and the dead letters.
 import { Module } from '@nestjs/common';
 import type { BusClient } from '#bus';
+import type { GatewayConfig } from '#config';
 import { systemClock } from '#kernel';
-import { Bus } from '#service';
+import { Bus, Config } from '#service';
 import { Callers } from './src/caller/callers.client.ts';
+import { DeadLetterCommands } from './src/command/dead-letter.commands.ts';
+import { DeadLetterHandlers } from './src/command/dead-letter.handlers.ts';
+import { UserCommands } from './src/command/user-commands.client.ts';
+import { SharedGates } from './src/rest/admission.ts';
+import { RateLimit } from './src/rest/rate-limit.ts';
 
-@Module({ providers: [{ provide: Callers, inject: [Bus], useFactory: (bus: BusClient) => new Callers(bus, systemClock) }] })
+function gatesOf({ TOK_HTTP_REQUESTS_PER_SECOND: perSecond, TOK_HTTP_SIGN_INS_PER_SECOND: signIns }: GatewayConfig, callers: Callers): SharedGates {
+  const limit = (rate: number, burst: number): RateLimit => new RateLimit(rate, burst, systemClock);
+  return { callers, byAddress: limit(perSecond, perSecond * 5), byUser: limit(perSecond, perSecond * 5), strangers: limit(signIns, signIns * 10) };
+}
+
+@Module({
+  controllers: [DeadLetterHandlers],
+  providers: [
+    { provide: Callers, inject: [Bus], useFactory: (bus: BusClient) => new Callers(bus, systemClock) },
+    { provide: SharedGates, inject: [Config, Callers], useFactory: gatesOf },
+    { provide: UserCommands, inject: [Bus, SharedGates], useFactory: (bus: BusClient, gates: SharedGates) => new UserCommands(bus, { ...gates, closing: () => false }) },
+    DeadLetterCommands,
+  ],
+})
 export class GatewayModule {}

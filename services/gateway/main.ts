@@ -1,14 +1,5 @@
-// The gateway: the doors of REST and of the bus in front of every service.
-import { gatewayConfig } from '#config';
+// The gateway: the doors of REST, of the bus and of published commands in front of every service.
 import { startService } from '#service';
-import { GatewayModule } from './gateway.module.ts';
-import { busDoor } from './src/bus/bus.door.ts';
-import { gatesOf, restDoor } from './src/rest/open.door.ts';
+import { gateway } from './gateway.service.ts';
 
-await startService({
-  name: 'gateway', config: gatewayConfig, module: GatewayModule,
-  doors: (parts) => {
-    const gates = gatesOf(parts);
-    return [restDoor(parts, gates), busDoor(parts, gates)];
-  },
-});
+await startService(gateway);

@@ -62,7 +62,7 @@ const ops: RolePermissions = {
 
 /** Every role by the name of its signing key. */
 export function rolesFor(services: readonly string[]): Record<string, RolePermissions> {
-  const callable = [...new Set([...ownServices, ...services])].filter((name) => name !== 'gateway');
+  const callable = [...new Set([...ownServices, ...services])];
   const perService = services.map((name) => [`service-${name}`, name === 'gateway' ? gateway(callable) : service(name, callable)] as const);
   return { ...Object.fromEntries(perService), host, user, ops };
 }

@@ -1,17 +1,18 @@
-// The JetStream stream that delivers events. It owns nothing: relays publish again what is missing, so it may be
-// emptied or deleted at any moment.
+// The JetStream streams. EVENTS delivers events and owns nothing: relays publish again what is missing, so it may be emptied
+// or deleted at any moment. COMMANDS holds the only copy of a published command until its outcome is in MySQL.
 import { DiscardPolicy, jetstreamManager, JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream';
 import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 
 export const EVENTS_STREAM = 'EVENTS';
+export const COMMANDS_STREAM = 'COMMANDS';
 
 const STREAM_NOT_FOUND = 10059;
 const DAY_MS = 24 * 3_600_000;
 const GiB = 1024 ** 3;
 
-type Wanted = Pick<StreamConfig, 'name' | 'subjects' | 'storage' | 'retention' | 'discard' | 'max_age' | 'max_bytes' | 'duplicate_window'>;
+type Wanted = Pick<StreamConfig, 'name' | 'subjects' | 'storage' | 'retention' | 'discard' | 'max_age' | 'max_bytes' | 'duplicate_window'> & Partial<StreamConfig>;
 const events: Wanted = {
   name: EVENTS_STREAM,
   subjects: ['tok.v1.evt.>'],
@@ -23,11 +24,35 @@ const events: Wanted = {
   duplicate_window: nanos(2 * 60_000),
 };
 
+/**
+ * A full stream refuses instead of forgetting, so what was acknowledged is there. The window is the smallest there is: by
+ * JetStream's own message ids, which one user could choose as another does, a command could be swallowed.
+ */
+const commands: Wanted = {
+  name: COMMANDS_STREAM,
+  subjects: ['tok.v1.user.*.cmd.>'],
+  storage: StorageType.File,
+  retention: RetentionPolicy.Workqueue,
+  discard: DiscardPolicy.New,
+  max_age: 0,
+  max_bytes: GiB,
+  max_msg_size: 300 * 1024,
+  duplicate_window: nanos(100),
+  allow_rollup_hdrs: false,
+  deny_purge: true,
+};
+
 /** Makes the streams, or brings them to what is written here. Safe from many services at once. */
 export async function ensureStreams(connection: NatsConnection): Promise<void> {
+  await ensure(connection, events);
+}
+
+export const ensureCommandStream = (connection: NatsConnection): Promise<void> => ensure(connection, commands);
+
+async function ensure(connection: NatsConnection, wanted: Wanted): Promise<void> {
   const manager = await jetstreamManager(connection);
-  if (await exists(manager, events.name)) await manager.streams.update(events.name, events);
-  else await manager.streams.add(events); // adding one that is there and equal is no error
+  if (await exists(manager, wanted.name)) await manager.streams.update(wanted.name, wanted);
+  else await manager.streams.add(wanted); // adding one that is there and equal is no error
 }
 
 async function exists(manager: JetStreamManager, name: string): Promise<boolean> {

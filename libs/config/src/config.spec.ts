@@ -68,8 +68,8 @@ describe('settings', () => {
     expect(problemsOf(() => readConfig(hostAgentConfig, { ...host, [name]: value }))).toEqual([expect.stringMatching(`^${name}: `)]);
   });
 
-  it('of a gateway need no database', () => {
-    expect(readConfig(gatewayConfig, { TOK_NATS_URL: service.TOK_NATS_URL }).TOK_HTTP_PORT).toBe(8080);
+  it('of a gateway need a database and no Redis', () => {
+    expect(readConfig(gatewayConfig, { TOK_NATS_URL: service.TOK_NATS_URL, TOK_MYSQL_URL: service.TOK_MYSQL_URL }).TOK_HTTP_PORT).toBe(8080);
   });
 
   it('name a misspelt variable', () => {

@@ -44,7 +44,7 @@ const vmUids = IdRange.default({ first: 200_000, last: 265_535 }).describe('user
 
 export const computeConfig = serviceConfig.extend({ TOK_VM_UID_RANGE: vmUids });
 
-export const gatewayConfig = processConfig.extend({
+export const gatewayConfig = databaseServiceConfig.extend({
   TOK_HTTP_HOST: z.string().min(1).default('127.0.0.1').describe('address that the REST door listens on'),
   TOK_HTTP_PORT: Port.default(8080).describe('port of the REST door; 0 = a free one, named in the log'),
   TOK_HTTP_REQUESTS_PER_SECOND: z.coerce.number().int().min(1).max(1_000_000).default(1_000).describe('requests that one user, and one address, may send per second for long; five times as many at once'),

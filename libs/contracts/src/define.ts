@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import type { ErrorDef } from './errors.ts';
 import type { Permission } from './permissions.ts';
 
-export const services = ['auth', 'compute', 'network', 'storage', 'templates', 'scheduler', 'ha', 'monitoring'] as const;
+export const services = ['auth', 'compute', 'network', 'storage', 'templates', 'scheduler', 'ha', 'monitoring', 'gateway'] as const;
 export type ServiceName = (typeof services)[number];
 
 /**

@@ -29,6 +29,7 @@ export const ImageId = id('ImageId');
 export const TemplateId = id('TemplateId');
 export const ClaimId = id('ClaimId');
 export const TaskId = id('TaskId');
+export const BusCommandId = id('BusCommandId');
 
 export type UserId = z.infer<typeof UserId>;
 export type RoleId = z.infer<typeof RoleId>;
@@ -53,3 +54,4 @@ export type ImageId = z.infer<typeof ImageId>;
 export type TemplateId = z.infer<typeof TemplateId>;
 export type ClaimId = z.infer<typeof ClaimId>;
 export type TaskId = z.infer<typeof TaskId>;
+export type BusCommandId = z.infer<typeof BusCommandId>;

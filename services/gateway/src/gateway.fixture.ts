@@ -1,18 +1,19 @@
 // The gateway in front of services that a test plays: what they are asked is recorded, what they answer is a table.
-import { startNatsServer, testDir } from '#testing';
-import type { TestNats } from '#testing';
+import { makeTestSchema, startNatsServer, testDir } from '#testing';
+import type { TestNats, TestSchema } from '#testing';
+import type { Type } from '@nestjs/common';
 import { connect, headers } from '@nats-io/transport-node';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
-import { gatewayConfig } from '#config';
 import { eventSubject, httpStatusOf, permissions, userChanged } from '#contracts';
 import type { Actor, Holder, Permission, UserId } from '#contracts';
 import type { Fault, Result } from '#kernel';
 import { newUuid, ok } from '#kernel';
 import { startService } from '#service';
 import type { RunningService } from '#service';
-import { GatewayModule } from '../gateway.module.ts';
+import { gateway } from '../gateway.service.ts';
 import { busDoor } from './bus/bus.door.ts';
-import { doorLimits, gatesOf, restDoor } from './rest/open.door.ts';
+import { commandsDoor } from './command/commands.door.ts';
+import { doorLimits, restDoor } from './rest/open.door.ts';
 import type { DoorLimits, RestDoorHandle } from './rest/open.door.ts';
 
 export interface Asked {
@@ -34,6 +35,8 @@ export const holders: Readonly<Record<Person, Holder>> = { ann: { kind: 'session
 
 const everything = { ...doorLimits, body: { bytes: 1024 * 1024, timeMs: 400 }, headersTimeoutMs: 800, drainMs: 1_000, upload: { idleMs: 500, tries: 3 } };
 
+interface Options { readonly limits?: Partial<DoorLimits>; readonly env?: Record<string, string> }
+
 export class GatewayUnderTest {
   readonly asked: Asked[] = [];
   readonly plays = new Map<string, Play>();
@@ -42,27 +45,36 @@ export class GatewayUnderTest {
   door: RestDoorHandle | undefined;
   private service: RunningService | undefined;
 
-  private constructor(private readonly server: TestNats, readonly nats: NatsConnection) {}
+  private constructor(private readonly server: TestNats, readonly nats: NatsConnection, readonly schema: TestSchema, private readonly options: Options) {}
 
-  static async start(options: { limits?: Partial<DoorLimits>; env?: Record<string, string> } = {}): Promise<GatewayUnderTest> {
+  static async start(options: Options = {}): Promise<GatewayUnderTest> {
+    const under = await GatewayUnderTest.prepare(options);
+    await under.startService();
+    return under;
+  }
+
+  /** Everything but the gateway itself. */
+  static async prepare(options: Options = {}): Promise<GatewayUnderTest> {
     // A server of its own: the services that are played here may run for real in another test.
     const server = await startNatsServer(testDir());
     const { url } = server;
-    const under = new GatewayUnderTest(server, await connect({ servers: url }));
+    const under = new GatewayUnderTest(server, await connect({ servers: url }), await makeTestSchema('gateway'), options);
     for (const service of ['auth', 'compute', 'storage', 'templates', 'monitoring']) under.nats.subscribe(`tok.v1.${service}.>`, { callback: (_error, message) => { void under.answer(message); } });
     under.plays.set('auth.session.resolve', (asked) => under.resolve(String(asked.input['bearer'])));
     under.plays.set('auth.user.resolve', (asked) => under.resolve(String(asked.input['handle'])));
     await under.nats.flush();
-    const env = { TOK_NATS_URL: url, TOK_LOG_LEVEL: 'fatal', TOK_HTTP_PORT: '0', TOK_HTTP_REQUESTS_PER_SECOND: '100000', TOK_HTTP_SIGN_INS_PER_SECOND: '10000', ...options.env };
-    under.service = await startService({
-      name: 'gateway', config: gatewayConfig, module: GatewayModule,
-      doors: (parts) => {
-        const gates = gatesOf(parts);
-        under.door = restDoor(parts, gates, undefined, { ...everything, ...options.limits });
-        return [under.door, busDoor(parts, gates)];
-      },
-    }, { env, ownsProcess: false });
     return under;
+  }
+
+  async startService(): Promise<void> {
+    const { limits, env } = this.options;
+    this.service = await startService({
+      ...gateway,
+      doors: (parts) => [(this.door = restDoor(parts, undefined, { ...everything, ...limits })), busDoor(parts), commandsDoor(parts)],
+    }, {
+      env: { TOK_NATS_URL: this.natsUrl, TOK_MYSQL_URL: this.schema.url, TOK_LOG_LEVEL: 'fatal', TOK_HTTP_PORT: '0', TOK_HTTP_REQUESTS_PER_SECOND: '100000', TOK_HTTP_SIGN_INS_PER_SECOND: '10000', ...env },
+      ownsProcess: false,
+    });
   }
 
   get url(): string {
@@ -75,6 +87,12 @@ export class GatewayUnderTest {
 
   get healthPort(): number {
     return this.service?.healthPort ?? 0;
+  }
+
+  /** A provider of the gateway's module. */
+  get<T>(token: Type<T>): T {
+    if (this.service === undefined) throw new Error('the gateway does not run');
+    return this.service.get(token);
   }
 
   play(operation: string, play: Play): void {
@@ -106,6 +124,7 @@ export class GatewayUnderTest {
     await this.stop();
     await this.nats.close();
     await this.server.stop();
+    await this.schema.drop();
   }
 
   private resolve(bearer: string): Result<unknown> {

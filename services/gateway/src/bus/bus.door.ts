@@ -3,15 +3,16 @@
 import { defaultLimits, isIdempotencyKey, Responder, userRequests } from '#bus';
 import type { Endpoint, HeaderReader } from '#bus';
 import type { GatewayConfig } from '#config';
-import { InvalidArgument, membersOfDoor, RateLimited } from '#contracts';
+import { RateLimited } from '#contracts';
+import type { Operation } from '#contracts';
 import { newUuid, ok } from '#kernel';
 import type { Result } from '#kernel';
 import type { Door, Parts } from '#service';
-import { admit } from '../rest/admission.ts';
+import { admit, SharedGates } from '../rest/admission.ts';
 import type { Gates } from '../rest/admission.ts';
 import { doorNumbers } from '../rest/door.metrics.ts';
 import { problemOf } from '../rest/problem.ts';
-import { refuseDoorMembers } from '../rest/request.ts';
+import { asksForCaller, keyWrong, readInput, withCaller } from './bus-input.ts';
 import { isOwnInbox, openOperation, placeOf } from './bus-subject.ts';
 
 /** Questions that wait for something hold a place; one user cannot take all of them. */
@@ -19,17 +20,17 @@ const limits = { ...defaultLimits, running: 1_024, bodyBytes: 256 * 1024, graceM
 const mostPerUser = 64;
 const denials: ReadonlySet<number> = new Set([401, 403, 429]);
 
-export function busDoor(parts: Parts<GatewayConfig>, shared: Omit<Gates, 'closing'>): Door {
+export function busDoor(parts: Parts<GatewayConfig>): Door {
   const { nats, log, bus } = parts;
-  const gates: Gates = { ...shared, closing: () => false };
+  const gates: Gates = { ...parts.get<SharedGates>(SharedGates), closing: () => false };
   const running = new Map<string, number>();
   let responder: Responder | undefined;
 
   /** What the door says itself about a request. */
-  const fill = async (input: object, handle: string, members: readonly string[]): Promise<Result<object>> => {
-    if (!members.includes('holder')) return ok(input);
+  const filled = async (operation: Operation, input: object, handle: string): Promise<Result<object>> => {
+    if (!asksForCaller(operation)) return ok(input);
     const caller = await gates.callers.resolveHandle(handle);
-    return caller.ok ? ok({ ...input, holder: caller.value.holder }) : caller;
+    return caller.ok ? ok(withCaller(operation, input, caller.value)) : caller;
   };
 
   const route = (subject: string): Endpoint | undefined => {
@@ -38,7 +39,6 @@ export function busDoor(parts: Parts<GatewayConfig>, shared: Omit<Gates, 'closin
     if (place === undefined || operation === undefined) return undefined;
     const { handle } = place;
     const isCommand = operation.kind === 'command';
-    const doorMembers = membersOfDoor(operation);
     return {
       name: operation.name, subject: `tok.v1.user.*.req.${operation.name}`, timeoutMs: operation.timeoutMs, answered: true,
       async admit(read: HeaderReader) {
@@ -48,15 +48,15 @@ export function busDoor(parts: Parts<GatewayConfig>, shared: Omit<Gates, 'closin
         const admitted = caller.ok ? admit(gates, caller.value, operation) : caller;
         return admitted.ok ? ok({ actor: admitted.value.actor, system: false, actorToken: admitted.value.actorToken, caller: null }) : admitted;
       },
-      parse: (body) => (typeof body === 'object' && body !== null && !Array.isArray(body) ? refuseDoorMembers(body as Record<string, unknown>, doorMembers) : notAnObject),
+      parse: (body) => readInput(operation, body),
       async run(input, ctx): Promise<Result<unknown>> {
         const mine = running.get(handle) ?? 0;
         if (mine >= mostPerUser) return RateLimited.fail(`You have ${mine} requests under way already.`, { retryAfterMs: 1_000 });
         running.set(handle, mine + 1);
         try {
-          const filled = await fill(input as object, handle, doorMembers);
-          if (!filled.ok) return filled;
-          return await bus.request(operation, filled.value, { ctx, ...(isCommand ? { idempotencyKey: ctx.idempotencyKey ?? newUuid() } : {}) });
+          const whole = await filled(operation, input as object, handle);
+          if (!whole.ok) return whole;
+          return await bus.request(operation, whole.value, { ctx, ...(isCommand ? { idempotencyKey: ctx.idempotencyKey ?? newUuid() } : {}) });
         } finally {
           const left = (running.get(handle) ?? 1) - 1;
           if (left === 0) running.delete(handle);
@@ -92,6 +92,3 @@ export function busDoor(parts: Parts<GatewayConfig>, shared: Omit<Gates, 'closin
     },
   };
 }
-
-const keyWrong = InvalidArgument.fail('The header Idempotency-Key must be 1 to 128 printable ASCII characters.', { issues: [{ path: 'Idempotency-Key', message: '1 to 128 printable ASCII characters' }] });
-const notAnObject = InvalidArgument.fail('The body must be a JSON object.', { issues: [{ path: '', message: 'must be a JSON object' }] });

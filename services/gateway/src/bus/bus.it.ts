@@ -139,7 +139,7 @@ it('finishes what is inside when it closes, and takes nothing more', async () =>
   const asking = ask('ann', 'compute.vm.list');
   await until('it has reached the owner', () => under.questions('compute.vm.list').length === 1);
   const stopping = under.stop();
-  await until('nobody listens any more', () => ask('ann', 'compute.vm.list').then(({ code }) => code !== '', () => true));
+  await until('nobody listens any more', () => ask('ann', 'compute.cluster.list').then(({ code }) => code !== '', () => true));
   gate.resolve(undefined);
   expect((await asking).code).toBe('');
   await stopping;

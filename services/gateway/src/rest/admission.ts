@@ -17,6 +17,10 @@ export interface Gates {
   readonly closing: () => boolean;
 }
 
+/** What all doors of a gateway share: a user who comes through two of them is one user. */
+export type SharedGates = Omit<Gates, 'closing'>;
+export const SharedGates = Symbol('SharedGates');
+
 /** What someone may do who has to set a new password first; leaving is public. */
 const withOldPassword: ReadonlySet<string> = new Set([setPassword.name, whoAmI.name]);
 

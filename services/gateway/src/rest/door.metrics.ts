@@ -6,8 +6,8 @@ export interface DoorNumbers {
   denied(operation: string, code: string): void;
 }
 
-export async function doorNumbers(registry: Registry, door: 'rest' | 'bus_door'): Promise<DoorNumbers> {
-  const label = { rest: 'REST', bus_door: 'bus door' }[door];
+export async function doorNumbers(registry: Registry, door: 'rest' | 'bus_door' | 'commands'): Promise<DoorNumbers> {
+  const label = { rest: 'REST', bus_door: 'bus door', commands: 'published command' }[door];
   const { Counter, Histogram } = await import('prom-client');
   const registers = [registry];
   const requests = new Counter({ name: `tokamak_${door}_requests_total`, help: `${label} requests answered`, labelNames: ['operation', 'status'], registers });

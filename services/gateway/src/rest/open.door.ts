@@ -5,7 +5,6 @@ import type { GatewayConfig } from '#config';
 import { systemClock } from '#kernel';
 import { version } from '#service';
 import type { Door, Parts } from '#service';
-import { Callers } from '../caller/callers.client.ts';
 import { ConsoleDoor } from '../console/console.door.ts';
 import type { ConsoleLimits } from '../console/console.door.ts';
 import { addConsolePages, consolePagePaths } from '../console/console-pages.door.ts';
@@ -13,9 +12,8 @@ import { addPages, pagePaths } from '../pages/pages.door.ts';
 import { addImageContent } from '../upload/image-content.door.ts';
 import type { UploadLimits } from '../upload/content.stream.ts';
 import type { BodyLimits } from './body.stream.ts';
-import type { Gates } from './admission.ts';
+import { SharedGates } from './admission.ts';
 import { doorNumbers } from './door.metrics.ts';
-import { RateLimit } from './rate-limit.ts';
 import { RestDoor } from './rest.door.ts';
 
 export interface DoorLimits {
@@ -42,15 +40,9 @@ export interface RestDoorHandle extends Door {
   url(): string;
 }
 
-/** What all doors of a gateway share: a user who comes through two of them is one user. */
-export function gatesOf({ config, get }: Parts<GatewayConfig>): Omit<Gates, 'closing'> {
-  const { TOK_HTTP_REQUESTS_PER_SECOND: perSecond, TOK_HTTP_SIGN_INS_PER_SECOND: signIns } = config;
-  const limit = (rate: number, burst: number): RateLimit => new RateLimit(rate, burst, systemClock);
-  return { callers: get(Callers), byAddress: limit(perSecond, perSecond * 5), byUser: limit(perSecond, perSecond * 5), strangers: limit(signIns, signIns * 10) };
-}
-
-export function restDoor(parts: Parts<GatewayConfig>, gates = gatesOf(parts), operations: readonly Operation[] = allOperations, limits: DoorLimits = doorLimits): RestDoorHandle {
+export function restDoor(parts: Parts<GatewayConfig>, operations: readonly Operation[] = allOperations, limits: DoorLimits = doorLimits): RestDoorHandle {
   const { config, bus, log, nats } = parts;
+  const gates = parts.get<SharedGates>(SharedGates);
   let door: RestDoor | undefined;
   let unwatch: (() => Promise<void>) | undefined;
   let url = '';

@@ -1,0 +1,18 @@
+// What the gateway runs: its settings, tables, doors and periodic work.
+import { gatewayConfig } from '#config';
+import type { DatabaseService } from '#service';
+import { GatewayModule } from './gateway.module.ts';
+import { gatewayMigrations } from './migrations/0001-dead-letters.ts';
+import { busDoor } from './src/bus/bus.door.ts';
+import { commandsDoor } from './src/command/commands.door.ts';
+import { purgeEnded } from './src/command/dead-letter.store.ts';
+import { restDoor } from './src/rest/open.door.ts';
+
+export const gateway: DatabaseService<typeof gatewayConfig> = {
+  name: 'gateway',
+  config: gatewayConfig,
+  module: GatewayModule,
+  migrations: gatewayMigrations,
+  doors: (parts) => [restDoor(parts), busDoor(parts), commandsDoor(parts)],
+  reconcilers: ({ db }) => [{ name: 'dead-letters', everyMs: 60_000, run: () => purgeEnded(db) }],
+};

@@ -1,0 +1,83 @@
+// The door of published commands: takes them from the stream, has them carried out, and records how each ended, with the
+// event that tells its user, before the stream forgets it.
+import type { DataSource } from 'typeorm';
+import { CommandConsumer } from '#bus';
+import type { BusLog, PublishedCommand, Verdict } from '#bus';
+import type { GatewayConfig } from '#config';
+import { operationByName } from '#contracts';
+import { transaction } from '#database';
+import type { DatabaseParts, Door } from '#service';
+import { doorNumbers } from '../rest/door.metrics.ts';
+import type { DoorNumbers } from '../rest/door.metrics.ts';
+import { problemOf } from '../rest/problem.ts';
+import { hasEnded, insertLetter, noteEnd } from './dead-letter.store.ts';
+import { outcomeOf, tell } from './outcome.ts';
+import type { About } from './outcome.ts';
+import { commandId, keptBody, pauseAfter, placeOfCommand } from './published.ts';
+import { UserCommands } from './user-commands.client.ts';
+import type { Carried } from './user-commands.client.ts';
+
+const atOnce = 64;
+const graceMs = 8_000;
+const utf8 = new TextDecoder();
+
+interface Ended extends About {
+  readonly handle: string;
+  readonly published: PublishedCommand;
+  readonly body: string;
+  readonly carried: Carried;
+}
+
+export interface Desk {
+  readonly db: DataSource;
+  readonly log: BusLog;
+  readonly commands: Pick<UserCommands, 'carryOut'>;
+  readonly numbers: Pick<DoorNumbers, 'served'>;
+}
+
+/** Sees one delivery of a command to its end, or says when to deliver it again. */
+export async function takeCommand({ db, log, commands, numbers }: Desk, published: PublishedCommand): Promise<Verdict> {
+  const place = placeOfCommand(published.subject);
+  const id = commandId(published);
+  // Delivered again, because it was killed between its record and its acknowledgement: a question less for the owner.
+  if (place === undefined || (published.deliveries > 1 && (await hasEnded(db, id)))) return 'done';
+  const startedAt = performance.now();
+  const body = utf8.decode(published.body);
+  const idempotencyKey = published.idempotencyKey || null;
+  const carried = await commands.carryOut({ ...place, body, idempotencyKey, traceparent: published.traceparent });
+  const { answer, traceId: trace } = carried;
+  const again = answer.ok ? undefined : pauseAfter(answer.fault, published.deliveries);
+  if (again !== undefined) return again;
+  await recordEnd(db, { ...place, id, idempotencyKey, published, body, carried });
+  numbers.served(operationByName.has(place.operation) ? place.operation : 'unknown', answer.ok ? 200 : problemOf(answer.fault).status, performance.now() - startedAt);
+  if (!answer.ok) log.warn({ user: place.handle, operation: place.operation, code: answer.fault.code, commandId: id, trace }, 'a published command was refused');
+  return 'done';
+}
+
+export function commandsDoor({ nats, log, db, metrics, get }: DatabaseParts<GatewayConfig>): Door {
+  let consumer: CommandConsumer | undefined;
+  return {
+    name: 'commands',
+    async open() {
+      const desk = { db, log, commands: get(UserCommands), numbers: await doorNumbers(metrics.registry, 'commands') };
+      consumer = new CommandConsumer({ connection: nats, log, name: 'gateway-commands', atOnce, take: (published) => takeCommand(desk, published) });
+      consumer.start();
+      log.info({}, 'published commands are taken in');
+    },
+    async close() {
+      await consumer?.stop(graceMs);
+    },
+  };
+}
+
+/** Dies before its commit: delivered again, and the owner answers what it answered. Dies after: delivered again, and known. */
+const recordEnd = (db: DataSource, { handle, published, body, carried, ...about }: Ended): Promise<void> =>
+  transaction(db, async (tx) => {
+    if (!(await noteEnd(tx, about.id))) return;
+    const outcome = outcomeOf(carried);
+    if (outcome.is === 'refused') {
+      const userId = carried.caller?.actor.userId ?? null;
+      await insertLetter(tx, { ...about, userId, handle, body: keptBody(about.operation, body), error: outcome.error, publishedAt: published.publishedAt });
+    }
+    await tell(tx, about, outcome, carried);
+  });

@@ -1,0 +1,71 @@
+// Rows of published commands that have ended and of those that were refused; the only place that knows the tables.
+import type { EntityManager } from 'typeorm';
+import type { z } from 'zod';
+import type { BusCommandId, DeadLetter, DeadLetterWithBody, ErrorBody, InputOf, listDeadLetters, SortsOf, UserId } from '#contracts';
+import { execute, fromJson, isoAt, pageQuery, selectRow, sql, toJson } from '#database';
+import type { Page, Queryable, Sql } from '#database';
+import { ok } from '#kernel';
+import type { Result } from '#kernel';
+
+export type Letter = z.output<typeof DeadLetter>;
+export type LetterWithBody = z.output<typeof DeadLetterWithBody>;
+
+interface Row {
+  id: string; user_id: string | null; handle: string; operation: string; idem_key: string | null; error: unknown; published_at: Date; refused_at: Date; tries: number; body?: string;
+}
+
+const columns = 'd.id, d.user_id, d.handle, d.operation, d.idem_key, d.error, d.published_at, d.refused_at, d.tries';
+const letterOf = (row: Row): Letter => ({
+  id: row.id as BusCommandId, userId: row.user_id as UserId | null, user: row.handle, operation: row.operation, idempotencyKey: row.idem_key, error: fromJson<ErrorBody>(row.error),
+  publishedAt: isoAt(row.published_at), refusedAt: isoAt(row.refused_at), tries: row.tries,
+});
+
+/** False = its outcome was recorded before. */
+export const noteEnd = async (tx: EntityManager, id: string): Promise<boolean> => (await execute(tx, 'INSERT IGNORE INTO bus_command (id, ended_at) VALUES (?, UTC_TIMESTAMP(3))', [id])) === 1;
+
+export const hasEnded = async (db: Queryable, id: string): Promise<boolean> => (await selectRow(db, 'SELECT id FROM bus_command WHERE id = ?', [id])) !== undefined;
+
+/** The oldest of more than so many of one user make room. */
+const mostPerUser = 1_000;
+const keepDays = 90;
+
+export interface NewLetter {
+  readonly id: string; readonly userId: string | null; readonly handle: string; readonly operation: string; readonly idempotencyKey: string | null; readonly body: string;
+  readonly error: ErrorBody; readonly publishedAt: number;
+}
+
+export async function insertLetter(tx: EntityManager, { id, userId, handle, operation, idempotencyKey, body, error, publishedAt }: NewLetter): Promise<void> {
+  await execute(tx, `INSERT INTO dead_letter (id, user_id, handle, operation, idem_key, body, error, published_at, refused_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3))`, [id, userId, handle, operation, idempotencyKey, body, toJson(error), new Date(publishedAt)]);
+  const beyond = await selectRow<{ refused_at: Date }>(tx, `SELECT refused_at FROM dead_letter WHERE user_id = ? ORDER BY refused_at DESC LIMIT 1 OFFSET ${mostPerUser}`, [userId]);
+  if (beyond !== undefined) await execute(tx, 'DELETE FROM dead_letter WHERE user_id = ? AND refused_at <= ?', [userId, beyond.refused_at]);
+}
+
+export const refuseAgain = async (tx: EntityManager, id: string, error: ErrorBody): Promise<boolean> =>
+  (await execute(tx, 'UPDATE dead_letter SET error = ?, refused_at = UTC_TIMESTAMP(3), tries = tries + 1 WHERE id = ?', [toJson(error), id])) === 1;
+
+export const deleteLetter = async (tx: EntityManager, id: string): Promise<boolean> => (await execute(tx, 'DELETE FROM dead_letter WHERE id = ?', [id])) === 1;
+
+export async function findLetter(db: Queryable, id: string): Promise<LetterWithBody | undefined> {
+  const row = await selectRow<Row>(db, `SELECT ${columns}, d.body FROM dead_letter d WHERE d.id = ?`, [id]);
+  return row && { ...letterOf(row), body: row.body ?? '' };
+}
+
+/** `userId` undefined = of all users. */
+export async function pageOfLetters(db: Queryable, input: InputOf<typeof listDeadLetters>, userId: string | undefined): Promise<Result<Page<Letter>>> {
+  const where: Sql[] = [];
+  if (userId !== undefined) where.push(sql`d.user_id = ${userId}`);
+  if (input.operation !== undefined) where.push(sql`d.operation = ${input.operation}`);
+  if (input.user !== undefined) where.push(sql`d.handle = ${input.user}`);
+  const page = await pageQuery<Row>(db, {
+    select: columns, from: 'dead_letter d', id: 'd.id', input, where, preset: '-refusedAt',
+    orderBy: { refusedAt: 'd.refused_at', publishedAt: 'd.published_at' } satisfies SortsOf<typeof listDeadLetters>,
+  });
+  return page.ok ? ok({ rows: page.value.rows.map(letterOf), next: page.value.next }) : page;
+}
+
+/** What the stream can still deliver again is younger. */
+export async function purgeEnded(db: Queryable): Promise<void> {
+  await execute(db, 'DELETE FROM bus_command WHERE ended_at < UTC_TIMESTAMP(3) - INTERVAL 7 DAY ORDER BY ended_at LIMIT 1000');
+  await execute(db, `DELETE FROM dead_letter WHERE refused_at < UTC_TIMESTAMP(3) - INTERVAL ${keepDays} DAY ORDER BY refused_at LIMIT 1000`);
+}

@@ -1,0 +1,60 @@
+// Carries out a published command for its user: the same checks as at the other doors, and the owner asked under the user's
+// own key, so that however often this is done the effect is one.
+import type { BusClient } from '#bus';
+import { isIdempotencyKey, openServerSpan, within } from '#bus';
+import { InvalidArgument } from '#contracts';
+import { ok } from '#kernel';
+import type { Result } from '#kernel';
+import type { Caller } from '../caller/callers.client.ts';
+import { keyWrong, readInput, withCaller } from '../bus/bus-input.ts';
+import { admit } from '../rest/admission.ts';
+import type { Gates } from '../rest/admission.ts';
+import { publishable } from './published.ts';
+
+export interface UserCommand {
+  readonly handle: string;
+  readonly operation: string;
+  readonly idempotencyKey: string | null;
+  /** As it was published. */
+  readonly body: string;
+  readonly traceparent: string;
+}
+
+export interface Carried {
+  /** Undefined = there is no such user any more, or he is disabled. */
+  readonly caller: Caller | undefined;
+  readonly traceId: string;
+  readonly answer: Result<unknown>;
+}
+
+export class UserCommands {
+  constructor(private readonly bus: Pick<BusClient, 'request'>, private readonly gates: Gates) {}
+
+  async carryOut(command: UserCommand): Promise<Carried> {
+    const span = openServerSpan(`command ${command.operation.slice(0, 100)}`, command.traceparent, {});
+    const caller = await this.gates.callers.resolveHandle(command.handle);
+    const answer = caller.ok ? await within(span, () => this.askAs(caller.value, command)) : caller;
+    span.end(answer.ok ? undefined : answer.fault);
+    return { caller: caller.ok ? caller.value : undefined, traceId: span.traceId, answer };
+  }
+
+  private async askAs(caller: Caller, { operation: name, idempotencyKey, body }: UserCommand): Promise<Result<unknown>> {
+    const operation = publishable(name);
+    if (!operation.ok) return operation;
+    if (idempotencyKey === null || !isIdempotencyKey(idempotencyKey)) return keyWrong;
+    const parsed = parseJson(body);
+    const input = parsed.ok ? readInput(operation.value, parsed.value) : parsed;
+    if (!input.ok) return input;
+    const admitted = admit(this.gates, caller, operation.value);
+    if (!admitted.ok) return admitted;
+    return this.bus.request(operation.value, withCaller(operation.value, input.value, caller), { actorToken: caller.actorToken, idempotencyKey });
+  }
+}
+
+function parseJson(text: string): Result<unknown> {
+  try {
+    return ok(text.trim() === '' ? {} : JSON.parse(text));
+  } catch (error) {
+    return InvalidArgument.fail('The body is not JSON.', { issues: [{ path: '', message: 'is not JSON' }] }, error);
+  }
+}
