@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { defineCommand } from '../define.ts';
 import {
-  AddressTaken, Busy, DatastoreFull, DeviceHeld, DeviceRefused, HostUnreachable, InUse, NoFreeAddress, NoFreeSlot, NotFound, VersionConflict, VmBusy, WrongState,
+  AddressTaken, Busy, DatastoreFull, DeviceHeld, DeviceRefused, HostUnreachable, InUse, NoCapacity, NoFreeAddress, NoFreeSlot, NotFound, VersionConflict, VmBusy, WrongState,
 } from '../errors.ts';
 import { BootDevice, Clock, CpuTopology, DiskBus, Firmware } from '../host/shapes.ts';
 import { DatastoreId, DiskId, NicId, PortGroupId, VmId, VolumeId } from '../ids.ts';
@@ -58,8 +58,9 @@ export const ModifyVm = z.strictObject({
   bootOrder: z.array(BootDevice).min(1).max(3).optional(), clock: Clock.optional(), ha: HaChange.optional().describe('only what is given changes'), version: z.int().optional(),
 });
 export const modifyVm = defineCommand('compute.vm.modify', {
-  summary: 'Change CPU, memory, firmware, boot order, clock or HA policy; what a running VM cannot take now is `pending` until its next start', http: 'POST /v1/vms/:vmId/modify', permission: 'vm.modify', on: 'vmId',
-  input: ModifyVm, reply: TaskRef, errors: [...change, VersionConflict, DeviceRefused],
+  summary: 'Change CPU, memory, firmware, boot order, clock or HA policy; what a running VM cannot take now is `pending` until its next start',
+  description: 'Reservation, shares and limit of CPU and memory are in force at once, when the host has taken them; a reservation that the host cannot hold is refused.', http: 'POST /v1/vms/:vmId/modify', permission: 'vm.modify', on: 'vmId',
+  input: ModifyVm, reply: TaskRef, errors: [...change, VersionConflict, DeviceRefused, NoCapacity],
 });
 export const discardPending = defineCommand('compute.vm.discard-pending', {
   summary: 'Take back every change that waits for the next start', http: 'POST /v1/vms/:vmId/discard-pending', permission: 'vm.modify', on: 'vmId',

@@ -5,6 +5,7 @@ import { AddressTaken, Busy, DatastoreFull, HostUnreachable, InUse, NameTaken, N
 import { ClusterId, DatastoreId, DiskId, FolderId, HostId, NicId, PortGroupId, PortId, TaskId, TemplateId, UserId, VmId, VolumeId } from '../ids.ts';
 import { folderFilter, labelInput, listInput, searchInput } from '../list.ts';
 import { At, Description, Ipv4, Labels, Mac, MemoryBytes, Name, ownedFields, pageOf, queryFlag, TaskRef, VolumeBytes } from '../values.ts';
+import { GuestMemory } from '../host/guest-memory.ts';
 import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, ResourceService } from '../host/shapes.ts';
 
 export const VmState = z.enum(['creating', 'stopped', 'starting', 'running', 'pausing', 'paused', 'stopping', 'hibernating', 'hibernated', 'migrating', 'deleting', 'failed', 'unknown']);
@@ -29,6 +30,7 @@ export const SavedState = z.strictObject({ volumeId: VolumeId, datastoreId: Data
 /** Apart from the task that works on the VM. `hostId` is where it runs, or ran last. */
 export const VmStatus = z.strictObject({ state: VmState, observedAt: At.nullable(), epoch: z.int(), seq: z.int(), hostId: HostId.nullable(), pid: z.int().nullable(), startedAt: At.nullable(), reason: z.string().nullable(), guestAgent: z.boolean(), addresses: z.array(z.string()),
   saved: SavedState.nullable().describe('the memory of a hibernated VM'),
+  memory: GuestMemory.nullable().default(null).describe('what the guest has of its memory; null = nothing runs, or it has not been looked at'),
 });
 export const Vm = z.strictObject({
   id: VmId, name: Name, description: Description, labels: Labels, clusterId: ClusterId, templateId: TemplateId.nullable(), uid: z.int(),

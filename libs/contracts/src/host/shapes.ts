@@ -2,6 +2,7 @@
 // directory alone, without bus or database.
 import { z } from 'zod';
 import { Bytes, Ipv4, Mac, MemoryBytes, VlanId } from '../values.ts';
+import { GuestMemory } from './guest-memory.ts';
 import { DatastoreId, DiskId, NicId, PortGroupId, PortId, SubnetId, SwitchId, VmId, VolumeId } from '../ids.ts';
 
 export const CommandId = z.string().min(1).max(160).describe('deterministic: the same command sent again carries the same id');
@@ -64,6 +65,7 @@ export const HostVmStatus = z.strictObject({
   pid: z.int().nullable(), startedAt: z.iso.datetime().nullable(), exitReason: ExitReason.nullable(), detail: z.string().nullable(),
   saved: SavedMemory.nullable().default(null).describe('its memory was saved when it ended'),
   guestAgent: z.boolean(), guestAddresses: z.array(z.strictObject({ mac: Mac, addresses: z.array(z.string()) })),
+  memory: GuestMemory.nullable().default(null).describe('what its balloon shows; null = not looked at'),
 });
 export type HostVmStatus = z.infer<typeof HostVmStatus>;
 
