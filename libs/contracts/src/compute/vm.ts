@@ -6,7 +6,7 @@ import { ClusterId, DatastoreId, DiskId, FolderId, HostId, NicId, PortGroupId, P
 import { folderFilter, labelInput, listInput, searchInput } from '../list.ts';
 import { At, Description, Ipv4, Labels, Mac, MemoryBytes, Name, ownedFields, pageOf, queryFlag, TaskRef, VolumeBytes } from '../values.ts';
 import { GuestMemory } from '../host/guest-memory.ts';
-import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, ResourceService } from '../host/shapes.ts';
+import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, MemoryService, ResourceService } from '../host/shapes.ts';
 
 export const VmState = z.enum(['creating', 'stopped', 'starting', 'running', 'pausing', 'paused', 'stopping', 'hibernating', 'hibernated', 'migrating', 'deleting', 'failed', 'unknown']);
 export type VmState = z.infer<typeof VmState>;
@@ -20,7 +20,7 @@ export const HaPolicy = z.strictObject({
 export const VmDisk = z.strictObject({ diskId: DiskId, slot: z.int(), volumeId: VolumeId, datastoreId: DatastoreId, sizeBytes: VolumeBytes, bus: DiskBus, readOnly: z.boolean() });
 export const VmNic = z.strictObject({ nicId: NicId, slot: z.int(), portId: PortId, portGroupId: PortGroupId, mac: Mac, ip: Ipv4.nullable() });
 export const VmSpec = z.strictObject({
-  cpu: CpuTopology, cpuService: ResourceService, memoryBytes: MemoryBytes, memoryService: ResourceService,
+  cpu: CpuTopology, cpuService: ResourceService, memoryBytes: MemoryBytes, memoryService: MemoryService,
   firmware: Firmware, bootOrder: z.array(BootDevice), clock: Clock.prefault({}), disks: z.array(VmDisk), nics: z.array(VmNic), ha: HaPolicy,
 });
 /** Changes that the running VM could not take: each stands beside what is in force in `spec`, and takes effect at the next start. */
@@ -50,7 +50,7 @@ export const CreateVm = z.strictObject({
   deploy: z.enum(['full', 'linked']).default('full').describe('copy the template’s volume, or a linked clone over it'),
   clusterId: ClusterId.optional().describe('the only cluster if absent'), hostId: HostId.optional().describe('this host and no other'),
   datastoreId: DatastoreId.optional().describe('for disks that name none; chosen if absent'),
-  cpu: CpuTopology.optional(), cpuService: ResourceService.prefault({}), memoryBytes: MemoryBytes.optional(), memoryService: ResourceService.prefault({}),
+  cpu: CpuTopology.optional(), cpuService: ResourceService.prefault({}), memoryBytes: MemoryBytes.optional(), memoryService: MemoryService.prefault({}),
   firmware: Firmware.optional(), bootOrder: z.array(BootDevice).min(1).max(3).optional(), clock: Clock.prefault({}),
   diskBytes: VolumeBytes.optional().describe('size of the first disk when deployed from a template; not below the template’s'),
   disks: z.array(NewDisk).max(16).default([]).describe('further blank disks'), nics: z.array(NewNic).max(8).default([]),
