@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { HostDisk, ResourceService, hostStatus, hostVmAdjust } from '#contracts';
 import type { HostVmSpec, HostVmStatus } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
-import { AgentLab, smallVm, uidOf, until } from './agent-lab.fixture.ts';
+import { until } from '#testing';
+import { AgentLab, smallVm, uidOf } from './agent-lab.fixture.ts';
 
 jest.setTimeout(180_000);
 
@@ -46,12 +47,11 @@ function busyVm(index: number, more: Partial<HostVmSpec> = {}): HostVmSpec {
 type Service = HostVmSpec['cpuService'];
 const service = (of: object): Service => ResourceService.parse(of);
 
-
 /** Starts them on one and the same processor, whatever else this machine has. */
 async function startOnOneProcessor(...vms: HostVmSpec[]): Promise<HostVmStatus[]> {
   const started = await Promise.all(vms.map((vm) => lab.startVm(vm)));
   for (const { pid } of started) expect(spawnSync('taskset', ['-a', '-c', '-p', '0', String(pid)]).status).toBe(0);
-  await Promise.all(started.map(({ pid }) => until('its firmware is done', () => cpuSeconds(pid!) > 2, 60_000)));
+  await Promise.all(started.map(({ pid }) => until('its firmware is done', () => cpuSeconds(pid!) > 1, 60_000)));
   return started;
 }
 
@@ -83,13 +83,13 @@ describe('two busy guests on one processor', () => {
     await lab.start();
     const [one, three] = [busyVm(71, { cpuService: service({ shares: 1_000 }) }), busyVm(72, { cpuService: service({ shares: 3_000 }) })];
     const started = await startOnOneProcessor(one, three);
-    const [a, b] = await consumed(started, 8);
+    const [a, b] = await consumed(started, 5);
     expect(b! / a!).toBeGreaterThan(2.7);
     expect(b! / a!).toBeLessThan(3.3);
 
     orThrow(await limit(three, { cpuService: service({ shares: 1_000 }) }));
     await lab.kill();
-    const [c, d] = await consumed(started, 8);
+    const [c, d] = await consumed(started, 5);
     expect(d! / c!).toBeGreaterThan(0.9);
     expect(d! / c!).toBeLessThan(1.1);
   });
@@ -99,7 +99,7 @@ describe('two busy guests on one processor', () => {
     const processors = orThrow(await lab.ask(hostStatus, {})).inventory.cpu.logical;
     // Three quarters of what the host has are three quarters of every processor.
     const [reserved, other] = [busyVm(73, { cpuService: service({ shares: 100, reservation: 1_500 * processors }) }), busyVm(74, { cpuService: service({ shares: 10_000 }) })];
-    const [a, b] = await consumed(await startOnOneProcessor(reserved, other), 6);
+    const [a, b] = await consumed(await startOnOneProcessor(reserved, other), 4);
     expect(a! / (a! + b!)).toBeGreaterThan(0.675);
     expect(a! / (a! + b!)).toBeLessThan(0.825);
   });
@@ -109,19 +109,20 @@ test('a busy guest gets no more than its limit, and all that is there when the l
   await lab.start();
   const vm = busyVm(75, { cpuService: service({ limit: 500 }) }); // of 2,000 MHz: a quarter of a processor
   const { pid } = await lab.startVm(vm);
-  await until('its firmware is done', () => cpuSeconds(pid!) > 1, 60_000);
-  /** Part of a processor over some seconds. */
+  await until('its firmware is done', () => cpuSeconds(pid!) > 0.5, 60_000);
+  /** Part of a processor while it uses a second of one. */
   const part = async (): Promise<number> => {
     const [cpu, at] = [cpuSeconds(pid!), performance.now()];
-    await until('two seconds of a processor are used', () => cpuSeconds(pid!) - cpu >= 2, 120_000);
+    await until('a second of a processor is used', () => cpuSeconds(pid!) - cpu >= 1, 120_000);
     return ((cpuSeconds(pid!) - cpu) * 1000) / (performance.now() - at);
   };
-  expect(await part()).toBeLessThan(0.275);
+  const most = 1.1; // a quota is given anew each tenth of a second, and is finer than that only in the mean
+  expect(await part()).toBeLessThan(0.25 * most);
   orThrow(await limit(vm, { cpuService: service({ limit: 1_000 }) }));
-  expect(await part()).toBeLessThan(0.55);
+  expect(await part()).toBeLessThan(0.5 * most);
   orThrow(await limit(vm, { cpuService: service({}) }));
   expect(setting(vm, 'cpu.cfs_quota_us', 'cpu.max')).toMatch(/^(-1|max 100000)$/);
-  await until('it gets more than its limit was', async () => (await part()) > 0.55, 60_000);
+  await until('it gets more than its limit was', async () => (await part()) > 0.5 * most, 120_000);
 });
 
 describe('a change of limits', () => {
@@ -175,7 +176,7 @@ test('a guest without a balloon driver is shown as such, keeps its memory whatev
   await lab.startVm(vm);
   const told = await until('it is told to have what its limit says', async () => {
     const { memory } = await lab.status(vm.vmId);
-    return memory?.targetBytes === 128 * MiB && memory;
+    return memory?.targetBytes === 128 * MiB ? memory : null;
   });
   expect(told).toEqual({ balloon: 'no-driver', actualBytes: 256 * MiB, targetBytes: 128 * MiB, availableBytes: null });
   await until('it is reported', () => reports.some(({ vm: seen }) => seen.vmId === vm.vmId && seen.memory?.targetBytes === 128 * MiB));

@@ -25,7 +25,7 @@ const calmRoundMs = 5_000;
 export class Balloons {
   private lastRoundAt = -Infinity;
   private timer: NodeJS.Timeout | undefined;
-  private under: Promise<void> = Promise.resolve();
+  private under: Promise<void> | undefined;
   private urgent = false;
   private short = false;
 
@@ -51,7 +51,10 @@ export class Balloons {
   }
 
   private tick(): void {
-    this.under = this.under.then(() => this.round()).catch((error: unknown) => this.options.log.error({ err: error }, 'balloons could not be looked at'));
+    // A QEMU that is slow to answer makes its round long; no others pile up behind it.
+    this.under ??= this.round()
+      .catch((error: unknown) => this.options.log.error({ err: error }, 'balloons could not be looked at'))
+      .finally(() => { this.under = undefined; });
   }
 
   private async round(): Promise<void> {
