@@ -1,7 +1,7 @@
 // CPU and memory as two guests get them that both want all of it: by shares, up to a limit, changed while they run; memory
 // that a guest gives back and gets again; and what a cluster's ratios promise and what a reservation holds.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createVm, explainPlacement, getCluster, getHost, hibernateVm, listCapacity, modifyVm, startVm, updateCluster } from '#contracts';
+import { createVm, explainPlacement, getCluster, getDatastore, getHost, hibernateVm, listCapacity, modifyVm, startVm, updateCluster } from '#contracts';
 import type { RequestOf, Vm } from '#contracts';
 import { consumed, cpuSeconds, pinTo } from './cpu-time.ts';
 import { eventually } from './eventually.ts';
@@ -17,6 +17,10 @@ let vms: Vm[];
 beforeAll(async () => {
   world = await openWorld('resources');
   const hostId = world.record.hosts[0]!.id;
+  await eventually('the host sees the datastore, also in a pool that is seconds old', async () => {
+    const { hosts } = await world.rest.ask(getDatastore, { datastoreId: world.record.datastore.id });
+    return hosts.some((host) => host.hostId === hostId && host.connected);
+  });
   vms = await Promise.all(['one', 'two'].map(async (name) => booted(world, await deploy(world, name, { hostId, memoryBytes: 192 * MiB }))));
 }, 180_000);
 afterAll(() => removeOwn(world));
