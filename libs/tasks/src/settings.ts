@@ -23,3 +23,9 @@ export const defaultTaskSettings: TaskSettings = {
   leaseMs: 10_000, renewMs: 3_000, sweepMs: 2_000, concurrency: 16, retryForMs: 600_000, mostErrors: 5,
   childLookMs: 5_000, hostTryMs: 20_000, stopMs: 8_000,
 };
+
+/**
+ * Beside them, in a process whose tasks a test holds: those that are held keep their place and the others must find one,
+ * and what a killed process held is free again soon.
+ */
+export const heldTaskSettings: Partial<TaskSettings> = { concurrency: 512, leaseMs: 5_000, renewMs: 1_500, sweepMs: 700, childLookMs: 1_500, hostTryMs: 5_000 };

@@ -185,8 +185,9 @@ class Deaths {
 
   async all(begun: readonly Begun[], kind: TaskKind): Promise<void> {
     const late = (): Begun[] => begun.filter(({ taskId }) => !this.dead.has(taskId));
-    for (const giveUpAt = performance.now() + END_WITHIN_MS; late().length > 0; await sleep(5)) {
+    for (const giveUpAt = performance.now() + END_WITHIN_MS; late().length > 0;) {
       if (performance.now() > giveUpAt) throw new Error(`not come to within ${END_WITHIN_MS} ms: ${late().map(({ point }) => `${point.place} ${kind.steps[point.at]?.name ?? point.at}`).join(', ')}`);
+      await sleep(5);
     }
   }
 }
