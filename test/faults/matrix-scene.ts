@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, unlinkSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { taskServices } from '#contracts';
-import type { Task, TaskId, VmState } from '#contracts';
+import type { TaskId, TaskState, VmState } from '#contracts';
 import { eventually } from '../e2e/eventually.ts';
 import { agentName, crash, startAgain, waitReady } from '../e2e/lab.mjs';
 import { allQemus, argumentsOf } from '../e2e/qemu.ts';
@@ -14,6 +14,8 @@ import { begunBy, mayFailWithoutQemu } from './kinds.ts';
 import type { Row } from './kinds.ts';
 import { isUndo, pointName, victims } from './matrix-plan.ts';
 import type { KindSteps, Point, Round, Victims } from './matrix-plan.ts';
+import { endsOf } from './owners.ts';
+import type { Ends } from './owners.ts';
 import { inTurns } from './stage.ts';
 import type { Stage } from './stage.ts';
 
@@ -25,7 +27,6 @@ export interface Outcome {
 
 /** No further task has come to its point for so long: the others will not. */
 const STILL_MS = 20_000;
-const ENDS_WITHIN_MS = 180_000;
 /** Guests that run have one QEMU; the states in between count as neither. */
 const qemusFor: Readonly<Partial<Record<VmState, number>>> = { running: 1, paused: 1, stopped: 0, hibernated: 0, failed: 0 };
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
@@ -77,7 +78,7 @@ export async function runRound(world: World, rows: Readonly<Record<string, Row>>
     for (const victim of round.victims) revive(world, victim);
     await waitReady(world.lab);
     note('revived');
-    const ends = await endsOf(world, new Set([...begun.flatMap(({ taskId }) => taskId ?? []), ...held.values()]));
+    const ends = await endsOf(world, [...new Set([...begun.flatMap(({ taskId }) => taskId ?? []), ...held.values()])]);
     note('ended');
     const loose = await eventually('each VM has the QEMUs that its state says', async () => ((await wrongQemus(world)).length === 0 ? 'right' : false)).then(() => [], () => wrongQemus(world));
     return judgeAll({ begun, held, ends, loose, killed: round.victims });
@@ -101,10 +102,6 @@ async function allStand(holdDir: string, count: number): Promise<void> {
 
 /** The ids of the tasks that stand, by the names of their points. */
 const heldTasks = (holdDir: string): Map<string, TaskId> => new Map(readdirSync(join(holdDir, 'held')).map((name) => [name, readFileSync(join(holdDir, 'held', name), 'utf8') as TaskId]));
-
-type Ends = ReadonlyMap<string, Task | string>;
-const endsOf = async ({ rest }: World, ids: ReadonlySet<TaskId>): Promise<Ends> =>
-  new Map(await Promise.all([...ids].map(async (taskId): Promise<[string, Task | string]> => [taskId, await rest.ended({ taskId, objectId: taskId }, ENDS_WITHIN_MS).catch(messageOf)])));
 
 interface Scene {
   readonly begun: readonly Begun[];
@@ -135,15 +132,15 @@ function judgeAll(scene: Scene): Outcome[] {
 function judge(scene: Scene, point: Point, taskId: TaskId): Outcome {
   const { ends, killed, loose } = scene;
   const end = ends.get(taskId);
-  if (end === undefined || typeof end === 'string') return { point, state: 'failed', why: end ?? 'its task is not known' };
+  if (end === undefined) return { point, state: 'failed', why: 'its task is not known' };
   const mayFail = killed.includes('qemu') && mayFailWithoutQemu.has(point.kind);
-  const allowed = isUndo(point) ? ['failed'] : mayFail ? ['succeeded', 'failed'] : ['succeeded'];
-  if (!allowed.includes(end.state)) return { point, state: 'failed', why: `${end.state}: ${JSON.stringify(end.error)} at ${end.steps.filter(({ state }) => state !== 'done').map(({ name, state }) => `${name} ${state}`).join(', ')}` };
-  const own = loose.find((text) => text.startsWith(`${end.object.id} `));
+  const allowed: readonly TaskState[] = isUndo(point) ? ['failed'] : mayFail ? ['succeeded', 'failed'] : ['succeeded'];
+  if (!allowed.includes(end.state)) return { point, state: 'failed', why: `${taskId} ${end.state}: ${JSON.stringify(end.error)}` };
+  const own = loose.find((text) => text.startsWith(`${end.objectId} `));
   if (own !== undefined) return { point, state: 'failed', why: own };
   const parent = end.parentTaskId === null ? undefined : ends.get(end.parentTaskId);
-  if (parent === undefined || (typeof parent !== 'string' && allowed.includes(parent.state))) return { point, state: 'passed', why: null };
-  return { point, state: 'failed', why: `the task that began it: ${typeof parent === 'string' ? parent : `${parent.state}: ${JSON.stringify(parent.error)}`}` };
+  if (parent === undefined || allowed.includes(parent.state)) return { point, state: 'passed', why: null };
+  return { point, state: 'failed', why: `${taskId}: the task that began it ${parent.state}: ${JSON.stringify(parent.error)}` };
 }
 
 /** VMs with more or fewer QEMUs than their state says. */

@@ -1,7 +1,8 @@
 // The kill matrix: every kind of task held at every step of it and of its undo, before its work and behind it, while each
 // part of the pool is killed, alone and together with each other. Kinds and steps are told by the running services.
 // `npm test` goes through a sample in which everything dies once; `npm run test:faults -- --matrix` through the whole.
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { updateCluster } from '#contracts';
 import { eventually } from '../e2e/eventually.ts';
@@ -17,6 +18,7 @@ import { cellName, faultsOf, pointsOf, samplePoints, sampleVictims, whole } from
 import type { KindSteps, Round, Victims } from './matrix-plan.ts';
 import { messageOf, openHolds, reviveAll, runRound } from './matrix-scene.ts';
 import type { Outcome } from './matrix-scene.ts';
+import { closeOwners } from './owners.ts';
 import { everything, looseEnds } from './slate.ts';
 import { Stage } from './stage.ts';
 
@@ -42,12 +44,14 @@ beforeAll(async () => {
   await roomFor(world, 200);
   before = await everything(world);
   registry = holds.kinds().filter(({ kind }) => options.only === null || kind === options.only);
+  if (options.file !== null) writeFileSync(join(dirname(options.file), 'plan.json'), JSON.stringify(Object.fromEntries(holds.kinds().map((kind) => [kind.kind, pointsOf(kind).length]))));
   say(`seed ${options.seed}; ${registry.length} kinds, ${registry.flatMap(pointsOf).length} points`);
 }, 120_000);
 afterAll(async () => {
   await waitReady(world.lab);
   await stage.clear();
   await holds.close();
+  await closeOwners();
 }, 240_000);
 
 function record(outcomes: readonly Outcome[], victims: Victims): void {
@@ -61,14 +65,16 @@ async function strike(round: Round): Promise<string[]> {
   const times: string[] = [];
   const note = (what: string): void => { times.push(`${what} ${((performance.now() - startedAt) / 1_000).toFixed(1)}`); };
   await reviveAll(world);
-  const outcomes = await runRound(world, rows, stage, holds.dir, round, note).catch((error: unknown) => round.points.map((point): Outcome => ({ point, state: 'failed', why: messageOf(error) })));
+  const ends = await runRound(world, rows, stage, holds.dir, round, note).catch((error: unknown) => round.points.map((point): Outcome => ({ point, state: 'failed', why: messageOf(error) })));
   const left = await leftBehind();
   note('checked');
+  // Which of the tasks has left something over is not known.
+  const outcomes = left.length === 0 ? ends : ends.map((outcome): Outcome => (outcome.state === 'passed' ? { ...outcome, state: 'failed', why: `something was left over: ${left[0] ?? ''}` } : outcome));
   const slate: Outcome = { point: { kind: CLEAN, step: 'all', place: 'after' }, state: left.length === 0 ? 'passed' : 'failed', why: left.length === 0 ? null : left.join('; ') };
   record([...outcomes, slate], round.victims);
   const count = (state: Outcome['state']): number => outcomes.filter((outcome) => outcome.state === state).length;
   say(`${round.victims.join('+')} killed, ${round.points.length} tasks: ${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped; seconds: ${times.join(', ')}`);
-  return [...outcomes, slate].filter(({ state }) => state === 'failed').map(({ point, why }) => `${cellName(point, round.victims)}: ${why ?? ''}`);
+  return [...ends, slate].filter(({ state }) => state === 'failed').map(({ point, why }) => `${cellName(point, round.victims)}: ${why ?? ''}`);
 }
 
 /** Services hear of each other's ends a moment later; what is loose after that stays so. */

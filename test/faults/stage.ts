@@ -1,15 +1,18 @@
 // What the tasks of a round work on. Rounds leave their objects to the next one: what one stopped the next one starts. So a
 // round costs its tasks and little more; only what is missing is made.
 import { createImage, createSwitch, createVm, createVolume, deleteSwitch, deleteVm, deleteVolume, hibernateVm, listImages, listSwitches, listVms, listVolumes, pauseVm, powerOffVm, restoreVm, startVm } from '#contracts';
-import type { Operation, Vm } from '#contracts';
-import { ownVms, removeOwn } from '../e2e/vms.ts';
+import type { Operation, TaskRef, Vm } from '#contracts';
+import { ownVms, removeOwn, unlessGone } from '../e2e/vms.ts';
 import { MiB } from '../e2e/world.ts';
 import type { World } from '../e2e/world.ts';
 import { sendImage, tiny } from './kinds.ts';
 import type { Begin, Pools, Row, Supply } from './kinds.ts';
+import { endsOf } from './owners.ts';
 
 /** So much is asked of the pool at the same time. */
-const AT_ONCE = 24;
+const AT_ONCE = 8;
+/** A crowded machine may be late with a QEMU: what could not be supplied is tried again so often. */
+const TRIES = 3;
 
 /** Like `Promise.all` over the items, so many at a time. */
 export async function inTurns<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
@@ -39,6 +42,17 @@ export class Stage {
 
   /** Brings together what these rows take, and answers how each of them is begun. */
   async supply(rows: readonly Row[]): Promise<Begin[]> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.trySupply(rows);
+      } catch (error) {
+        if (tries >= TRIES) throw error;
+        process.stderr.write(`matrix: the stage is tried again: ${String(error).slice(0, 300)}\n`);
+      }
+    }
+  }
+
+  private async trySupply(rows: readonly Row[]): Promise<Begin[]> {
     const need = (takes: Supply): number => rows.filter((row) => row.takes === takes).length;
     const [vms, volume, image, upload, switches] = await Promise.all([this.vms(need), this.volumes(need('volume')), this.images(need('image')), this.uploads(need('upload')), this.switches(need('switch'))]);
     const pools: Pools = { nothing: Array.from({ length: need('nothing') }, () => null), ...vms, volume, image, upload, switch: switches };
@@ -58,13 +72,22 @@ export class Stage {
     ]);
   }
 
-  private readonly carryOut = (operation: Operation, input: Readonly<Record<string, unknown>>) => this.world.rest.carryOut(operation, input);
+  private async carryOut(operation: Operation, input: Readonly<Record<string, unknown>>): Promise<TaskRef> {
+    return this.succeeded((await this.world.rest.ask(operation, input)) as TaskRef);
+  }
+
+  private async succeeded(ref: TaskRef): Promise<TaskRef> {
+    const end = (await endsOf(this.world, [ref.taskId])).get(ref.taskId);
+    if (end?.state !== 'succeeded') throw new Error(`the task ${ref.taskId} of ${ref.objectId}: ${JSON.stringify(end)}`);
+    return ref;
+  }
+
   private readonly own = <T extends { name: string }>({ items }: { items: T[] }): T[] => items.filter(({ name }) => name.startsWith(this.world.prefix));
 
   private async vm(): Promise<Vm> {
-    const { rest, record } = this.world;
-    const ref = await rest.carryOut(createVm, { ...tiny, name: this.name(), disks: [{ sizeBytes: 8 * MiB }], nics: [{ portGroupId: record.network.portGroupId }], start: false });
-    return (await ownVms(this.world)).find(({ id }) => id === ref.object.id) ?? noBegin();
+    const { record } = this.world;
+    const ref = await this.carryOut(createVm, { ...tiny, name: this.name(), disks: [{ sizeBytes: 8 * MiB }], nics: [{ portGroupId: record.network.portGroupId }], start: false });
+    return (await ownVms(this.world)).find(({ id }) => id === ref.objectId) ?? noBegin();
   }
 
   /** Enough VMs in each state: made, started, stopped, paused and put to sleep as it needs. */
@@ -91,7 +114,10 @@ export class Stage {
     const binned = this.own(await rest.ask(listVms, { limit: 500, recycled: true, q: prefix }));
     await inTurns(binned, ({ id }) => rest.ask(restoreVm, { vmId: id }));
     const vms = await ownVms(this.world);
-    await inTurns(vms.filter((vm) => !isResting(vm)), ({ id }) => this.carryOut(deleteVm, { vmId: id, force: true, purge: true }));
+    await inTurns(vms.filter((vm) => !isResting(vm)), async (vm) => {
+      if (vm.taskId !== null) await endsOf(this.world, [vm.taskId]);
+      await this.carryOut(deleteVm, { vmId: vm.id, force: true, purge: true }).catch(unlessGone);
+    });
     const of = (state: Resting): Vm[] => vms.filter((vm) => isResting(vm) && vm.status.state === state);
     return { stopped: of('stopped'), running: of('running'), paused: of('paused'), hibernated: of('hibernated') };
   }
@@ -108,7 +134,7 @@ export class Stage {
     const { rest, prefix } = this.world;
     const ready = async (): Promise<Pools['image']> => this.own(await rest.ask(listImages, { limit: 500, q: prefix })).filter(({ state }) => state === 'ready');
     const missing = count - (await ready()).length;
-    await inTurns(await this.uploads(missing), async ({ id }) => rest.succeeded(await sendImage(rest, id)));
+    await inTurns(await this.uploads(missing), async ({ id }) => this.succeeded(await sendImage(rest, id)));
     return ready();
   }
 

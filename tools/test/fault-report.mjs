@@ -5,8 +5,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { REPO } from '../lab.d/layout.mjs';
 import { besideText } from './beside-the-code.mjs';
-import { MATRIX_FILE } from './matrix-options.mjs';
-import { matrixPartOf, matrixText, readCells } from './matrix-report.mjs';
+import { MATRIX_FILE, PLAN_FILE } from './matrix-options.mjs';
+import { matrixPartOf, matrixText, readCells, readPlan } from './matrix-report.mjs';
 
 const FILE = join(REPO, 'docs', 'faults.md');
 
@@ -95,7 +95,7 @@ export function writeFaultReport(result, say) {
 export function writeMatrixReport(say) {
   const before = pageBefore();
   const rest = before.replace(matrixPartOf(before), '').trimEnd();
-  write(`${rest}\n\n${matrixText(readCells(MATRIX_FILE))}`, say);
+  write(`${rest}\n\n${matrixText(readCells(MATRIX_FILE), readPlan(PLAN_FILE))}`, say);
 }
 
 function pageBefore() {

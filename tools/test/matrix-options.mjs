@@ -7,6 +7,9 @@ import { REPO } from '../lab.d/layout.mjs';
 /** One line per cell; kept between runs, so that the whole can be gone through in parts. */
 export const MATRIX_FILE = join(REPO, '.lab-matrix', 'cells.ndjson');
 
+/** Points per kind, written by the run beside its cells. */
+export const PLAN_FILE = join(dirname(MATRIX_FILE), 'plan.json');
+
 export const MATRIX_USAGE = '--quick | --matrix [--seed N] [--only KIND] [--shard I/N] [--minutes N] [--fresh]';
 
 /** Each option: what its word must look like, and what it adds. */

@@ -4,7 +4,8 @@ import { Redis } from 'ioredis';
 import type { TaskState } from '#contracts';
 import { HostUnreachable, Internal, NoCapacity } from '#contracts';
 import { execute, selectRow, selectRows, transaction } from '#database';
-import { FaultError, failed, newUuid, sleep } from '#kernel';
+import { FaultError, failed, newUuid } from '#kernel';
+import { until } from '#testing';
 import { claimTask, fenced } from './claim.store.ts';
 import { runCommand } from './command.store.ts';
 import { ClaimLost } from './interrupt.ts';
@@ -45,13 +46,6 @@ const kindOf = (...runs: Run[]): TaskKind => defineTask({ kind: newKind(), objec
 /** Begins a task of the kind that was made last. */
 const begin = (engine: TaskEngine, lock: { noun: string; id: string }[] = []): Promise<string> =>
   transaction(engine.db, async (tx) => (await engine.start(tx, `compute.trial.run-${kinds}`, { objectId: newUuid(), input: {}, lock })).taskId);
-const until = async (what: string, probe: () => Promise<boolean> | boolean, withinMs = 15_000): Promise<void> => {
-  const giveUpAt = performance.now() + withinMs;
-  while (!(await probe())) {
-    if (performance.now() > giveUpAt) throw new Error(`not within ${withinMs} ms: ${what}`);
-    await sleep(20);
-  }
-};
 const stateOf = async (engine: TaskEngine, taskId: string): Promise<TaskState | undefined> => (await engine.get(taskId))?.state;
 const cancel = (engine: TaskEngine, taskId: string): Promise<void> => transaction(engine.db, (tx) => engine.cancel(tx, taskId));
 const codeOf = async (work: Promise<unknown>): Promise<string> => {

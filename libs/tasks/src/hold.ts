@@ -95,6 +95,9 @@ function textOf(file: string): string {
   }
 }
 
+/** How long leases last in a process whose tasks a test holds, ms: what a killed one had is free again soon. */
+export const HELD_LEASE_MS = 4_000;
+
 /** Undefined in every process that no test has prepared; throws when one that serves people would be held. */
 export function holdsOf(env: Readonly<Record<string, string | undefined>>): Holds | undefined {
   const dir = env['TOK_TEST_HOLD'];

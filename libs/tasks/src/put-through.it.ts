@@ -48,7 +48,7 @@ async function check(task: Task): Promise<void> {
 
 const trial: Trial = {
   kind: makeKind,
-  open: (kind) => compute.open([kind]),
+  open: (kind) => compute.open([kind], { settings: { concurrency: 16 } }), // a task at each point of it at once
   begin: (engine) => beginSample(engine, (work) => transaction(engine.db, work)),
   check,
 };

@@ -2,7 +2,7 @@
 import { sleep } from '#kernel';
 
 /** The first answer of `look` that is neither null, undefined nor false. Throws with `what` when there was none within `withinMs`. */
-export async function until<T>(what: string, look: () => Promise<T> | T, withinMs = 10_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, look: () => Promise<T> | T, withinMs = 30_000): Promise<NonNullable<T>> {
   const giveUpAt = performance.now() + withinMs;
   for (;;) {
     const seen = await look();

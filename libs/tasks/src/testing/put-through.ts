@@ -13,7 +13,7 @@ import type { TaskEngine } from '../task.engine.ts';
 /** The world that a kind works on. */
 export interface Trial {
   readonly kind: TaskKind;
-  /** An open engine on the trial's schema that knows `kind` (a variant of the trial's), with short claims. */
+  /** An open engine on the trial's schema that knows `kind` (a variant of the trial's), with short claims, and room for two tasks per step at once. */
   open(kind: TaskKind): Promise<TaskEngine>;
   /** Begins one task that would succeed; another object each time. */
   begin(engine: TaskEngine): Promise<string>;
