@@ -87,7 +87,10 @@ async function leftBehind(): Promise<string[]> {
   return last;
 }
 
-const titleOf = (victims: Victims): string => [...new Set(victims.flatMap((victim) => faultsOf[victim] ?? []))].sort().map((fault) => `${fault} in part, `).join('') + victims.join(', ');
+function titleOf(victims: Victims): string {
+  const shown = [...new Set(victims.flatMap((victim) => faultsOf[victim] ?? []))].sort().map((fault) => `${fault} in part`);
+  return `${shown.length === 0 ? '' : `${shown.join(', ')}: `}${victims.join(', ')}`;
+}
 
 describe('F28: the kill matrix', () => {
   it('has a row for every kind that the services run, and no other', () => {
