@@ -1,5 +1,5 @@
 // What every kind of task must survive, as functions that any kind can be put through: each step twice, a failure at each
-// step, a worker that dies at each step, each undo twice, a cancel at each step. They throw when the kind does not. A proof
+// step, a worker that dies at each step, each undo twice, a cancel at each step, an undo that is stuck. They throw when the kind does not. A proof
 // puts one task through each of its points, all of them at once: what a dead worker's claim costs in time is waited for once.
 import assert from 'node:assert/strict';
 import type { Task, TaskState } from '#contracts';
@@ -131,12 +131,17 @@ export async function failureAtEveryStep(trial: Trial): Promise<void> {
   await runToEnd(trial, points, bothPlaces(steps(trial.kind)), failing(trial.kind, points), ({ at }) => (at >= pointOfNoReturn(trial.kind) ? 'needs-attention' : 'failed'));
 }
 
-const fails = (step: Step<unknown>, place: Point['place']): Act => async (ctx) => {
-  if (place === 'after') await step.run(ctx);
+const failsIn = (work: Act, place: Point['place']): Act => async (ctx) => {
+  if (place === 'after') await work(ctx);
   throw injected();
 };
 
-const failing = (kind: TaskKind, points: Points): TaskKind => vary(kind, (step, index) => ({ run: points.at(index, ({ place }) => fails(step, place), (ctx) => step.run(ctx)) }));
+const failing = (kind: TaskKind, points: Points): TaskKind => vary(kind, (step, index) => ({ run: points.at(index, ({ place }) => failsIn(step.run.bind(step), place), (ctx) => step.run(ctx)) }));
+
+/** Every task of it turns back behind the work of this step, the last from which it can. */
+const turningAt = (kind: TaskKind, last: number): TaskKind => vary(kind, (step, index) => (index === Math.min(kind.steps.length - 1, last) ? { run: failsIn(step.run.bind(step), 'after') } : {}));
+
+const undosBefore = (kind: TaskKind, noReturn: number): number[] => steps(kind).filter((at) => at < noReturn && kind.steps[at]?.undo !== undefined);
 
 /** Each undo twice in a row, after a failure at each step that can turn back. */
 export async function undoTwice(trial: Trial): Promise<void> {
@@ -159,15 +164,15 @@ export async function killAtEveryStep(trial: Trial): Promise<void> {
 
 /** The worker dies in each undo, on the way back from a failure. */
 export async function killAtEveryUndo(trial: Trial): Promise<void> {
-  const last = Math.min(trial.kind.steps.length, pointOfNoReturn(trial.kind)) - 1;
-  const failingKind = vary(trial.kind, (step, index) => (index === last ? { run: fails(step, 'after') } : {}));
+  const noReturn = pointOfNoReturn(trial.kind);
+  const failingKind = turningAt(trial.kind, noReturn - 1);
   const points = new Points();
   const deaths = new Deaths();
   const dying = vary(failingKind, (step, index) => {
     const undo: Act = (ctx) => step.undo?.(ctx) ?? Promise.resolve();
     return step.undo === undefined ? {} : { undo: points.at(index, ({ place }) => deaths.in(undo, place), undo) };
   });
-  await takeOver(trial, points, deaths, bothPlaces(steps(trial.kind).filter((at) => at <= last && trial.kind.steps[at]?.undo !== undefined)), dying, failingKind, 'failed');
+  await takeOver(trial, points, deaths, bothPlaces(undosBefore(trial.kind, noReturn)), dying, failingKind, 'failed');
 }
 
 /** Tasks whose worker has died, as far as they can tell. */
@@ -189,6 +194,37 @@ class Deaths {
       if (performance.now() > giveUpAt) throw new Error(`not come to within ${END_WITHIN_MS} ms: ${late().map(({ point }) => `${point.place} ${kind.steps[point.at]?.name ?? point.at}`).join(', ')}`);
       await sleep(5);
     }
+  }
+}
+
+/**
+ * Each undo fails, and past its point of no return each step: the task asks for attention. Retried once that is mended it
+ * comes to its end, with everything undone or everything done.
+ */
+export async function retryWhereverStuck(trial: Trial): Promise<void> {
+  const noReturn = pointOfNoReturn(trial.kind);
+  const back = new Points();
+  const jammed = vary(turningAt(trial.kind, noReturn - 1), (step, index) => {
+    const undo: Act = (ctx) => step.undo?.(ctx) ?? Promise.resolve();
+    return step.undo === undefined ? {} : { undo: back.at(index, ({ place }) => failsIn(undo, place), undo) };
+  });
+  await retried(trial, back, bothPlaces(undosBefore(trial.kind, noReturn)), jammed, 'failed');
+  const on = new Points();
+  await retried(trial, on, bothPlaces(steps(trial.kind).filter((at) => at >= noReturn)), failing(trial.kind, on), 'succeeded');
+}
+
+async function retried(trial: Trial, points: Points, wanted: readonly Point[], jammed: TaskKind, expected: TaskState): Promise<void> {
+  if (wanted.length === 0) return; // there is nothing to be stuck at
+  const first = await trial.open(jammed);
+  const begun = await beginAll(trial, first, points, wanted);
+  for (const { taskId, point } of begun) assert.equal((await taskEnd(first, taskId)).state, 'needs-attention', `${point.place} ${trial.kind.steps[point.at]?.name ?? point.at}`);
+  await first.close();
+  const second = await trial.open(trial.kind);
+  try {
+    for (const { taskId } of begun) await transaction(second.db, (tx) => second.retry(tx, taskId));
+    await endAll(trial, second, begun, () => expected);
+  } finally {
+    await second.close();
   }
 }
 
@@ -245,6 +281,7 @@ export const proofs = [
   { shows: 'undoes twice what it undoes', proof: undoTwice, withinMs: 60_000 },
   { shows: 'goes on when its worker dies at each step', proof: killAtEveryStep, withinMs: 90_000 },
   { shows: 'undoes on when its worker dies in each undo', proof: killAtEveryUndo, withinMs: 60_000 },
+  { shows: 'comes to its end when what it was stuck at is mended and it is retried', proof: retryWhereverStuck, withinMs: 60_000 },
   { shows: 'can be cancelled at each step before its point of no return', proof: cancelAtEveryStep, withinMs: 60_000 },
 ] as const;
 
