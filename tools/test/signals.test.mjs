@@ -1,6 +1,7 @@
 // A run that is told to end: it goes no further, and cleans up.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { identify } from '../lab.d/processes.mjs';
 
@@ -34,3 +35,13 @@ for (const [signal, code] of [['SIGTERM', 143], ['SIGINT', 130], ['SIGHUP', 129]
     assert.equal(identify(pid), undefined);
   });
 }
+
+// npm passes a signal on to the shell that it starts. A shell that waits for a command dies of it and tells the command
+// nothing: npm is gone then, and the run goes on with nobody to end it.
+test('no shell stands between npm and the run, nor between CI and npm', () => {
+  const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const runs = Object.entries(scripts).filter(([, script]) => script.includes('tools/test/main.mjs'));
+  assert.ok(runs.length >= 5);
+  for (const [name, script] of runs) assert.match(script, /^exec node /, name);
+  assert.match(readFileSync(new URL('../../.ci/run', import.meta.url), 'utf8'), /\nexec npm test\b[^\n]*\n$/);
+});
