@@ -254,6 +254,31 @@ describe('failures', () => {
     expect(tries).toBe(3);
     await buggy.close();
   });
+  it('a cancel stops the step that it finds, and not the undo that follows', async () => {
+    const heard: boolean[] = [];
+    const kind = defineTask({
+      kind: newKind(), object: 'trial',
+      steps: [{
+        name: 'one',
+        run: (ctx) => until('the cancel is heard', () => ctx.signal.aborted),
+        undo: async (ctx) => {
+          const claimedUntil = async (): Promise<number> => (await selectRow<{ claim_until: Date }>(compute.db, 'SELECT claim_until FROM task WHERE id = ?', [ctx.task.id]))!.claim_until.getTime();
+          const atFirst = await claimedUntil();
+          // The row says all the while that a cancel was asked for; each renewal reads it.
+          let renewed = 0;
+          await until('the claim is renewed', async () => (renewed = await claimedUntil()) > atFirst);
+          await until('the claim is renewed again', async () => (await claimedUntil()) > renewed);
+          heard.push(ctx.signal.aborted);
+        },
+      }],
+    });
+    const engine = await compute.open([kind]);
+    const taskId = await begin(engine);
+    await until('it runs', async () => (await stateOf(engine, taskId)) === 'running');
+    await cancel(engine, taskId);
+    expect(await taskEnd(engine, taskId)).toMatchObject({ state: 'cancelled' });
+    expect(heard).toEqual([false]);
+  });
   it('an undo that cannot complete needs attention, holds no lock, and can be retried', async () => {
     let broken = true;
     const ends: string[] = [];

@@ -60,10 +60,10 @@ async function attempt(work: StepToRun, act: (ctx: StepRun) => Promise<unknown>)
   const ctx = new StepRun({ ...work, meter });
   const end = await outcome(work, ctx, act);
   await meter.settled();
-  if (control.interruption === 'lost') return { is: 'lost' };
+  const { interruption } = control;
+  if (interruption === 'lost') return { is: 'lost' };
   // What the step could finish counts; the next boundary sees the interruption.
-  if (end.is === 'done' || control.interruption === null) return end;
-  return control.interruption === 'cancelled' && work.row.direction === 'undo' ? end : { is: control.interruption };
+  return end.is === 'done' || interruption === null ? end : { is: interruption };
 }
 
 async function outcome(work: StepToRun, ctx: StepRun, act: (ctx: StepRun) => Promise<unknown>): Promise<StepEnd> {
