@@ -76,9 +76,10 @@ export function startService(lab, backends, service) {
   lab.processes.start(service, program(lab, service), { cwd: lab.dir, env: serviceEnv(lab, backends, service) });
 }
 
-export function startAgent(lab, backends, host) {
+/** `more` = environment beside what an agent of this lab has. */
+export function startAgent(lab, backends, host, more = {}) {
   const argv = inside(lab.names.hostNamespace(host.name), program(lab, 'host-agent'));
-  lab.processes.start(agentName(host.name), argv, { cwd: lab.dir, env: agentEnv(lab, backends, host), note: { hostId: host.id } });
+  lab.processes.start(agentName(host.name), argv, { cwd: lab.dir, env: { ...agentEnv(lab, backends, host), ...more }, note: { hostId: host.id } });
 }
 
 /** Starts all services and agents that do not run, side by side, and waits until every one is ready. */

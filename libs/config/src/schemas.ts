@@ -1,6 +1,6 @@
 // Every environment variable of every process: the one place that says what can be set, its form, its default and its meaning.
 import { z } from 'zod';
-import { AbsolutePath, CgroupName, HostId, HostName, IdRange, NatsUrl, Port, SystemId, Uplinks, UrlOf } from './values.ts';
+import { AbsolutePath, ByteCount, CgroupName, HostId, HostName, IdRange, NatsUrl, Port, SystemId, Uplinks, UrlOf } from './values.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -58,6 +58,7 @@ export const hostAgentConfig = processConfig.extend({
   TOK_OVS_RUNDIR: AbsolutePath.describe('run directory of Open vSwitch on this host'),
   TOK_UPLINKS: Uplinks.default({}).describe('JSON object, uplink name to network interface'),
   TOK_CGROUP_NAME: CgroupName.default('tokamak').describe('cgroup that the QEMU processes live under'),
+  TOK_HOST_MEMORY_KEPT: ByteCount.optional().describe('bytes of the host’s memory that stay available: where there is less, guests’ balloons inflate; a twentieth of it, at least 512 MiB, if absent'),
   TOK_VM_UID_RANGE: vmUids,
   TOK_TEMPLATE_GID: SystemId.default(199_999).describe('group that may read the files of templates'),
 });

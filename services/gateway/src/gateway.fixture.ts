@@ -150,11 +150,3 @@ function errorHeaders({ code }: Fault): ReturnType<typeof headers> {
   made.set('Nats-Service-Error', code);
   return made;
 }
-
-/** Polls until it is so. */
-export async function until(reached: () => boolean): Promise<void> {
-  for (let turn = 0; !reached(); turn++) {
-    if (turn > 500) throw new Error('it did not come to that');
-    await new Promise((resolve) => { setTimeout(resolve, 10); });
-  }
-}

@@ -1,4 +1,5 @@
 export * from './shapes.ts';
+export * from './guest-memory.ts';
 export * from './commands.ts';
 export * from './reports.ts';
 export * from './vm-adjust.ts';

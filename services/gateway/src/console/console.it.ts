@@ -9,7 +9,8 @@ import type { Pipe } from '#bus';
 import { consoleProtocol, consoleSubject, eventSubject, ticketProtocol, vmChanged } from '#contracts';
 import type { Fault, Result } from '#kernel';
 import { newUuid, ok } from '#kernel';
-import { GatewayUnderTest, holders, people, until } from '../gateway.fixture.ts';
+import { until } from '#testing';
+import { GatewayUnderTest, holders, people } from '../gateway.fixture.ts';
 import { doorLimits } from '../rest/open.door.ts';
 
 const hostId = newUuid();
@@ -60,7 +61,7 @@ class Client {
   }
 
   async ended(): Promise<{ code: number; reason: string }> {
-    await until(() => this.closed !== undefined);
+    await until('it is closed', () => this.closed !== undefined);
     return this.closed!;
   }
 }
@@ -73,10 +74,10 @@ const fail = (code: string, detail = 'so it is', details: Fault['details'] = {})
 async function opened(options?: Parameters<typeof Client.to>[1]): Promise<{ client: Client; agent: Agent }> {
   const before = agents.length;
   const client = connect(options);
-  await until(() => agents.length > before);
+  await until('the agents are asked', () => agents.length > before);
   const agent = agents[before]!;
   await agent.pipe.send(Buffer.from('hello'));
-  await until(() => client.heard.toString() === 'hello');
+  await until('the greeting has come', () => client.heard.toString() === 'hello');
   return { client, agent };
 }
 
@@ -85,7 +86,7 @@ beforeAll(async () => { gateway = await GatewayUnderTest.start({ limits: { conso
 afterAll(() => gateway.end());
 beforeEach(async () => {
   for (const { socket } of clients.splice(0)) socket.terminate();
-  await until(() => agents.every(({ over }) => over !== undefined));
+  await until('every pipe is over', () => agents.every(({ over }) => over !== undefined));
   agents.length = 0;
   gateway.asked.length = 0;
   vmId = newUuid();
@@ -114,10 +115,10 @@ describe('a ticket', () => {
   it('is shown to compute with the VM and kind of the path, and with the user where he proves himself', async () => {
     const first = Client.to(path('serial'), { ticket: 'one' });
     const second = Client.to(path('vnc'), { ticket: 'two', headers: { authorization: 'Bearer ann' } });
-    await until(() => agents.length === 2);
+    await until('the agents are asked', () => agents.length === 2);
     const shown = gateway.questions('compute.console.open').map(({ input, actor }) => ({ ...input, actor }));
     expect(shown).toEqual(expect.arrayContaining([{ vmId, kind: 'serial', ticket: 'one', actor: 'service:gateway' }, { vmId, kind: 'vnc', ticket: 'two', userId: people.ann.userId, actor: 'service:gateway' }]));
-    await until(() => first.socket.readyState === WebSocket.OPEN && second.socket.readyState === WebSocket.OPEN);
+    await until('both are open', () => first.socket.readyState === WebSocket.OPEN && second.socket.readyState === WebSocket.OPEN);
     expect([first.socket.protocol, second.socket.protocol]).toEqual([consoleProtocol, consoleProtocol]);
   });
 
@@ -140,7 +141,7 @@ describe('a ticket', () => {
     ];
     for (const [options, to, status, code] of refusals) {
       const client = Client.to(to, options);
-      await until(() => client.refused !== undefined);
+      await until('it is refused', () => client.refused !== undefined);
       expect(client.refused).toEqual({ status, code });
     }
     expect((await gateway.fetch(path())).status).toBe(400);
@@ -156,11 +157,11 @@ describe('bytes', () => {
     const client = connect();
     const sent = randomBytes(300_000);
     client.socket.on('open', () => { for (let at = 0; at < sent.length; at += 50_000) client.socket.send(sent.subarray(at, at + 50_000)); });
-    await until(() => agents.length === 1 && agents[0]!.heard.length === sent.length);
+    await until('the agents are asked', () => agents.length === 1 && agents[0]!.heard.length === sent.length);
     expect(agents[0]!.heard.equals(sent)).toBe(true);
     const back = randomBytes(2_000_000);
     await agents[0]!.pipe.send(back);
-    await until(() => client.heard.length === back.length);
+    await until('all has come back', () => client.heard.length === back.length);
     expect(client.heard.equals(back)).toBe(true);
   });
 
@@ -176,7 +177,7 @@ describe('bytes', () => {
       }
     };
     const flooding = flood();
-    await until(() => agent.over !== undefined);
+    await until('the pipe is over', () => agent.over !== undefined);
     await flooding;
     expect(sent).toBeLessThan(50_000_000); // what the sockets of this machine take
     client.socket.resume();
@@ -190,7 +191,7 @@ describe('bytes', () => {
     let passed = 0;
     for (let round = 0; round < 400; round++) client.socket.send(Buffer.alloc(50_000), () => { passed += 50_000; });
     await new Promise((resolve) => { setImmediate(resolve); });
-    await until(() => client.socket.bufferedAmount > 0);
+    await until('bytes wait to be sent', () => client.socket.bufferedAmount > 0);
     expect(passed).toBeLessThan(20_000_000);
   });
 
@@ -198,7 +199,7 @@ describe('bytes', () => {
     const { client, agent } = await opened();
     client.socket.send(Buffer.alloc(limits.messageBytes + 1));
     expect((await client.ended()).code).toBe(1009);
-    await until(() => agent.over !== undefined);
+    await until('the pipe is over', () => agent.over !== undefined);
   });
 });
 
@@ -206,7 +207,7 @@ describe('an open console', () => {
   it('closes when the client leaves: the host is told', async () => {
     const { client, agent } = await opened();
     client.socket.close();
-    await until(() => agent.over !== undefined);
+    await until('the pipe is over', () => agent.over !== undefined);
     expect(agent.over).toBe('left');
   });
 
@@ -221,12 +222,12 @@ describe('an open console', () => {
       const { client, agent } = await opened();
       await gateway.announceChange('eve');
       await gateway.announceChange('ann');
-      await until(() => gateway.questions('compute.console.check').some(({ input }) => input['vmId'] === vmId));
+      await until('it was asked whether it may stay', () => gateway.questions('compute.console.check').some(({ input }) => input['vmId'] === vmId));
       expect(client.closed).toBeUndefined();
       verdict = fail(code);
       await gateway.announceChange('ann');
       expect(await client.ended()).toEqual({ code: expected, reason: `${code}: so it is` });
-      await until(() => agent.over !== undefined);
+      await until('the pipe is over', () => agent.over !== undefined);
       verdict = ok({});
     }
     expect(gateway.questions('compute.console.check')[0]?.input).toEqual({ vmId, epoch: 7, holder: holders.ann });
@@ -245,9 +246,9 @@ describe('an open console', () => {
     verdict = fail('UNAVAILABLE', 'away', { service: 'auth' });
     const before = gateway.questions('compute.console.check').length;
     await gateway.announceChange('ann');
-    await until(() => gateway.questions('compute.console.check').length > before);
+    await until('it was asked whether it may stay', () => gateway.questions('compute.console.check').length > before);
     await agent.pipe.send(Buffer.from('!'));
-    await until(() => client.heard.toString() === 'hello!');
+    await until('more has come', () => client.heard.toString() === 'hello!');
   });
 
   it('closes when nothing passes for too long, and when the client is silent', async () => {
@@ -257,7 +258,7 @@ describe('an open console', () => {
     Object.assign(limits, { idleMs: 3_600_000 });
     const { client: dead, agent } = await opened();
     dead.socket.pause(); // it answers no ping
-    await until(() => agent.over !== undefined);
+    await until('the pipe is over', () => agent.over !== undefined);
     expect(agent.over).toBe('left');
   });
 
@@ -272,7 +273,7 @@ describe('an open console', () => {
     });
     for (let one = limits.mostPerUser; one < limits.mostAtOnce; one++) await opened();
     const client = connect();
-    await until(() => client.refused !== undefined);
+    await until('it is refused', () => client.refused !== undefined);
     expect(client.refused).toEqual({ status: 503, code: 'OVERLOADED' });
   });
 });
@@ -317,7 +318,7 @@ describe('the door', () => {
     deaf.socket.pause();
     await gateway.stop();
     expect(await client.ended()).toMatchObject({ code: 1012 });
-    await until(() => agent.over !== undefined);
+    await until('the pipe is over', () => agent.over !== undefined);
     deaf.socket.resume();
     await deaf.ended();
   });

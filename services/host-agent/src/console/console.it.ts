@@ -11,8 +11,8 @@ import { consoleSubject, hostConsoleOpen } from '#contracts';
 import type { ConsoleKind, HostVmSpec } from '#contracts';
 import { orThrow } from '#kernel';
 import type { Result } from '#kernel';
-import { lit, RfbClient } from '#testing';
-import { AgentLab, smallVm, until } from '../agent-lab.fixture.ts';
+import { lit, RfbClient, until } from '#testing';
+import { AgentLab, smallVm } from '../agent-lab.fixture.ts';
 
 jest.setTimeout(60_000);
 
