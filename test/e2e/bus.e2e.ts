@@ -2,10 +2,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { createBusCredential, createUser, deleteUser, listBusCredentials, updateUser } from '#contracts';
+import { createUser, deleteUser, listBusCredentials, updateUser } from '#contracts';
 import type { UserId } from '#contracts';
+import { credentials, enter } from './bus-user.ts';
 import { eventually } from './eventually.ts';
 import { Rest } from './rest.ts';
 import { openShell, signInShell } from './shell.ts';
@@ -32,8 +32,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const enter = (file: string, handle: string): Promise<NatsConnection> =>
-  connect({ servers: world.record.nats.url, inboxPrefix: `_INBOX.user.${handle}`, reconnect: false, authenticator: credsAuthenticator(readFileSync(file)) });
+const enterWith = (file: string, handle: string): Promise<NatsConnection> => enter(world, readFileSync(file, 'utf8'), handle);
 const ask = async (connection: NatsConnection, handle: string, operation: string, input: object = {}): Promise<{ code: string | undefined; body: Record<string, unknown> }> => {
   const answer = await connection.request(`tok.v1.user.${handle}.req.${operation}`, JSON.stringify(input), { timeout: 20_000 });
   return { code: answer.headers?.get('Nats-Service-Error') || undefined, body: answer.json() };
@@ -62,14 +61,9 @@ describe('the bus', () => {
     const handle = `${prefix}-eve`;
     const { id: userId } = await rest.ask(createUser, { handle, password: 'correct horse battery', mustChangePassword: false });
     users.push(userId);
-    const { createUser: newKey, fmtCreds } = await import('@nats-io/jwt');
-    const key = newKey();
-    const eve = await Rest.signIn(record.gateway.url, handle, 'correct horse battery');
-    const made = await eve.ask(createBusCredential, { publicKey: key.getPublicKey() });
-    const creds = join(dir, 'eve.creds');
-    writeFileSync(creds, fmtCreds(made.jwt, key), { mode: 0o600 });
+    const creds = await credentials(await Rest.signIn(record.gateway.url, handle, 'correct horse battery'));
 
-    const connection = await enter(creds, handle);
+    const connection = await enter(world, creds, handle);
     const [vm] = await ownVms(world);
     expect(await ask(connection, handle, 'compute.vm.list')).toMatchObject({ code: undefined, body: { items: [] } });
     expect(await ask(connection, handle, 'compute.vm.get', { vmId: vm!.id })).toMatchObject({ code: 'NOT_FOUND' });
@@ -77,14 +71,14 @@ describe('the bus', () => {
 
     await rest.ask(updateUser, { userId, disabled: true });
     await connection.closed();
-    await expect(enter(creds, handle)).rejects.toThrow(/authoriz|revo/i);
+    await expect(enter(world, creds, handle)).rejects.toThrow(/authoriz|revo/i);
   });
 
   it('takes credentials back by one command', async () => {
-    const connection = await enter(file, world.record.admin.user);
+    const connection = await enterWith(file, world.record.admin.user);
     const mine = (await world.rest.ask(listBusCredentials, {})).items.find(({ name }) => name === world.prefix)!;
     await shell.tokctl('bus-credential', 'delete', mine.id);
     await connection.closed();
-    await eventually('it stays out', () => enter(file, world.record.admin.user).then(async (again) => { await again.close(); return false; }, () => true));
+    await eventually('it stays out', () => enterWith(file, world.record.admin.user).then(async (again) => { await again.close(); return false; }, () => true));
   });
 });

@@ -31,6 +31,8 @@ export interface CommandTaker {
   /** Durable: all replicas share what there is under it. */
   readonly name: string;
   readonly atOnce: number;
+  /** Commands of one lane are taken one after the other, in the order of publishing; empty = of none. */
+  laneOf(command: PublishedCommand): string;
   /** Throwing means: deliver it again soon. */
   take(command: PublishedCommand): Promise<Verdict>;
 }
@@ -44,6 +46,8 @@ const OUTAGE_MS = 1_000;
 export class CommandConsumer {
   private readonly stopping = new AbortController();
   private readonly running = new Set<Promise<void>>();
+  /** The last command of each lane that is under way. */
+  private readonly lanes = new Map<string, Promise<void>>();
   private messages: ConsumerMessages | undefined;
   private loop: Promise<void> | undefined;
 
@@ -89,7 +93,7 @@ export class CommandConsumer {
     if (this.hasEnded()) messages.stop();
     void this.watch(messages);
     for await (const message of messages) {
-      const taken = this.take(message).finally(() => { this.running.delete(taken); });
+      const taken = this.inLane(message).finally(() => { this.running.delete(taken); });
       this.running.add(taken);
       if (this.running.size >= atOnce) await Promise.race(this.running);
       if (this.hasEnded()) break;
@@ -103,9 +107,18 @@ export class CommandConsumer {
     }
   }
 
-  private async take(message: JsMsg): Promise<void> {
+  private async inLane(message: JsMsg): Promise<void> {
+    const command = commandOf(message);
+    const lane = this.taker.laneOf(command);
+    const taken = (this.lanes.get(lane) ?? Promise.resolve()).then(() => this.take(message, command));
+    if (lane !== '') this.lanes.set(lane, taken);
+    await taken;
+    if (this.lanes.get(lane) === taken) this.lanes.delete(lane);
+  }
+
+  private async take(message: JsMsg, command: PublishedCommand): Promise<void> {
     try {
-      const verdict = await this.taker.take(commandOf(message));
+      const verdict = await this.taker.take(command);
       if (verdict === 'done') message.ack();
       else message.nak(verdict);
     } catch (error) {

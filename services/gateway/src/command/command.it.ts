@@ -85,6 +85,20 @@ describe('a published command', () => {
     expect(new Set(under.questions('compute.vm.start').map(({ key }) => key))).toEqual(new Set(['patient']));
   });
 
+  it('about an object comes behind those published before it, however long they take', async () => {
+    const seen: string[] = [];
+    under.play('compute.vm.start', async ({ key }) => {
+      seen.push(`${key} begins`);
+      await new Promise((resolve) => { setImmediate(resolve); });
+      seen.push(`${key} ends`);
+      return ok({ taskId: newUuid(), objectId: vmId });
+    });
+    const keys = ['o1', 'o2', 'o3', 'o4'];
+    for (const key of keys) await publish('ann', 'compute.vm.start', { vmId }, key);
+    await outcome('o4');
+    expect(seen).toEqual(keys.flatMap((key) => [`${key} begins`, `${key} ends`]));
+  });
+
   it.each<[string, string, string, unknown, string | null, string]>([
     ['has no key', 'ann', 'compute.vm.start', { vmId }, null, 'INVALID_ARGUMENT'],
     ['is no JSON', 'ann', 'compute.vm.start', '{', 'k1', 'INVALID_ARGUMENT'],

@@ -13,7 +13,7 @@ import { problemOf } from '../rest/problem.ts';
 import { hasEnded, insertLetter, noteEnd } from './dead-letter.store.ts';
 import { outcomeOf, tell } from './outcome.ts';
 import type { About } from './outcome.ts';
-import { commandId, keptBody, pauseAfter, placeOfCommand } from './published.ts';
+import { commandId, keptBody, laneOf, pauseAfter, placeOfCommand } from './published.ts';
 import { UserCommands } from './user-commands.client.ts';
 import type { Carried } from './user-commands.client.ts';
 
@@ -26,6 +26,15 @@ interface Ended extends About {
   readonly published: PublishedCommand;
   readonly body: string;
   readonly carried: Carried;
+}
+
+/** Undefined where it is none, which is refused when its turn comes. */
+function jsonOf(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(utf8.decode(bytes));
+  } catch {
+    return undefined;
+  }
 }
 
 export interface Desk {
@@ -60,7 +69,7 @@ export function commandsDoor({ nats, log, db, metrics, get }: DatabaseParts<Gate
     name: 'commands',
     async open() {
       const desk = { db, log, commands: get(UserCommands), numbers: await doorNumbers(metrics.registry, 'commands') };
-      consumer = new CommandConsumer({ connection: nats, log, name: 'gateway-commands', atOnce, take: (published) => takeCommand(desk, published) });
+      consumer = new CommandConsumer({ connection: nats, log, name: 'gateway-commands', atOnce, laneOf: (published) => laneOf(published, jsonOf(published.body)), take: (published) => takeCommand(desk, published) });
       consumer.start();
       log.info({}, 'published commands are taken in');
     },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { Busy, IdempotencyKeyReused, Internal, RateLimited, Unavailable } from '#contracts';
-import { commandId, effectOf, keptBody, pauseAfter, placeOfCommand, publishable } from './published.ts';
+import { commandId, effectOf, keptBody, laneOf, pauseAfter, placeOfCommand, publishable } from './published.ts';
 
 const codeOf = (answer: ReturnType<typeof publishable>): string => (answer.ok ? answer.value.name : answer.fault.code);
 
@@ -17,6 +17,14 @@ describe('a published command', () => {
     expect(commandId({ seq: 7, publishedAt: 1_790_000_000_000 })).toBe(id);
     const ids = [commandId({ seq: 8, publishedAt: 1_790_000_000_000 }), commandId({ seq: 7, publishedAt: 1_790_000_000_001 })];
     expect(new Set([id, ...ids]).size).toBe(3);
+  });
+
+  it('keeps its place among those about its object, or under its key', () => {
+    const lane = (handle: string, operation: string, idempotencyKey: string, input: unknown) => laneOf({ subject: `tok.v1.user.${handle}.cmd.${operation}`, idempotencyKey }, input);
+    expect(lane('ann', 'compute.vm.start', 'k1', { vmId: 'v' })).toBe(lane('ann', 'compute.vm.stop', 'k2', { vmId: 'v' }));
+    expect(lane('ann', 'compute.vm.create', 'k1', { name: 'a' })).toBe(lane('ann', 'compute.vm.create', 'k1', { name: 'b' }));
+    const apart = [lane('ann', 'compute.vm.start', 'k', { vmId: 'v' }), lane('ann', 'compute.vm.start', 'k', { vmId: 'w' }), lane('eve', 'compute.vm.start', 'k', { vmId: 'v' }), lane('ann', 'compute.vm.create', 'k', null), lane('ann', 'compute.vm.create', 'l', undefined)];
+    expect(new Set(apart).size).toBe(apart.length);
   });
 
   it.each([

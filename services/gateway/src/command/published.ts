@@ -18,6 +18,17 @@ export function placeOfCommand(subject: string): Place | undefined {
   return handle === undefined || operation === undefined ? undefined : { handle, operation };
 }
 
+/**
+ * What one user says about one object, or under one key, is taken in the order in which he said it. (Where one has to wait
+ * for a service that is away, those behind it pass.)
+ */
+export function laneOf({ subject, idempotencyKey }: Pick<PublishedCommand, 'subject' | 'idempotencyKey'>, input: unknown): string {
+  const place = placeOfCommand(subject);
+  const member = place && operationByName.get(place.operation)?.on;
+  const object: unknown = member === undefined || typeof input !== 'object' || input === null ? undefined : (input as Record<string, unknown>)[member];
+  return `${place?.handle ?? ''} ${typeof object === 'string' ? object : idempotencyKey}`;
+}
+
 /** A UUID of version 7: the time of publishing and a hash of the place in the stream, the same at every delivery. */
 export function commandId({ seq, publishedAt }: Pick<PublishedCommand, 'seq' | 'publishedAt'>): BusCommandId {
   const time = Math.max(0, publishedAt).toString(16).padStart(12, '0').slice(-12);
