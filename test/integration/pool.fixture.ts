@@ -10,7 +10,7 @@ import type { TestNats } from '#testing';
 import { BusClient } from '#bus';
 import type { serviceConfig } from '#config';
 import { endStates, listHosts, signingKeys } from '#contracts';
-import type { Actor, HostId, Operation, Permission, ReplyOf, RequestOf, storageTask, Task } from '#contracts';
+import type { Actor, HostId, Operation, Permission, Plan, ReplyOf, RequestOf, storageTask, Task } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
 import { startService } from '#service';
@@ -92,6 +92,23 @@ export class Pool {
   /** Asks as a service; commands carry a fresh key. */
   ask<O extends Operation>(operation: O, input: RequestOf<O>, idempotencyKey: string = newUuid()): Promise<Result<ReplyOf<O>>> {
     return this.bus.request(operation, input, { as: 'system', idempotencyKey });
+  }
+
+  /** Asks what a command would do, and sees to it that nothing is left of the question in the schema of its owner. */
+  async foretold<O extends Operation>(operation: O, input: RequestOf<O>): Promise<Plan> {
+    const before = await this.everything(operation.service);
+    const plan = orThrow(await this.bus.explain(operation, input, { as: 'system' }));
+    if ((await this.everything(operation.service)) !== before) throw new Error(`a dry run of ${operation.name} has left something`);
+    return plan;
+  }
+
+  /** Leases and positions come and go by themselves. */
+  private async everything(service: string): Promise<string> {
+    const tables = await this.rows<{ name: string }>(service, 'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY table_name');
+    const kept = tables.filter(({ name }) => !['relay_lease', 'consumer_position'].includes(name));
+    const rows: unknown[] = [];
+    for (const { name } of kept) rows.push([name, await this.rows(service, name === 'outbox' ? 'SELECT id, event FROM outbox' : `SELECT * FROM \`${name}\``)]);
+    return JSON.stringify([rows, this.hosts.map((host) => [...host.switches]), [...this.world.files]]);
   }
 
   async must<O extends Operation>(operation: O, input: RequestOf<O>): Promise<ReplyOf<O>> {

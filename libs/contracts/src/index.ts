@@ -7,6 +7,7 @@ export * from './values.ts';
 export * from './list.ts';
 export * from './access.ts';
 export * from './task.ts';
+export * from './plan.ts';
 export * from './host/index.ts';
 export * from './auth/session.ts';
 export * from './auth/user.ts';

@@ -13,7 +13,7 @@ import type { ChildResult } from './kind.ts';
 import type { ChildRecord } from './rows.ts';
 
 /** The part of the bus that tasks use. */
-export type TaskBus = Pick<BusClient, 'request' | 'requestHost'>;
+export type TaskBus = Pick<BusClient, 'request' | 'requestHost' | 'explain'>;
 
 export interface Caller {
   readonly bus: TaskBus;

@@ -72,6 +72,10 @@ export class StepRun implements StepContext<unknown> {
     this.scene.meter.show(progress);
   }
 
+  decided(): void {
+    // It is done, not planned.
+  }
+
   waitFor(blocker: Blocker): never {
     return this.park(new Parked({ what: blocker.what, holder: blocker.holder ?? null, position: blocker.position ?? null }, blocker.lookAgainMs ?? LOOK_AGAIN_MS));
   }

@@ -58,7 +58,7 @@ async function outcome(work: StepToRun, ctx: StepRun, act: (ctx: StepRun) => Pro
     const answer = await act(ctx);
     if (ctx.parked !== undefined) return { is: 'parked', parked: ctx.parked };
     if (isFailed(answer)) return await failure(ctx, work, answer.fault);
-    return { is: 'done', output: isOk(answer) ? answer.value : answer ?? null };
+    return { is: 'done', output: outputOf(answer) };
   } catch (error) {
     if (error instanceof Parked) return { is: 'parked', parked: error };
     if (error instanceof ClaimLost) return { is: 'lost' };
@@ -110,5 +110,7 @@ async function endChildren(work: StepToRun): Promise<void> {
 }
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
-const isFailed = (answer: unknown): answer is Failed => isObject(answer) && 'ok' in answer && answer.ok === false && 'fault' in answer;
+export const isFailed = (answer: unknown): answer is Failed => isObject(answer) && 'ok' in answer && answer.ok === false && 'fault' in answer;
+/** What a step's answer records. */
+export const outputOf = (answer: unknown): unknown => (isOk(answer) ? answer.value : answer ?? null);
 const isOk = (answer: unknown): answer is Extract<Result<unknown>, { ok: true }> => isObject(answer) && 'ok' in answer && answer.ok === true && 'value' in answer;

@@ -11,6 +11,7 @@ import type { Result } from '#kernel';
 import type { TaskBus } from './calls.worker.ts';
 import { childEnded } from './child-event.ts';
 import { Floor } from './floor.worker.ts';
+import { foresee } from './foresee.worker.ts';
 import { holdsOf } from './hold.ts';
 import type { Holds } from './hold.ts';
 import { cancelTask, retryTask } from './intervene.store.ts';
@@ -107,6 +108,11 @@ export class TaskEngine {
     const known = this.kinds.get(typeof kind === 'string' ? kind : kind.kind);
     if (known === undefined) throw new Error(`there is no task ${typeof kind === 'string' ? kind : kind.kind} here`);
     const ref = await startTask(tx, this.service, known, start);
+    const draft = start.ctx?.dryRun;
+    if (draft !== undefined) {
+      foresee({ tx, draft, kind: known, taskId: ref.taskId, bus: this.options.bus, log: this.options.log, leftMs: () => start.ctx?.deadline?.leftMs() ?? Infinity });
+      return ref;
+    }
     afterCommit(tx, () => { this.later(ref.taskId, 0); });
     return ref;
   }

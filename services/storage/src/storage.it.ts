@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
   attachVolume, chooseDatastore, copyVolume, createDatastore, createVolume, deleteDatastore, deleteVolume, discardImageVolume, discardUpload, discardVolume, getDatastore, getVolume, ingestVolume, listDatastores,
-  listVolumes, openUpload, placesOfVolumes, provisionVolume, releaseVolume, storageTask, writeUpload,
+  listVolumes, openUpload, placesOfVolumes, provisionVolume, releaseVolume, storageTask, updateVolume, writeUpload,
 } from '#contracts';
 import type { DatastoreId, HostId, RequestOf, UploadId, VmId, VolumeId } from '#contracts';
 import { newUuid } from '#kernel';
@@ -81,6 +81,23 @@ describe('a datastore', () => {
     expect((await pool.must(chooseDatastore, { sizeBytes: GiB, hostId: null })).datastoreId).toBe(nas);
     expect(await pool.ask(chooseDatastore, { sizeBytes: 60 * GiB, hostId: null })).toMatchObject({ ok: false, fault: { code: 'DATASTORE_FULL', details: { datastoreId: nas, freeBytes: 50 * GiB, neededBytes: 60 * GiB } } });
     expect(codeOf(await pool.ask(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: 60 * GiB }))).toBe('DATASTORE_FULL');
+  });
+});
+
+describe('a dry run', () => {
+  it('tells what a volume would take, and what would go with it', async () => {
+    const made = await pool.foretold(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: GiB });
+    expect(made).toMatchObject({ task: 'storage.volume.create', succeeds: true, checks: ['The datastore "nas" has room for it.'], steps: [{ name: 'make-file', outlook: 'planned' }], decisions: [{ details: { datastoreId: nas, sizeBytes: GiB } }] });
+    const name = fresh('v');
+    const volumeId = (await ended(await pool.must(createVolume, { name, datastoreId: nas, sizeBytes: MiB }))).object.id as VolumeId;
+    expect(await pool.foretold(copyVolume, { volumeId, name: fresh('copy') })).toMatchObject({ task: 'storage.volume.copy', decisions: [{ details: { mode: 'full' } }] });
+    expect(await pool.foretold(deleteVolume, { volumeId })).toMatchObject({ task: 'storage.volume.delete', decisions: [{ text: `the volume "${name}" of ${MiB} bytes is deleted`, details: { goes: true } }] });
+    expect(await pool.foretold(updateVolume, { volumeId, name: 'other' })).toMatchObject({ task: null, result: { id: volumeId, name: 'other' } });
+  });
+
+  it('is refused as the command would be', async () => {
+    const dry = async (sizeBytes: number) => codeOf(await pool.bus.explain(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes }, { as: 'system' }));
+    expect([await dry(60 * GiB), await dry(60 * GiB + 1)]).toEqual(['DATASTORE_FULL', 'INVALID_ARGUMENT']);
   });
 });
 

@@ -1,7 +1,7 @@
 // What may be done with volumes, and the tasks that do it. Each decision and the start of its task are one transaction.
 import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
-import type { BusContext } from '#bus';
+import { checked, decided, type BusContext } from '#bus';
 import {
   copyVolume, createVolume, deleteVolume, discardImageVolume, discardVolume, ingestVolume, keepVolume, listVolumes, NotFound, PermissionDenied, provisionVolume, updateVolume, VersionConflict, volumeChanged, WrongState,
 } from '#contracts';
@@ -172,6 +172,8 @@ export class VolumeService {
     if (source !== null) refuse(copyRefusal(source.volume, source.mode, { datastoreId, sizeBytes }));
     refuse(spaceFault(datastoreId, store.availableBytes, neededBytes(source?.mode ?? 'blank', sizeBytes)));
     const hostId = orThrow(workHost(await this.hostsFor(tx, store, source?.volume), making.hostId));
+    checked(ctx, `The datastore "${store.datastore.name}" has room for it.`);
+    decided(ctx, `the volume "${name}" of ${sizeBytes} bytes ${source === null ? 'is made empty' : source.mode === 'full' ? `is a full copy of "${source.volume.name}"` : `lies over "${source.volume.name}" as a linked clone`} on the datastore "${store.datastore.name}"`, { datastoreId, sizeBytes, mode: source?.mode ?? 'blank' });
     const place = placeOf({ id: volumeId, datastoreId, datastorePath: store.datastore.path, use: 'disk', format: 'qcow2' });
     const full = source?.mode === 'full';
     const ref = await this.tasks.start(tx, full ? this.kinds.copy : this.kinds.create, {
@@ -203,6 +205,8 @@ export class VolumeService {
 
   private async remove(tx: EntityManager, ctx: BusContext, volume: StoredVolume, forVm: string | null): Promise<TaskRef> {
     refuse(deleteRefusal(volume, { volumeIds: await usersOf(tx, volume.id) }, forVm));
+    checked(ctx, `Nothing else uses the volume "${volume.name}".`);
+    decided(ctx, `the volume "${volume.name}" of ${volume.sizeBytes} bytes is deleted`, { volumeId: volume.id, sizeBytes: volume.sizeBytes, goes: true });
     const hosts = (await hostsOf(tx, [volume.datastoreId])).get(volume.datastoreId) ?? [];
     const ref = await this.tasks.start(tx, this.kinds.delete, {
       objectId: volume.id, objectName: volume.name, ctx, ownerId: volume.ownerId, lock: [{ noun: 'volume', id: volume.id }],
