@@ -91,7 +91,7 @@ async function endChildren(work: StepToRun): Promise<void> {
   const undoKey = requestKeyOf(place);
   const caller: Caller = {
     ...patienceOf(work), bus: shop.bus, place, signal: control.signal, childLookMs: shop.settings.childLookMs, hostTryMs: shop.settings.hostTryMs,
-    children: {}, noteChild: () => Promise.resolve(),
+    children: {}, noteChild: () => Promise.resolve(), showChild: () => Promise.resolve(),
   };
   // Children of the undo itself must go on.
   const children = Object.entries(childrenOf(step)).filter(([key]) => !key.includes('/undo'));

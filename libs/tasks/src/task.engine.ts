@@ -9,7 +9,8 @@ import { eventSubject, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
 import type { Result } from '#kernel';
 import type { TaskBus } from './calls.worker.ts';
-import { childEnded } from './child-event.ts';
+import { childTold } from './child-event.ts';
+import { ChildNews } from './children.worker.ts';
 import { Floor } from './floor.worker.ts';
 import { foresee } from './foresee.worker.ts';
 import { holdsOf } from './hold.ts';
@@ -50,6 +51,7 @@ export class TaskEngine {
   private readonly floor: Floor;
   private readonly sweeper: Loop;
   private readonly purger: Loop;
+  private readonly children: ChildNews;
   private readonly timers = new Set<NodeJS.Timeout>();
   private wakes: WakeQueue | undefined;
   private ends: Subscription | undefined;
@@ -59,6 +61,7 @@ export class TaskEngine {
     const { service, db, bus, log } = options;
     this.service = service;
     this.db = db;
+    this.children = new ChildNews({ db, service }, log);
     this.holds = holdsOf(process.env);
     // Tasks that are held keep their place; the others must find one.
     this.settings = { ...defaultTaskSettings, ...(this.holds === undefined ? {} : { concurrency: 128 }), ...options.settings };
@@ -159,7 +162,7 @@ export class TaskEngine {
     await Promise.all([this.sweeper.stop(), this.purger.stop()]);
     const closing = this.wakes?.close();
     await this.floor.close(this.settings.stopMs);
-    await closing;
+    await Promise.all([closing, this.children.close()]);
   }
 
   /** For tests: stops as a killed process does, in the middle of everything and without handing over. */
@@ -168,7 +171,7 @@ export class TaskEngine {
     this.floor.vanish();
     this.ends?.unsubscribe();
     for (const timer of this.timers) clearTimeout(timer);
-    await Promise.all([this.sweeper.stop(), this.purger.stop(), this.wakes?.close()]);
+    await Promise.all([this.sweeper.stop(), this.purger.stop(), this.wakes?.close(), this.children.close()]);
   }
 
   private async sweep(): Promise<number> {
@@ -204,9 +207,12 @@ export class TaskEngine {
     return nats.subscribe(anyService, {
       queue: `${this.service}-task-ends`,
       callback: (error, message) => {
-        const parentTaskId = error === null ? childEnded(message.data) : null;
-        if (parentTaskId === null) return;
-        this.wake(parentTaskId).catch((cause: unknown) => { this.complain(cause, 'a parent task could not be woken', 0); });
+        const told = error === null ? childTold(message.data) : null;
+        if (told === null) return;
+        // A parent goes on by itself behind a child that has succeeded, and shows it as such.
+        if (told.task !== null && told.task.state !== 'succeeded') this.children.tell(told.parentTaskId, told.task);
+        if (!told.ended) return;
+        this.wake(told.parentTaskId).catch((cause: unknown) => { this.complain(cause, 'a parent task could not be woken', 0); });
       },
     });
   }

@@ -2,7 +2,7 @@
 // handlers in this process, and one host that keeps its promises about command ids.
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
-import { PlanDraft } from '#bus';
+import { PlanDraft } from '../../../bus/src/plan-draft.ts';
 import type { BusContext, CallOptions } from '#bus';
 import type { HostOperation, InputOf, Operation, Plan, ReplyOf, RequestOf, TaskService } from '#contracts';
 import { HostUnreachable, Unavailable } from '#contracts';
