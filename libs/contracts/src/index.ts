@@ -23,6 +23,7 @@ export * from './templates/templates.ts';
 export * from './scheduler/placement.ts';
 export * from './ha/liveness.ts';
 export * from './monitoring/monitoring.ts';
+export * from './monitoring/history.ts';
 export * from './catalogue.ts';
 export * from './routes.ts';
 export * from './openapi.ts';

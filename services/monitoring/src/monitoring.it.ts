@@ -3,48 +3,38 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import type { BusContext } from '#bus';
-import { builtinRoles, getTask, listEvents, listTasks, type Actor, type EventEnvelope, type Right, type Task, type UserId } from '#contracts';
+import { getTask, listEvents, listTasks, type Actor, type EventEnvelope, type Task } from '#contracts';
 import { openDatabase, tasksMigrations, transaction } from '#database';
 import { FaultError, failed, newUuid, ok, orThrow } from '#kernel';
 import { makeTestSchema, type TestSchema } from '#testing';
 import { contextOf } from '#testing';
-import { monitoringMigrations } from '../migrations/0001-tables.ts';
+import { monitoringTables } from '../monitoring.definition.ts';
 import { logEvent, purgeEvents, readLog } from './event/event.store.ts';
 import { TaskReader } from './task/task.reader.ts';
 import { findTask, keepTask, pageOfTasks, purgeTasks } from './task/task.store.ts';
 import { MOST_WAITERS, TaskWaiters } from './task/task.waiters.ts';
+import { event, role, task, user, userId } from './monitoring.fixture.ts';
 
 let schema: TestSchema;
 let replicas: DataSource[];
 let db: DataSource;
 beforeAll(async () => {
   schema = await makeTestSchema('monitoring');
-  const open = () => openDatabase({ url: schema.url, migrations: [...tasksMigrations, ...monitoringMigrations], name: 'monitoring' });
+  const open = () => openDatabase({ url: schema.url, migrations: [...tasksMigrations, ...monitoringTables], name: 'monitoring' });
   replicas = [await open(), await open()];
   db = replicas[0]!;
 });
 beforeEach(async () => {
-  for (const table of ['event_log', 'task_view']) await db.query(`DELETE FROM ${table}`);
+  for (const table of ['event_log', 'task_view', 'object_scope']) await db.query(`DELETE FROM ${table}`);
 });
 afterAll(async () => {
   for (const replica of replicas) await replica.destroy();
   await schema.drop();
 });
 
-const event = (over: Partial<EventEnvelope> = {}): EventEnvelope => ({
-  id: newUuid(), source: 'compute', seq: 1, name: 'compute.vm.changed', version: 1, noun: 'vm', objectId: newUuid(), at: new Date().toISOString(),
-  actor: null, traceId: null, taskId: null, data: {}, ...over,
-});
-const task = (over: Partial<Task> = {}): Task => ({
-  id: newUuid(), service: 'compute', kind: 'compute.vm.start', object: { noun: 'vm', id: newUuid(), name: null }, state: 'running', progress: null, waitsFor: null,
-  error: null, output: null, actor: null, parentTaskId: null, traceId: null, steps: [], version: 1, createdAt: new Date().toISOString(), startedAt: null, endedAt: null, ...over,
-} as Task);
 const keep = (value: Task, ownerId: string | null = null, on = db) => transaction(on, (tx) => keepTask(tx, value, ownerId));
 const log = (value: EventEnvelope, on = db) => transaction(on, (tx) => logEvent(tx, value));
 const read = (who: Actor | 'system', over: object = {}) => readLog(db, who, listEvents.input.parse({ limit: 500, ...over }));
-const userId = () => newUuid() as UserId;
-const role = (name: string): Right => ({ permissions: [...(builtinRoles[name] ?? [])], scope: 'site', scopeId: null });
-const user = (id = userId(), rights: Right[] = []): Actor => ({ userId: id, handle: 'u', rights });
 
 describe('the log', () => {
   it('numbers events of consumers side by side without gaps, each once', async () => {

@@ -1,5 +1,5 @@
 // Carries out a command that a contract stands behind: input checked, names looked up, sent once, result shown.
-import { getTask, httpStatusOf, listTasks, Plan, routeOf, Task } from '#contracts';
+import { getTask, histories, httpStatusOf, listTasks, Plan, routeOf, Task } from '#contracts';
 import { showItem, showList, settled, timeoutOf } from './context.ts';
 import type { Context } from './context.ts';
 import type { Command } from './command-tree.ts';
@@ -16,7 +16,7 @@ import { barLine, endLines, logLine } from './task-text.ts';
 import { visible } from './visible.ts';
 
 /** What a list shows unless told otherwise: logs grow for ever, inventories do not. */
-const usualMost: Readonly<Record<string, number>> = { 'monitoring.task.list': 50 };
+const usualMost: Readonly<Record<string, number>> = { 'monitoring.task.list': 50, ...Object.fromEntries(histories.map(({ name }) => [name, 50])) };
 
 export interface Given {
   readonly positionals: readonly string[];

@@ -1,8 +1,9 @@
 // Rows of the tasks view: what the owners of tasks last told. The highest version of a task wins, whatever comes when.
 import type { EntityManager } from 'typeorm';
 import { endStates, type InputOf, type SortsOf, type Task, type listTasks } from '#contracts';
-import { accessFilter, anyOf, execute, fromJson, pageQuery, selectRow, sql, toJson, updateRows, type Queryable, type Sql, type Who } from '#database';
+import { anyOf, execute, fromJson, pageQuery, selectRow, sql, toJson, updateRows, type Queryable, type Sql, type Who } from '#database';
 import { ok, type Result } from '#kernel';
+import { scopeFilter, scopeJoin } from '../scope/scope.store.ts';
 
 export interface TaskView { readonly task: Task; readonly ownerId: string | null }
 interface Row { id: string; owner_id: string | null; task: unknown }
@@ -28,13 +29,13 @@ export async function findTask(tx: Queryable, id: string): Promise<TaskView | un
 
 /** Own tasks, those of own objects, and what rights cover. */
 function visible(who: Who): Sql {
-  const rights = accessFilter(who, 'task.read', { id: 'task_view.id', ownerId: 'task_view.owner_id' });
+  const rights = scopeFilter(who, 'task.read', { id: 'task_view.object_id', ownerId: 'task_view.owner_id' });
   return who === 'system' ? rights : anyOf([rights, sql`task_view.actor_id = ${who.userId}`]);
 }
 
 export async function pageOfTasks(tx: Queryable, who: Who, input: InputOf<typeof listTasks>): Promise<Result<{ items: Task[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: 'task_view.id, task_view.owner_id, task_view.task', from: 'task_view', orderBy: { createdAt: 'task_view.created_at' } satisfies SortsOf<typeof listTasks>, preset: '-createdAt',
+    select: 'task_view.id, task_view.owner_id, task_view.task', from: `task_view ${scopeJoin('task_view.object_id')}`, orderBy: { createdAt: 'task_view.created_at' } satisfies SortsOf<typeof listTasks>, preset: '-createdAt',
     id: 'task_view.id', input,
     where: [
       visible(who),
