@@ -1,7 +1,5 @@
 // Durable tasks of one service: begins them in a caller's transaction, runs them on whatever replica has room, and gets
 // every one to an end whatever is killed meanwhile. MySQL is the truth; Redis and events only make it fast.
-import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Task, TaskRef, TaskService } from '#contracts';
@@ -18,6 +16,7 @@ import type { Holds } from './hold.ts';
 import { cancelTask, retryTask } from './intervene.store.ts';
 import type { Progress, TaskKind, TaskLog } from './kind.ts';
 import { Loop } from './loop.ts';
+import { processName } from './process-name.proc.ts';
 import { showProgressOf } from './report-progress.store.ts';
 import type { Workshop } from './run.worker.ts';
 import { defaultTaskSettings } from './settings.ts';
@@ -66,8 +65,7 @@ export class TaskEngine {
     // Tasks that are held keep their place; the others must find one.
     this.settings = { ...defaultTaskSettings, ...(this.holds === undefined ? {} : { concurrency: 128 }), ...options.settings };
     const shop: Workshop = { book: { db, service }, bus, settings: this.settings, log, kinds: this.kinds, holds: this.holds };
-    const worker = `${hostname().slice(0, 40)}:${process.pid}:${randomBytes(6).toString('hex')}`;
-    this.floor = new Floor(shop, worker, (taskId, afterMs) => { this.later(taskId, afterMs); });
+    this.floor = new Floor(shop, processName(), (taskId, afterMs) => { this.later(taskId, afterMs); });
     this.sweeper = new Loop(() => this.sweep(), (error) => this.complain(error, 'the sweep failed', this.settings.sweepMs));
     this.purger = new Loop(async () => { await purgeOld(db); return PURGE_MS; }, (error) => this.complain(error, 'the purge failed', PURGE_MS));
   }
@@ -159,10 +157,9 @@ export class TaskEngine {
     this.isOpen = false;
     this.ends?.unsubscribe();
     for (const timer of this.timers) clearTimeout(timer);
-    await Promise.all([this.sweeper.stop(), this.purger.stop()]);
-    const closing = this.wakes?.close();
-    await this.floor.close(this.settings.stopMs);
-    await Promise.all([closing, this.children.close()]);
+    // Together: a sweep may be waiting for a place on the floor, which has none to give any more.
+    await Promise.all([this.floor.close(this.settings.stopMs), this.sweeper.stop(), this.purger.stop(), this.wakes?.close()]);
+    await this.children.close();
   }
 
   /** For tests: stops as a killed process does, in the middle of everything and without handing over. */
@@ -175,11 +172,12 @@ export class TaskEngine {
   }
 
   private async sweep(): Promise<number> {
-    await sweepTasks({
-      db: this.db, sweepMs: this.settings.sweepMs, hasRoom: () => this.floor.hasRoom,
+    const more = await sweepTasks({
+      db: this.db, sweepMs: this.settings.sweepMs,
       enqueue: async (taskId, wakeCount) => (await this.wakes?.add(taskId, wakeCount, 0)) ?? false,
-      runHere: (taskId) => { void this.floor.look(taskId); },
+      begin: (taskId, withinMs) => this.floor.begin(taskId, withinMs),
     });
+    if (more) return 0;
     // Replicas that started together should not look together.
     return this.settings.sweepMs * (0.8 + Math.random() * 0.4);
   }
