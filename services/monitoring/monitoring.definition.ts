@@ -1,7 +1,7 @@
 // Monitoring as a table: its module, schema, the events of all services that it takes in, and what it keeps at its size.
 import { services, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
-import type { databaseServiceConfig } from '#config';
+import { monitoringConfig } from '#config';
 import type { DatabaseService } from '#service';
 import { monitoringMigrations } from './migrations/0001-tables.ts';
 import { monitoringScopeMigrations } from './migrations/0011-scopes.ts';
@@ -17,8 +17,9 @@ export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigr
 
 const taskData = taskChanged('compute').data;
 
-export const monitoringService: DatabaseService<typeof databaseServiceConfig> = {
+export const monitoringService: DatabaseService<typeof monitoringConfig> = {
   name: 'monitoring',
+  config: monitoringConfig,
   module: MonitoringModule,
   migrations: monitoringTables,
   consumers: ({ get }) => [
@@ -35,5 +36,8 @@ export const monitoringService: DatabaseService<typeof databaseServiceConfig> = 
       },
     },
   ],
-  reconcilers: ({ db }) => [retentionReconciler(db)],
+  reconcilers: ({ db, config }) => [retentionReconciler(db, {
+    events: { days: config.TOK_KEEP_EVENTS_DAYS, most: config.TOK_KEEP_EVENTS },
+    tasks: { days: config.TOK_KEEP_TASKS_DAYS, most: config.TOK_KEEP_TASKS },
+  })],
 };

@@ -8,4 +8,5 @@ export * from './outbox.store.ts';
 export * from './outbox.relay.ts';
 export * from './events.consumer.ts';
 export * from './task.handlers.ts';
+export type { TasksKept } from './retention.store.ts';
 export type { StartTask } from './start.store.ts';

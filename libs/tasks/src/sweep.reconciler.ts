@@ -4,6 +4,8 @@ import type { DataSource } from 'typeorm';
 import { purgeCommands } from './command.store.ts';
 import { dueTasks, freeClaimsOfGone } from './claim.store.ts';
 import { purgeOutbox } from './outbox.store.ts';
+import { forgetTasks } from './retention.store.ts';
+import type { Forgetting } from './retention.store.ts';
 
 export interface Sweep {
   readonly db: DataSource;
@@ -35,7 +37,8 @@ export async function sweepTasks(sweep: Sweep): Promise<boolean> {
 }
 
 /** Removes what is no longer promised to anybody, a little at a time. */
-export async function purgeOld(db: DataSource): Promise<void> {
-  await purgeOutbox(db);
-  await purgeCommands(db);
+export async function purgeOld(forgetting: Forgetting): Promise<void> {
+  await purgeOutbox(forgetting.db);
+  await purgeCommands(forgetting.db);
+  await forgetTasks(forgetting);
 }

@@ -17,6 +17,8 @@ import { cancelTask, retryTask } from './intervene.store.ts';
 import type { Progress, TaskKind, TaskLog } from './kind.ts';
 import { Loop } from './loop.ts';
 import { processName } from './process-name.proc.ts';
+import { tasksKept } from './retention.store.ts';
+import type { TasksKept } from './retention.store.ts';
 import { showProgressOf } from './report-progress.store.ts';
 import type { Workshop } from './run.worker.ts';
 import { defaultTaskSettings } from './settings.ts';
@@ -37,6 +39,8 @@ export interface TaskEngineOptions {
   /** Hears the end of child tasks; without it parents look now and then. */
   readonly nats?: NatsConnection;
   readonly settings?: Partial<TaskSettings>;
+  /** How long tasks are kept after their end. */
+  readonly kept?: TasksKept;
 }
 
 const PURGE_MS = 60_000;
@@ -67,7 +71,7 @@ export class TaskEngine {
     const shop: Workshop = { book: { db, service }, bus, settings: this.settings, log, kinds: this.kinds, holds: this.holds };
     this.floor = new Floor(shop, processName(), (taskId, afterMs) => { this.later(taskId, afterMs); });
     this.sweeper = new Loop(() => this.sweep(), (error) => this.complain(error, 'the sweep failed', this.settings.sweepMs));
-    this.purger = new Loop(async () => { await purgeOld(db); return PURGE_MS; }, (error) => this.complain(error, 'the purge failed', PURGE_MS));
+    this.purger = new Loop(async () => { await purgeOld({ db, bus, kept: options.kept ?? tasksKept }); return PURGE_MS; }, (error) => this.complain(error, 'the purge failed', PURGE_MS));
   }
 
   /** Makes kinds known; before `open`, because a task of an unknown kind is left lying. */

@@ -3,8 +3,7 @@ import type { EntityManager } from 'typeorm';
 import type { EventEnvelope, InputOf, LoggedEvent, ReplyOf, listEvents } from '#contracts';
 import { allOf, anyOf, execute, fromJson, insertRow, selectRow, selectRows, sql, toJson, type Queryable, type Sql, type Who } from '#database';
 import type { z } from 'zod';
-
-import { scopeFilter, scopeJoin } from '../scope/scope.store.ts';
+import { findScope, scopeFilter, scopeJoin } from '../scope/scope.store.ts';
 import { subjectOf } from '../scope/scope.ts';
 
 type Logged = z.output<typeof LoggedEvent>;
@@ -30,11 +29,11 @@ export async function logEvent(tx: EntityManager, event: EventEnvelope): Promise
   });
 }
 
-/** An object that is gone has nobody to say whose it was; the event before does. */
+/** An object that is gone has nobody to say whose it was; the event before does, or what was kept of it. */
 async function lastOwnerOf(tx: EntityManager, event: EventEnvelope): Promise<string | null> {
   const before = await selectRow<{ owner_id: string | null }>(tx,
     'SELECT owner_id FROM event_log WHERE object_id = ? AND source = ? ORDER BY global_seq DESC LIMIT 1', [event.objectId, event.source]);
-  return before?.owner_id ?? null;
+  return before?.owner_id ?? (await findScope(tx, event.objectId))?.ownerId ?? null;
 }
 
 export async function lastSeq(tx: Queryable): Promise<number> {
@@ -66,12 +65,13 @@ export async function readLog(tx: Queryable, who: Who, input: InputOf<typeof lis
   return { items: rows.map(loggedOf), lastSeq: last, firstSeq: Number(first?.seq ?? last + 1) };
 }
 
-const KEEP_EVENTS_DAYS = 90;
-const KEEP_EVENTS = 5_000_000;
+/** How much is kept: so many days, and so many at most. */
+export interface Kept { readonly days: number; readonly most: number }
+
 /** Removes what is too old or too much; at most `limit` rows, so that nobody waits. Each half has its index. */
-export async function purgeEvents(tx: Queryable, limit: number, keep = KEEP_EVENTS): Promise<number> {
-  const tooOld = await execute(tx, `DELETE FROM event_log WHERE at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_EVENTS_DAYS} DAY ORDER BY at LIMIT ?`, [limit]);
+export async function purgeEvents(tx: Queryable, limit: number, { days, most }: Kept): Promise<number> {
+  const tooOld = await execute(tx, 'DELETE FROM event_log WHERE at < UTC_TIMESTAMP(3) - INTERVAL ? DAY ORDER BY at LIMIT ?', [days, limit]);
   if (tooOld === limit) return limit;
-  const tooMany = await execute(tx, 'DELETE FROM event_log WHERE global_seq <= ? ORDER BY global_seq LIMIT ?', [(await lastSeq(tx)) - keep, limit - tooOld]);
+  const tooMany = await execute(tx, 'DELETE FROM event_log WHERE global_seq <= ? ORDER BY global_seq LIMIT ?', [(await lastSeq(tx)) - most, limit - tooOld]);
   return tooOld + tooMany;
 }

@@ -8,12 +8,12 @@ import { newUuid, ok, orThrow } from '#kernel';
 import { contextOf, makeTestSchema, type TestSchema } from '#testing';
 import { monitoringMigrations } from '../../migrations/0001-tables.ts';
 import { monitoringTables } from '../../monitoring.definition.ts';
-import { logEvent, readLog } from '../event/event.store.ts';
+import { logEvent, purgeEvents, readLog } from '../event/event.store.ts';
 import { event, task, user, userId } from '../monitoring.fixture.ts';
 import { TaskReader } from '../task/task.reader.ts';
 import { keepTask, pageOfTasks } from '../task/task.store.ts';
 import { TaskWaiters } from '../task/task.waiters.ts';
-import { findScope, keepScope } from './scope.store.ts';
+import { findScope, keepScope, purgeScopes } from './scope.store.ts';
 
 let schema: TestSchema;
 let db: DataSource;
@@ -75,6 +75,21 @@ describe('a right on a folder or a cluster', () => {
     expect(await codes(holder(right('folder', folderId, ['task.read', 'task.cancel'])), elsewhere.id)).toEqual(['NOT_FOUND', 'NOT_FOUND']);
   });
 
+  it('is kept of an object that is gone for as long as anything else of it is', async () => {
+    const [vmId, livingId] = [newUuid(), newUuid()];
+    const long = new Date(Date.now() - 200 * 86_400_000).toISOString();
+    await told({ ...vmEvent(livingId, {}), at: long });
+    await told({ ...vmEvent(vmId, {}), at: long });
+    await told(event({ name: 'compute.vm.deleted', objectId: vmId, data: { vmId, name: 'web' }, at: long }));
+    expect(await purgeScopes(db, 100)).toBe(0);
+    expect(await purgeEvents(db, 100, { days: 90, most: 1_000 })).toBe(3);
+    await transaction(db, (tx) => keepTask(tx, task({ object: { noun: 'vm', id: vmId, name: null } }), null));
+    expect(await purgeScopes(db, 100)).toBe(0);
+    await db.query('DELETE FROM task_view');
+    expect(await purgeScopes(db, 100)).toBe(1);
+    expect([await findScope(db, vmId), (await findScope(db, livingId))?.noun]).toEqual([undefined, 'vm']);
+  });
+
   it('follows an object that moves: who has it now sees its past, who had it no longer', async () => {
     const [vmId, from, to] = [newUuid(), newUuid(), newUuid()];
     const [had, has] = [holder(right('folder', from)), holder(right('folder', to))];
@@ -113,6 +128,8 @@ it('a log from before gets its scopes: the last that each object was told to be 
   expect(await findScope(after, ids.group)).toEqual({ ...none, id: ids.group, noun: 'port-group' });
   const subjects: { subject_id: string }[] = await after.query('SELECT subject_id FROM event_log ORDER BY global_seq');
   expect(subjects.map(({ subject_id }) => subject_id)).toEqual([ids.vm, ids.vm, ids.vm, ids.host, ids.vm, ids.vm, ids.cluster, ids.tree, ids.group]);
+  const gone: { object_id: string }[] = await after.query('SELECT object_id FROM object_scope WHERE gone_at IS NOT NULL');
+  expect(gone).toEqual([{ object_id: ids.vm }]);
   await after.destroy();
   await old.drop();
 });

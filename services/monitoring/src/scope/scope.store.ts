@@ -3,16 +3,23 @@
 import type { EntityManager } from 'typeorm';
 import type { EventEnvelope, Permission } from '#contracts';
 import { accessFilter, execute, selectRow, type AccessObject, type Queryable, type Sql, type Who } from '#database';
-import { scopeIn, type Scope } from './scope.ts';
+import { isEnd, scopeIn, type Scope } from './scope.ts';
 
-/** An event that only says that the object is gone leaves the row: its past stays visible to the same people. */
+/** An object that is gone leaves its row: its past stays visible to the same people. */
 export async function keepScope(tx: EntityManager, event: EventEnvelope): Promise<void> {
   const scope = scopeIn(event);
-  if (scope === undefined) return;
-  const told = [scope.ownerId, scope.folderId, scope.clusterId];
-  await execute(tx, `INSERT INTO object_scope (object_id, noun, owner_id, folder_id, cluster_id) VALUES (?, ?, ?, ?, ?)
-    ON DUPLICATE KEY UPDATE owner_id = ?, folder_id = ?, cluster_id = ?`, [event.objectId, scope.noun, ...told, ...told]);
+  if (scope !== undefined) {
+    const told = [scope.ownerId, scope.folderId, scope.clusterId];
+    await execute(tx, `INSERT INTO object_scope (object_id, noun, owner_id, folder_id, cluster_id) VALUES (?, ?, ?, ?, ?)
+      ON DUPLICATE KEY UPDATE owner_id = ?, folder_id = ?, cluster_id = ?`, [event.objectId, scope.noun, ...told, ...told]);
+  }
+  if (isEnd(event)) await execute(tx, 'UPDATE object_scope SET gone_at = ? WHERE object_id = ?', [new Date(event.at), event.objectId]);
 }
+
+/** Forgets where objects were that are gone, when nothing of them is kept any longer; at most `limit`. */
+export const purgeScopes = (tx: Queryable, limit: number): Promise<number> =>
+  execute(tx, `DELETE FROM object_scope WHERE gone_at < UTC_TIMESTAMP(3) - INTERVAL 1 DAY
+    AND NOT EXISTS (SELECT 1 FROM event_log WHERE event_log.subject_id = object_scope.object_id) AND NOT EXISTS (SELECT 1 FROM task_view WHERE task_view.object_id = object_scope.object_id) ORDER BY gone_at LIMIT ?`, [limit]);
 
 export async function findScope(tx: Queryable, objectId: string): Promise<(Scope & { readonly id: string }) | undefined> {
   const row = await selectRow<{ noun: string; owner_id: string | null; folder_id: string | null; cluster_id: string | null }>(tx,

@@ -19,6 +19,9 @@ export function objectIn({ noun, objectId, data }: Pick<EventEnvelope, 'noun' | 
   return isObject(object) && object['id'] === objectId ? object : undefined;
 }
 
+/** The last that is heard of an object. */
+export const isEnd = ({ name, data }: Pick<EventEnvelope, 'name' | 'data'>): boolean => name.endsWith('.deleted') || data['gone'] === true;
+
 /** Objects that are themselves the scope that a grant can have. */
 const ownScope: Readonly<Record<string, (id: string) => Partial<Scope>>> = { cluster: (id) => ({ clusterId: id }), folder: (id) => ({ folderId: id }) };
 
