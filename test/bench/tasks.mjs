@@ -9,7 +9,7 @@ import { fillVms, removeVms } from './many-vms.mjs';
 
 const TASKS = 1_000;
 const LANES = 16;
-const ASKED = 300;
+const ASKED = 64;
 const WITHIN_MS = 120_000;
 const open = async (sql, kind) => Number((await sql.query('SELECT COUNT(*) AS n FROM task WHERE kind = ? AND ended_at IS NULL', [kind]))[0][0].n);
 

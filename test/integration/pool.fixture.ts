@@ -1,15 +1,15 @@
 // A pool without machines for tests of services: a NATS of its own, a schema per service, keys that sign actors, and
 // hosts that compute would know of.
 import { randomBytes } from 'node:crypto';
-import { connect } from '@nats-io/transport-node';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { connect, headers } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import mysql from 'mysql2/promise';
 import { startNatsServer, testDir } from '#testing';
 import type { TestNats } from '#testing';
 import { BusClient } from '#bus';
 import type { serviceConfig } from '#config';
-import { endStates, listHosts, signingKeys } from '#contracts';
+import { endStates, foldersBelow, listHosts, signingKeys } from '#contracts';
 import type { Actor, HostId, Operation, Permission, Plan, ReplyOf, RequestOf, storageTask, Task } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
@@ -36,6 +36,8 @@ export class Pool {
   readonly world = new FakeWorld();
   readonly hosts: FakeHost[] = [];
   readonly services: RunningService[] = [];
+  /** Folders that there are, each with itself and all below it. */
+  readonly folders = new Map<string, readonly string[]>();
   private readonly schemas = new Map<string, string>();
   private key: Awaited<ReturnType<typeof generateKeyPair>>['privateKey'] | undefined;
 
@@ -142,6 +144,19 @@ export class Pool {
     await this.sql.end();
   }
 
+  private answerFolders(message: Msg): void {
+    const { folderId } = foldersBelow.input.parse(message.json());
+    const folderIds = this.folders.get(folderId);
+    if (folderIds !== undefined) {
+      message.respond(JSON.stringify({ folderIds }));
+      return;
+    }
+    const refused = headers();
+    refused.set('Nats-Service-Error-Code', '404');
+    refused.set('Nats-Service-Error', 'NOT_FOUND');
+    message.respond(JSON.stringify({ code: 'NOT_FOUND', detail: 'There is no folder with this id.', details: { noun: 'folder', id: folderId }, traceId: null }), { headers: refused });
+  }
+
   private async playAuth(): Promise<void> {
     const { publicKey, privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519' });
     this.key = privateKey;
@@ -149,5 +164,6 @@ export class Pool {
     this.nats.subscribe(signingKeys.subject, { callback: (_error, message) => { message.respond(answer); } });
     // Compute's list is empty here: hosts are what the test says.
     this.nats.subscribe(listHosts.subject, { callback: (_error, message) => { message.respond('{"items":[],"next":null}'); } });
+    this.nats.subscribe(foldersBelow.subject, { callback: (_error, message) => { this.answerFolders(message); } });
   }
 }

@@ -3,7 +3,7 @@ import {
   attachVolume, chooseDatastore, copyVolume, createDatastore, createVolume, deleteDatastore, deleteVolume, discardImageVolume, discardUpload, discardVolume, getDatastore, getVolume, ingestVolume, listDatastores,
   listVolumes, openUpload, placesOfVolumes, provisionVolume, releaseVolume, storageTask, updateVolume, writeUpload,
 } from '#contracts';
-import type { DatastoreId, HostId, RequestOf, UploadId, VmId, VolumeId } from '#contracts';
+import type { FolderId, DatastoreId, HostId, RequestOf, UploadId, VmId, VolumeId } from '#contracts';
 import { newUuid } from '#kernel';
 import { GiB } from '../../../test/integration/fake-host.fixture.ts';
 import { Pool, until } from '../../../test/integration/pool.fixture.ts';
@@ -119,6 +119,20 @@ describe('a volume', () => {
     await pool.must(releaseVolume, { volumeId, vmId: holder });
     expect((await pool.must(getVolume, { volumeId })).attachedTo).toBeNull();
     expect(await ended(await pool.must(deleteVolume, { volumeId }))).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('is filed in a folder that is there, and is found in it and in those above', async () => {
+    const [top, below, gone] = [newUuid() as FolderId, newUuid() as FolderId, newUuid() as FolderId];
+    pool.folders.set(top, [top, below]).set(below, [below]);
+    const made = await ended(await pool.must(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: MiB, folderId: below }));
+    const volumeId = made.object.id as VolumeId;
+    const listed = async (folderId: FolderId, subfolders: boolean) => (await pool.must(listVolumes, { folderId, subfolders })).items.map(({ id }) => id);
+    expect([await listed(top, true), await listed(below, false), await listed(top, false), await listed(gone, true)]).toEqual([[volumeId], [volumeId], [], []]);
+    expect(codeOf(await pool.ask(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: MiB, folderId: gone }))).toBe('NOT_FOUND');
+    expect(codeOf(await pool.ask(copyVolume, { volumeId, name: fresh('v'), folderId: gone }))).toBe('NOT_FOUND');
+    expect(codeOf(await pool.ask(updateVolume, { volumeId, folderId: gone }))).toBe('NOT_FOUND');
+    expect((await pool.must(updateVolume, { volumeId, folderId: top })).folderId).toBe(top);
+    expect(await listed(below, true)).toEqual([]);
   });
 
   it('of an image, or one that is not there, is no VM’s', async () => {

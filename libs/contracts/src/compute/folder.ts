@@ -14,5 +14,8 @@ export const getFolder = defineQuery('compute.folder.get', { summary: 'Show a fo
 export const updateFolder = defineCommand('compute.folder.update', { dryRun: true, summary: 'Rename a folder, describe it, or move it with all that is in it', http: 'PATCH /v1/folders/:folderId', permission: 'folder.write', on: 'folderId', input: z.strictObject({ folderId: FolderId, name: Name.optional(), description: Description.optional(), parentId: FolderId.nullable().optional(), version: z.int().optional() }), reply: Folder, errors: [NotFound, NameTaken, VersionConflict] });
 export const deleteFolder = defineCommand('compute.folder.delete', { dryRun: true, summary: 'Delete an empty folder', http: 'DELETE /v1/folders/:folderId', permission: 'folder.write', on: 'folderId', input: z.strictObject({ folderId: FolderId }), reply: Done, errors: [NotFound, InUse] });
 
+/** For the owners of what is filed: they know ids of folders, and compute the tree. */
+export const foldersBelow = defineQuery('compute.folder.below', { summary: 'The ids of a folder and of all folders below it', permission: 'internal', input: z.strictObject({ folderId: FolderId }), reply: z.strictObject({ folderIds: z.array(FolderId) }), errors: [NotFound] });
+
 export const folderChanged = defineEvent('compute.folder.changed', { summary: 'A folder was made, changed or moved', data: z.strictObject({ folder: Folder }) });
 export const folderDeleted = defineEvent('compute.folder.deleted', { summary: 'A folder was deleted', data: z.strictObject({ folderId: FolderId }) });

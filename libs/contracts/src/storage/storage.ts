@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { defineCommand, defineEvent, defineQuery } from '../define.ts';
 import { Busy, DatastoreFull, HostNotConnected, HostUnreachable, ImageRefused, InUse, NameTaken, NotFound, VersionConflict, WrongState } from '../errors.ts';
 import { DatastoreId, FolderId, HostId, ImageId, UploadId, UserId, VmId, VolumeId } from '../ids.ts';
-import { labelInput, listInput, searchInput } from '../list.ts';
+import { folderFilter, labelInput, listInput, searchInput } from '../list.ts';
 import { Bytes, Description, Done, Labels, Name, objectFields, ownedFields, pageOf, TaskRef, VolumeBytes } from '../values.ts';
 import { VolumeFormat, VolumePlace } from '../host/shapes.ts';
 
@@ -43,7 +43,7 @@ export const copyVolume = defineCommand('storage.volume.copy', {
   summary: 'Copy a volume’s data in full, or make a linked clone over a read-only volume', http: 'POST /v1/volumes/:volumeId/copy', permission: 'volume.create', on: 'volumeId',
   input: z.strictObject({ volumeId: VolumeId, ...fresh, datastoreId: DatastoreId.optional(), sizeBytes: VolumeBytes.optional(), mode: z.enum(['full', 'linked']).default('full') }), reply: TaskRef, errors: [NotFound, DatastoreFull, HostNotConnected, InUse, WrongState],
 });
-export const listVolumes = defineQuery('storage.volume.list', { summary: 'List volumes', http: 'GET /v1/volumes', permission: 'volume.read', input: z.strictObject({ ...listInput(Volume, ['createdAt', 'name', 'sizeBytes', 'state']), ...searchInput(), ...labelInput, name: Name.optional(), datastoreId: DatastoreId.optional(), use: VolumeUse.optional(), attachedTo: VmId.optional(), folderId: FolderId.optional() }), reply: pageOf(Volume) });
+export const listVolumes = defineQuery('storage.volume.list', { summary: 'List volumes', http: 'GET /v1/volumes', permission: 'volume.read', input: z.strictObject({ ...listInput(Volume, ['createdAt', 'name', 'sizeBytes', 'state']), ...searchInput(), ...labelInput, name: Name.optional(), datastoreId: DatastoreId.optional(), use: VolumeUse.optional(), attachedTo: VmId.optional(), ...folderFilter }), reply: pageOf(Volume) });
 export const getVolume = defineQuery('storage.volume.get', { summary: 'Show a volume', http: 'GET /v1/volumes/:volumeId', permission: 'volume.read', on: 'volumeId', input: z.strictObject({ volumeId: VolumeId }), reply: Volume, errors: [NotFound] });
 export const deleteVolume = defineCommand('storage.volume.delete', { dryRun: true, summary: 'Delete a volume that no VM and no linked clone uses', http: 'DELETE /v1/volumes/:volumeId', permission: 'volume.delete', on: 'volumeId', input: z.strictObject({ volumeId: VolumeId }), reply: TaskRef, errors: [NotFound, InUse, Busy] });
 
