@@ -20,6 +20,7 @@ export interface PublishedCommand {
   readonly deliveries: number;
   readonly idempotencyKey: string;
   readonly traceparent: string;
+  readonly dryRun: string;
 }
 
 /** `done` = its outcome is recorded and it may be forgotten; a number = deliver it again after so many ms. */
@@ -135,4 +136,5 @@ export class CommandConsumer {
 const commandOf = (message: JsMsg): PublishedCommand => ({
   subject: message.subject, body: message.data, seq: message.seq, publishedAt: Math.floor(message.info.timestampNanos / 1_000_000), deliveries: message.info.deliveryCount,
   idempotencyKey: message.headers?.get(header.idempotencyKey) ?? '', traceparent: message.headers?.get(header.traceparent) ?? '',
+  dryRun: message.headers?.get(header.dryRun) ?? '',
 });

@@ -8,7 +8,7 @@ export const gatewayMigrations = [
   defineMigration('gateway.0001-dead-letters', [
     `CREATE TABLE bus_command (id ${id} NOT NULL PRIMARY KEY, ended_at datetime(3) NOT NULL, KEY bus_command_end (ended_at)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`,
     `CREATE TABLE dead_letter (
-      id ${id} NOT NULL PRIMARY KEY, user_id ${id} NULL, handle ${word(32)} NOT NULL, operation varchar(255) NOT NULL, idem_key ${word(128)} NULL, body mediumtext NOT NULL, error json NOT NULL,
+      id ${id} NOT NULL PRIMARY KEY, user_id ${id} NULL, handle ${word(32)} NOT NULL, operation varchar(255) NOT NULL, idem_key ${word(128)} NULL, dry_run varchar(20) NOT NULL, body mediumtext NOT NULL, error json NOT NULL,
       published_at datetime(3) NOT NULL, refused_at datetime(3) NOT NULL, tries int unsigned NOT NULL DEFAULT 1,
       KEY dead_letter_user (user_id, refused_at), KEY dead_letter_time (refused_at), KEY dead_letter_published (published_at)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`,
   ]),

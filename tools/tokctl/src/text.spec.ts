@@ -1,5 +1,8 @@
 // Sizes, durations, tables and what terminals get to see.
 import { describe, expect, it } from '@jest/globals';
+import { Task } from '#contracts';
+import { someId, taskBody } from './platform.fixture.ts';
+import { barLine, logLine } from './task-text.ts';
 import { allErrors } from '#contracts';
 import { commandTree } from './command-tree.ts';
 import { exitCodeOf, exitMeanings, exit } from './exit-codes.ts';
@@ -103,5 +106,17 @@ describe('refusals', () => {
   it('say code, fields by their flags, what to do, and the trace', () => {
     const lines = problemLines({ code: 'VM_BUSY', detail: 'A task works on it.', details: { taskId: 't1', issues: [{ path: 'cpu.cores', message: 'too many' }] }, traceId: 'abc' }, 409, (path) => (path === 'cpu.cores' ? '--cpu.cores' : undefined));
     expect(lines).toEqual(['VM_BUSY: A task works on it.', '  --cpu.cores: too many', '  held by task t1: tokctl task watch t1', 'The same command may succeed later.', 'trace abc']);
+  });
+});
+
+describe('a task with children', () => {
+  const step = (over: object) => ({ seq: 0, name: 'make-disks', state: 'running', attempt: 1, startedAt: null, endedAt: null, error: null, children: [], ...over });
+  const child = (name: string, over: object = {}) => ({ taskId: someId(), service: 'storage', kind: 'storage.volume.copy', object: { noun: 'volume', id: someId(), name }, state: 'running', step: 'copy-data', progress: null, waitsFor: null, ...over });
+  const progress = { done: 512 * 2 ** 20, total: 2 ** 30, unit: 'bytes', ratePerSecond: 128 * 2 ** 20, remainingMs: 4_000 };
+
+  it('says of each how far it is, and of all how fast', () => {
+    const task = Task.parse(taskBody(someId(), 'waiting', 3, { kind: 'compute.vm.create', progress, waitsFor: { what: 'the task storage.volume.provision', holder: null, position: null, since: '2026-11-22T10:00:00.000Z' }, steps: [step({ children: [child('disk 0', { progress }), child('disk 1'), child('disk 2', { kind: null })] })] }));
+    expect(logLine(task)).toBe('compute.vm.create web-1; waits for the task storage.volume.provision; disk 0: copy-data 50%, disk 1: copy-data; 50% 512 MiB of 1 GiB, 128 MiB/s, 4s left');
+    expect(barLine(task, 200)).toMatch(/^\[#{12}\.{12}\] compute\.vm\.create web-1; 50% 512 MiB of 1 GiB, 128 MiB\/s, 4s left; waits for/);
   });
 });

@@ -39,6 +39,7 @@ const hostFor = (ctx: Context): HostId | null => (ctx.input.start ? (ctx.output<
 
 const chooseDatastores: Step<CreateVmInput> = {
   name: 'choose-datastores',
+  foreseeable: true,
   why: 'recorded before the claim: a claim that is asked for again must be the same question',
   run: async (ctx): Promise<Chosen> => {
     const { disks, nics, hostId } = ctx.input;
@@ -47,6 +48,7 @@ const chooseDatastores: Step<CreateVmInput> = {
       ...disks.map(({ sizeBytes, datastoreId }, index) =>
         ctx.request(chooseDatastore, { sizeBytes, hostId, sharedFirst: true, ...(datastoreId === null ? {} : { datastoreId }) }, { part: `disk-${index}` })),
     ]);
+    for (const [index, { datastoreId, name = datastoreId }] of stores.entries()) ctx.decided(`disk ${index} goes to the datastore ${name}`, { disk: index, datastoreId });
     return {
       datastoreIds: stores.map((store) => store.datastoreId),
       confinements: [...pinnedTo(hostId), ...stores.map((store) => seesDatastore(store.datastoreId, store.hostIds)), ...hasSwitches(network?.hostIds ?? null)],
@@ -56,6 +58,7 @@ const chooseDatastores: Step<CreateVmInput> = {
 
 const makeDisks: Step<CreateVmInput> = {
   name: 'make-disks',
+  foreseeable: true,
   run: (ctx) => {
     const { disks, name, vmId, ownerId, folderId } = ctx.input;
     const { datastoreIds } = ctx.output<Chosen>('choose-datastores');
@@ -73,17 +76,24 @@ const makeDisks: Step<CreateVmInput> = {
 export const volumeName = (vmName: string, what: string): string => `${Array.from(vmName).slice(0, 25).join('').trimEnd()} ${what}`;
 export const diskName = (vmName: string, index: number): string => volumeName(vmName, `disk ${index}`);
 
+async function portsFor(ctx: Context): Promise<Port[]> {
+  const { nics, vmId, ownerId, folderId } = ctx.input;
+  const ports: Port[] = [];
+  for (const [index, nic] of nics.entries()) ports.push(await ctx.request(provisionPort, { ...nic, vmId, ownerId, folderId }, { part: `nic-${index}` }));
+  return ports;
+}
+
 const makePorts: Step<CreateVmInput> = {
   name: 'make-ports',
   why: 'writes disks and NICs into the spec too: from here on the row tells all that the VM has',
   run: async (ctx) => {
-    const { nics, vmId, ownerId, folderId } = ctx.input;
-    const ports: Port[] = [];
-    for (const [index, nic] of nics.entries()) ports.push(await ctx.request(provisionPort, { ...nic, vmId, ownerId, folderId }, { part: `nic-${index}` }));
+    const { vmId } = ctx.input;
+    const ports = await portsFor(ctx);
     const { spec } = await ctx.tx((tx) => vmOf(tx, vmId));
     await setVm(ctx, { spec: { ...spec, disks: disksIn(ctx), nics: ports.map(nicOf) } });
     return {};
   },
+  foresee: portsFor,
   undo: (ctx) => ctx.request(discardPorts, { vmId: ctx.input.vmId }),
 };
 
@@ -101,6 +111,7 @@ export const createVmTask: TaskKind<CreateVmInput> = defineTask<CreateVmInput>({
     chooseDatastores,
     whenStarting({
       name: 'place',
+      foreseeable: true,
       why: 'before the disks: the copy then runs on the host that will start the VM',
       run: (ctx) => claim(ctx, ctx.output<Chosen>('choose-datastores')),
       undo: unclaim,

@@ -1,6 +1,6 @@
 // The bus door: users ask on `tok.v1.user.<handle>.req.<service>.<noun>.<verb>` and are answered to their inbox. The NATS
 // server lets nobody but the user speak there, so the subject says who asks; the pipeline behind it is that of REST.
-import { defaultLimits, isIdempotencyKey, Responder, userRequests } from '#bus';
+import { defaultLimits, dryRefusal, header, isIdempotencyKey, Responder, userRequests } from '#bus';
 import type { Endpoint, HeaderReader } from '#bus';
 import type { GatewayConfig } from '#config';
 import { RateLimited } from '#contracts';
@@ -39,11 +39,15 @@ export function busDoor(parts: Parts<GatewayConfig>): Door {
     if (place === undefined || operation === undefined) return undefined;
     const { handle } = place;
     const isCommand = operation.kind === 'command';
+    let dry = false;
     return {
       name: operation.name, subject: `tok.v1.user.*.req.${operation.name}`, timeoutMs: operation.timeoutMs, answered: true,
       async admit(read: HeaderReader) {
         const key = read('Idempotency-Key');
         if (key !== '' && !isIdempotencyKey(key)) return keyWrong;
+        const refused = dryRefusal(operation, read(header.dryRun));
+        if (refused !== undefined) return refused;
+        dry = read(header.dryRun) !== '';
         const caller = await gates.callers.resolveHandle(handle);
         const admitted = caller.ok ? admit(gates, caller.value, operation) : caller;
         return admitted.ok ? ok({ actor: admitted.value.actor, system: false, actorToken: admitted.value.actorToken, caller: null }) : admitted;
@@ -56,6 +60,7 @@ export function busDoor(parts: Parts<GatewayConfig>): Door {
         try {
           const whole = await filled(operation, input as object, handle);
           if (!whole.ok) return whole;
+          if (dry) return await bus.explain(operation, whole.value, { ctx });
           return await bus.request(operation, whole.value, { ctx, ...(isCommand ? { idempotencyKey: ctx.idempotencyKey ?? newUuid() } : {}) });
         } finally {
           const left = (running.get(handle) ?? 1) - 1;

@@ -65,6 +65,15 @@ describe('a request at the bus door', () => {
     expect(under.questions('compute.console-ticket.create')).toHaveLength(1);
   });
 
+  it('may ask what would happen, and nothing does', async () => {
+    const plan = { operation: 'compute.vm.start', wouldDo: [], decisions: [], checks: [], warnings: [] };
+    under.play('compute.vm.start', ({ dry }) => ok(dry ? plan : { taskId: newUuid(), objectId: vmId }));
+    expect((await ask('ann', 'compute.vm.start', { vmId }, { 'Tok-Dry-Run': 'true' })).body).toMatchObject({ operation: 'compute.vm.start' });
+    expect(await ask('ann', 'compute.vm.start', { vmId }, { 'Tok-Dry-Run': 'yes' })).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect(await ask('ann', 'compute.vm.list', {}, { 'Tok-Dry-Run': 'true' })).toMatchObject({ code: 'DRY_RUN_UNSUPPORTED' });
+    expect(under.questions('compute.vm.start').map(({ dry }) => dry)).toEqual([true]);
+  });
+
   it('is refused in the words of its owner', async () => {
     under.play('compute.vm.start', () => NotFound.fail('There is no VM with this id.', { noun: 'vm', id: vmId }));
     expect(await ask('ann', 'compute.vm.start', { vmId })).toEqual({ status: '404', code: 'NOT_FOUND', body: { code: 'NOT_FOUND', detail: 'There is no VM with this id.', details: { noun: 'vm', id: vmId }, traceId: expect.any(String) } });

@@ -34,8 +34,9 @@ afterEach(async () => {
 
 interface Told { name: string; actor: { handle: string } | null; data: Record<string, unknown> }
 
-async function publish(handle: string, operation: string, body: unknown, key: string | null = newUuid()): Promise<void> {
+async function publish(handle: string, operation: string, body: unknown, key: string | null = newUuid(), more: Readonly<Record<string, string>> = {}): Promise<void> {
   const sent = headers();
+  for (const [name, value] of Object.entries(more)) sent.set(name, value);
   if (key !== null) sent.set('Idempotency-Key', key);
   await jetstream(under.nats).publish(`tok.v1.user.${handle}.cmd.${operation}`, typeof body === 'string' ? body : JSON.stringify(body), { headers: sent });
 }
@@ -128,7 +129,7 @@ describe('a published command', () => {
       let carried = 0;
       const commands = { carryOut: () => { carried += 1; return Promise.resolve({ caller: undefined, traceId: '0'.repeat(32), answer: ok({ taskId: newUuid() }) }); } };
       const desk = { db, log: silentLog, commands, numbers: { served: () => undefined } };
-      const command: PublishedCommand = { subject: 'tok.v1.user.ann.cmd.compute.vm.start', body: new TextEncoder().encode('{}'), seq: 4_711, publishedAt: Date.now(), deliveries: 1, idempotencyKey: 'twice', traceparent: '' };
+      const command: PublishedCommand = { subject: 'tok.v1.user.ann.cmd.compute.vm.start', body: new TextEncoder().encode('{}'), seq: 4_711, publishedAt: Date.now(), deliveries: 1, idempotencyKey: 'twice', traceparent: '', dryRun: '' };
       // Killed before the acknowledgement; and taken by two at once, because one was believed dead.
       expect(await Promise.all([takeCommand(desk, command), takeCommand(desk, command)])).toEqual(['done', 'done']);
       expect(await takeCommand(desk, { ...command, deliveries: 2 })).toBe('done');
@@ -167,6 +168,14 @@ describe('a dead letter', () => {
     expect(new Set(under.questions('compute.vm.start').map((asked) => `${asked.actor} ${asked.key}`))).toEqual(new Set([`actor-of-ann ${key}`]));
     expect(await letters().get({ deadLetterId: id }, as(people.ann))).toMatchObject({ ok: false, fault: { code: 'NOT_FOUND' } });
     expect((await told(key)).map(({ name }) => name)).toEqual(['gateway.command.refused', 'gateway.command.refused', 'gateway.command.accepted']);
+  });
+
+  it('that asked for a dry run is never carried out in earnest', async () => {
+    await publish('ann', 'compute.vm.start', { vmId }, 'dry', { 'Tok-Dry-Run': 'true' });
+    expect(await outcome('dry')).toMatchObject([{ name: 'gateway.command.refused', data: { error: { code: 'INVALID_ARGUMENT' } } }]);
+    const [letter] = orThrow(await letters().list({ limit: 10 }, as(people.ann))).items;
+    expect(orThrow(await letters().retry({ deadLetterId: letter!.id }, as(people.ann)))).toMatchObject({ outcome: 'refused', error: { code: 'INVALID_ARGUMENT' } });
+    expect(under.questions('compute.vm.start')).toEqual([]);
   });
 
   it('stays as it is when the owner cannot be asked', async () => {

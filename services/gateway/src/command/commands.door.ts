@@ -53,7 +53,7 @@ export async function takeCommand({ db, log, commands, numbers }: Desk, publishe
   const startedAt = performance.now();
   const body = utf8.decode(published.body);
   const idempotencyKey = published.idempotencyKey || null;
-  const carried = await commands.carryOut({ ...place, body, idempotencyKey, traceparent: published.traceparent });
+  const carried = await commands.carryOut({ ...place, body, idempotencyKey, traceparent: published.traceparent, dryRun: published.dryRun });
   const { answer, traceId: trace } = carried;
   const again = answer.ok ? undefined : pauseAfter(answer.fault, published.deliveries);
   if (again !== undefined) return again;
@@ -86,7 +86,7 @@ const recordEnd = (db: DataSource, { handle, published, body, carried, ...about 
     const outcome = outcomeOf(carried);
     if (outcome.is === 'refused') {
       const userId = carried.caller?.actor.userId ?? null;
-      await insertLetter(tx, { ...about, userId, handle, body: keptBody(about.operation, body), error: outcome.error, publishedAt: published.publishedAt });
+      await insertLetter(tx, { ...about, userId, handle, body: keptBody(about.operation, body), dryRun: published.dryRun, error: outcome.error, publishedAt: published.publishedAt });
     }
     await tell(tx, about, outcome, carried);
   });

@@ -32,21 +32,23 @@ export class DeadLetterCommands {
     return page.ok ? ok({ items: page.value.rows, next: page.value.next }) : page;
   }
 
-  get({ deadLetterId }: InputOf<typeof getDeadLetter>, { actor }: BusContext): Promise<Result<ReplyOf<typeof getDeadLetter>>> {
-    return this.find(deadLetterId, actor, 'user.read');
+  async get({ deadLetterId }: InputOf<typeof getDeadLetter>, { actor }: BusContext): Promise<Result<ReplyOf<typeof getDeadLetter>>> {
+    const found = await this.find(deadLetterId, actor, 'user.read');
+    return found.ok ? ok(found.value.letter) : found;
   }
 
   /**
    * Dies after the owner was asked: the letter is still there, and the owner answers the next try what it answered this one.
    */
   async retry({ deadLetterId }: InputOf<typeof retryDeadLetter>, { actor }: BusContext): Promise<Result<Retried>> {
-    const letter = await this.find(deadLetterId, actor, 'user.write');
-    if (!letter.ok) return letter;
-    const { user: handle, operation, idempotencyKey, body } = letter.value;
-    const carried = await this.commands.carryOut({ handle, operation, idempotencyKey, body, traceparent: '' });
+    const found = await this.find(deadLetterId, actor, 'user.write');
+    if (!found.ok) return found;
+    const { letter, dryRun } = found.value;
+    const { user: handle, operation, idempotencyKey, body } = letter;
+    const carried = await this.commands.carryOut({ handle, operation, idempotencyKey, body, traceparent: '', dryRun });
     // Nothing is known about it yet: to be tried again, and told so.
     if (!carried.answer.ok && pauseAfter(carried.answer.fault, 1) !== undefined) return carried.answer;
-    return ok(await this.record(letter.value, carried));
+    return ok(await this.record(letter, carried));
   }
 
   private record(letter: LetterWithBody, carried: Carried): Promise<Retried> {
@@ -68,10 +70,10 @@ export class DeadLetterCommands {
     });
   }
 
-  private async find(id: string, actor: Actor | null, ofOthers: Permission): Promise<Result<LetterWithBody>> {
+  private async find(id: string, actor: Actor | null, ofOthers: Permission): Promise<Result<{ letter: LetterWithBody; dryRun: string }>> {
     if (actor === null) return notSignedIn;
-    const letter = await findLetter(this.db, id);
-    const may = letter !== undefined && (letter.userId === actor.userId || has(actor, ofOthers));
-    return may ? ok(letter) : NotFound.fail('There is no such dead letter of yours.', { noun: 'dead-letter', id });
+    const found = await findLetter(this.db, id);
+    const may = found !== undefined && (found.letter.userId === actor.userId || has(actor, ofOthers));
+    return may ? ok(found) : NotFound.fail('There is no such dead letter of yours.', { noun: 'dead-letter', id });
   }
 }

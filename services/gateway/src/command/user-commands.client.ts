@@ -1,7 +1,7 @@
 // Carries out a published command for its user: the same checks as at the other doors, and the owner asked under the user's
 // own key, so that however often this is done the effect is one.
 import type { BusClient } from '#bus';
-import { isIdempotencyKey, openServerSpan, within } from '#bus';
+import { header, isIdempotencyKey, openServerSpan, within } from '#bus';
 import { InvalidArgument } from '#contracts';
 import { ok } from '#kernel';
 import type { Result } from '#kernel';
@@ -18,6 +18,8 @@ export interface UserCommand {
   /** As it was published. */
   readonly body: string;
   readonly traceparent: string;
+  /** What the header says; '' = nothing. */
+  readonly dryRun: string;
 }
 
 export interface Carried {
@@ -38,9 +40,10 @@ export class UserCommands {
     return { caller: caller.ok ? caller.value : undefined, traceId: span.traceId, answer };
   }
 
-  private async askAs(caller: Caller, { operation: name, idempotencyKey, body }: UserCommand): Promise<Result<unknown>> {
+  private async askAs(caller: Caller, { operation: name, idempotencyKey, body, dryRun }: UserCommand): Promise<Result<unknown>> {
     const operation = publishable(name);
     if (!operation.ok) return operation;
+    if (dryRun !== '') return InvalidArgument.fail('A dry run is an answer and nothing else: ask for it on …req….', { issues: [{ path: header.dryRun, message: 'cannot be published' }] });
     if (idempotencyKey === null || !isIdempotencyKey(idempotencyKey)) return keyWrong;
     const parsed = parseJson(body);
     const input = parsed.ok ? readInput(operation.value, parsed.value) : parsed;
