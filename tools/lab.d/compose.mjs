@@ -61,7 +61,7 @@ export async function startComposeBackends(lab, { database, writeNatsConfig, rea
 
   const compose = (args, options) => run([...words, ...projectArgs(lab), ...args], { timeoutMs: STOP_MS, ...options });
   await compose(['up', '--detach', ...composeServers(lab)], { timeoutMs: START_MS });
-  if (changed) await compose(['kill', '-s', 'SIGHUP', 'nats']);
+  if (changed) await compose(['restart', 'nats']); // not a reload: a server that has an account in use goes on with it as it was
   const url = await untilReady(lab, compose, { database, redisPassword: secrets.redis, readyMs });
   const query = (sql) => compose(['exec', '-T', database, CLIENTS[database], '--defaults-extra-file=/run/tokamak/client.cnf', '--batch', '--skip-column-names'], { input: sql });
   return { nats: { url: `nats://127.0.0.1:${lab.ports.nats}`, setup }, redis: { url }, mysql: { query, createSchemas: (names) => createSchemas(lab, query, at('passwords.json'), names) } };
