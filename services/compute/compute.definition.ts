@@ -10,6 +10,7 @@ import { computeSavedMigrations } from './migrations/0004-saved.ts';
 import { computePendingMigrations } from './migrations/0005-pending.ts';
 import { computeListMigrations } from './migrations/0007-lists.ts';
 import { computeFolderMigrations } from './migrations/0008-folders.ts';
+import { computeTpmMigrations } from './migrations/0012-tpm.ts';
 import { ensureSite } from './src/cluster/cluster.store.ts';
 import { hostReconciler } from './src/host/host.reconciler.ts';
 import { HostReports } from './src/host/host.reports.ts';
@@ -26,7 +27,7 @@ import { recycleVmTask } from './src/vm/recycle-vm.task.ts';
 import { recycleBinReconciler } from './src/vm/vm-bin.reconciler.ts';
 import { idleClaimReconciler } from './src/vm/vm.reconciler.ts';
 
-export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computeSavedMigrations, ...computePendingMigrations, ...computeListMigrations, ...computeFolderMigrations];
+export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computeSavedMigrations, ...computePendingMigrations, ...computeListMigrations, ...computeFolderMigrations, ...computeTpmMigrations];
 
 export const computeService: TaskService<typeof computeConfig> = {
   name: 'compute',

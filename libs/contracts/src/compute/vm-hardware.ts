@@ -3,9 +3,9 @@
 import { z } from 'zod';
 import { defineCommand } from '../define.ts';
 import {
-  AddressTaken, Busy, DatastoreFull, DeviceHeld, DeviceRefused, HostUnreachable, InUse, NoFreeAddress, NoFreeSlot, NotFound, VersionConflict, VmBusy, WrongState,
+  AddressTaken, Busy, ConfirmationNeeded, DatastoreFull, DeviceHeld, DeviceRefused, HostUnreachable, InUse, NoFreeAddress, NoFreeSlot, NotFound, VersionConflict, VmBusy, WrongState,
 } from '../errors.ts';
-import { BootDevice, Clock, CpuTopology, DiskBus, Firmware } from '../host/shapes.ts';
+import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, Tpm } from '../host/shapes.ts';
 import { DatastoreId, DiskId, NicId, PortGroupId, VmId, VolumeId } from '../ids.ts';
 import { Ipv4, Mac, MemoryBytes, TaskRef, VolumeBytes } from '../values.ts';
 import { Vm } from './vm.ts';
@@ -55,11 +55,12 @@ const HaChange = z.strictObject({
 export const ModifyVm = z.strictObject({
   vmId: VmId, cpu: CpuTopology.optional(), cpuService: ServiceChange.optional().describe('only what is given changes'),
   memoryBytes: MemoryBytes.optional(), memoryService: ServiceChange.optional().describe('only what is given changes'), firmware: Firmware.optional(),
-  bootOrder: z.array(BootDevice).min(1).max(3).optional(), clock: Clock.optional(), ha: HaChange.optional().describe('only what is given changes'), version: z.int().optional(),
+  bootOrder: z.array(BootDevice).min(1).max(3).optional(), clock: Clock.optional(), ha: HaChange.optional().describe('only what is given changes'),
+  tpm: Tpm.optional().describe('`2.0` needs UEFI; `none` deletes the keys of the TPM at the next start'), forgetTpmKeys: z.boolean().optional().describe('confirms that the keys of the TPM may go'), version: z.int().optional(),
 });
 export const modifyVm = defineCommand('compute.vm.modify', {
-  summary: 'Change CPU, memory, firmware, boot order, clock or HA policy; what a running VM cannot take now is `pending` until its next start', http: 'POST /v1/vms/:vmId/modify', permission: 'vm.modify', on: 'vmId',
-  input: ModifyVm, reply: TaskRef, errors: [...change, VersionConflict, DeviceRefused],
+  summary: 'Change CPU, memory, firmware, TPM, boot order, clock or HA policy; what a running VM cannot take now is `pending` until its next start', http: 'POST /v1/vms/:vmId/modify', permission: 'vm.modify', on: 'vmId',
+  input: ModifyVm, reply: TaskRef, errors: [...change, VersionConflict, DeviceRefused, ConfirmationNeeded],
 });
 export const discardPending = defineCommand('compute.vm.discard-pending', {
   summary: 'Take back every change that waits for the next start', http: 'POST /v1/vms/:vmId/discard-pending', permission: 'vm.modify', on: 'vmId',

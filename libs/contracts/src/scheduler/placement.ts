@@ -8,9 +8,9 @@ import { At, Bytes, Done, MemoryBytes, pageOf } from '../values.ts';
 
 export const Demand = z.strictObject({ vcpus: z.int().min(1).max(512), memoryBytes: MemoryBytes });
 /** A host set that some part of the VM confines it to, with the words for the refusal. `hostIds` null = no confinement. */
-export const Confinement = z.strictObject({ reason: z.enum(['datastore', 'network', 'pinned']), text: z.string().max(300), hostIds: z.array(HostId).nullable() });
+export const Confinement = z.strictObject({ reason: z.enum(['datastore', 'network', 'hardware', 'pinned']), text: z.string().max(300), hostIds: z.array(HostId).nullable() });
 export const placementRequest = { clusterId: ClusterId, demand: Demand, confinements: z.array(Confinement).max(64).default([]), preferHostId: HostId.nullable().default(null) };
-export const Refusal = z.strictObject({ hostId: HostId, hostName: z.string(), reason: z.enum(['other-cluster', 'not-connected', 'maintenance', 'cpu', 'memory', 'datastore', 'network', 'pinned']), text: z.string() });
+export const Refusal = z.strictObject({ hostId: HostId, hostName: z.string(), reason: z.enum(['other-cluster', 'not-connected', 'maintenance', 'cpu', 'memory', 'datastore', 'network', 'hardware', 'pinned']), text: z.string() });
 export const Claim = z.strictObject({ id: ClaimId, vmId: VmId, hostId: HostId, vcpus: z.int(), memoryBytes: Bytes, createdAt: At }).meta({ id: 'Claim' });
 
 export const claimPlacement = defineCommand('scheduler.placement.claim', {

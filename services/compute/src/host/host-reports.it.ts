@@ -24,7 +24,7 @@ const forgotten: string[] = [];
 
 const inventory = {
   name: 'host1', agentVersion: '1', kernel: '6', qemuVersion: '7.2', ovsVersion: null, accelerator: 'tcg' as const, acceleratorReason: 'no KVM', cpu: { model: 'x', logical: 4, mhz: 1000 },
-  memoryBytes: 8 * 1024 ** 3, cgroup: 'v2' as const, uplinks: [], datapath: 'none' as const, vmUids: { from: uids.first, to: uids.last },
+  memoryBytes: 8 * 1024 ** 3, cgroup: 'v2' as const, uplinks: [], datapath: 'none' as const, vmUids: { from: uids.first, to: uids.last }, tpm: true,
 };
 const next = (over: Partial<ReportOrder> = {}): ReportOrder => ({ bootId: 'boot-1', epoch: 1, seq: ++seq, ...over });
 const joined = (vms: HostVmStatus[], order = next()) => reports.joined(world.hostId, { order, inventory, vms, unmanaged: [] });

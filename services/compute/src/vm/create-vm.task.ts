@@ -12,6 +12,8 @@ import {
   claim, hasSwitches, pinnedTo, raiseEpochStep, seesDatastore, setVm, startOnHostStep, unclaim, vmOf,
   type Confining, type Placed,
 } from './vm.steps.task.ts';
+import { makeTpmStep, planTpmStep, tpmHosts } from './tpm.steps.task.ts';
+import { volumeName } from './vm.ts';
 
 export interface PlannedDisk {
   diskId: DiskId; volumeId: VolumeId; sizeBytes: number; datastoreId: DatastoreId | null; bus: 'virtio' | 'scsi' | 'sata';
@@ -42,6 +44,10 @@ const chooseDatastores: Step<CreateVmInput> = {
   why: 'recorded before the claim: a claim that is asked for again must be the same question',
   run: async (ctx): Promise<Chosen> => {
     const { disks, nics, hostId } = ctx.input;
+    const hosts = await ctx.tx(async (tx) => {
+      const vm = await vmOf(tx, ctx.input.vmId);
+      return tpmHosts(tx, vm, vm.spec.tpm);
+    });
     const [network, ...stores] = await Promise.all([
       nics.length === 0 ? null : ctx.request(checkPortGroups, { portGroupIds: nics.map((nic) => nic.portGroupId) }, { part: 'port-groups' }),
       ...disks.map(({ sizeBytes, datastoreId }, index) =>
@@ -49,7 +55,7 @@ const chooseDatastores: Step<CreateVmInput> = {
     ]);
     return {
       datastoreIds: stores.map((store) => store.datastoreId),
-      confinements: [...pinnedTo(hostId), ...stores.map((store) => seesDatastore(store.datastoreId, store.hostIds)), ...hasSwitches(network?.hostIds ?? null)],
+      confinements: [...pinnedTo(hostId), ...hosts, ...stores.map((store) => seesDatastore(store.datastoreId, store.hostIds)), ...hasSwitches(network?.hostIds ?? null)],
     };
   },
 };
@@ -69,8 +75,6 @@ const makeDisks: Step<CreateVmInput> = {
   ))),
 };
 
-/** Cut by characters, never in the middle of one. */
-export const volumeName = (vmName: string, what: string): string => `${Array.from(vmName).slice(0, 25).join('').trimEnd()} ${what}`;
 export const diskName = (vmName: string, index: number): string => volumeName(vmName, `disk ${index}`);
 
 const makePorts: Step<CreateVmInput> = {
@@ -107,6 +111,8 @@ export const createVmTask: TaskKind<CreateVmInput> = defineTask<CreateVmInput>({
     }),
     makeDisks,
     makePorts,
+    whenStarting(planTpmStep<CreateVmInput>((ctx) => ctx.output<Placed>('place').hostId)),
+    whenStarting(makeTpmStep<CreateVmInput>('plan-tpm', (ctx) => ctx.output<Placed>('place').hostId)),
     whenStarting(raiseEpochStep<CreateVmInput>((ctx) => ctx.output<Placed>('place').hostId)),
     whenStarting(startOnHostStep<CreateVmInput>()),
   ],

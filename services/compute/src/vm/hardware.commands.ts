@@ -17,6 +17,7 @@ import { detachDiskTask, detachNicTask, type DetachDiskInput, type DetachNicInpu
 import { beginModify, detachable, diskSlot, nicOf, nicSlot, type Opening } from './hardware.ts';
 import { modifyVmTask, type ModifyVmInput } from './modify-vm.task.ts';
 import { changed } from './pending.ts';
+import { refuseLoss } from './tpm.ts';
 import { own } from './vm.commands.ts';
 import { changeVm, checkVersion } from './vm.store.ts';
 
@@ -78,11 +79,13 @@ export class HardwareCommands {
 
   modify(input: InputOf<typeof modifyVm>, ctx: BusContext): Promise<Result<TaskRef>> {
     return this.begin<typeof modifyVm, ModifyVmInput>(modifyVm, modifyVmTask, input, ctx, (vm, opening) => {
-      const { vmId, version, ...change } = input;
+      const { vmId, version, forgetTpmKeys, ...change } = input;
       checkVersion(vm, version);
       const was = { spec: vm.spec, pending: vm.pending };
       const next = changed(was, change, opening.running !== null);
-      return next.ok ? ok({ vmId, ...opening, was, next: next.value }) : next;
+      if (!next.ok) return next;
+      const loss = refuseLoss(vm, next.value, forgetTpmKeys === true);
+      return loss.ok ? ok({ vmId, ...opening, was, next: next.value }) : loss;
     });
   }
 

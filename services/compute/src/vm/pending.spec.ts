@@ -6,10 +6,10 @@ import { changed, effectiveSpec, whenOf, type Change } from './pending.ts';
 import { firstSpec } from './vm.ts';
 
 const MiB = 1024 * 1024;
-const spec: VmSpec = firstSpec(createVm.input.parse({ name: 'x', memoryBytes: 512 * MiB, cpuService: { reservation: 500, shares: 2000 } }), null);
+const spec: VmSpec = firstSpec(createVm.input.parse({ name: 'x', memoryBytes: 512 * MiB, firmware: 'uefi', cpuService: { reservation: 500, shares: 2000 } }), null);
 const vm = { spec, pending: null };
 const changes: Required<Change> = {
-  cpu: { sockets: 2, cores: 1, threads: 1 }, cpuService: { limit: 1000 }, memoryBytes: 768 * MiB, memoryService: { shares: 7 }, firmware: 'uefi', bootOrder: ['network', 'disk'],
+  cpu: { sockets: 2, cores: 1, threads: 1 }, cpuService: { limit: 1000 }, memoryBytes: 768 * MiB, memoryService: { shares: 7 }, firmware: 'uefi-secure', tpm: '2.0', bootOrder: ['network', 'disk'],
   clock: { base: 'localtime', offsetSeconds: 0 }, ha: { onGuestFault: 'leave' },
 };
 
@@ -40,12 +40,13 @@ describe('what waits', () => {
     expect(waiting.pending?.cpuService).toEqual({ reservation: 500, shares: 2000, limit: 1000 });
   });
   test('is in force with whatever is changed on the stopped VM', () => {
-    expect(orThrow(changed(waiting, { firmware: 'uefi' }, false))).toEqual({ spec: { ...effectiveSpec(waiting), firmware: 'uefi' }, pending: null });
+    expect(orThrow(changed(waiting, { firmware: 'uefi-secure' }, false))).toEqual({ spec: { ...effectiveSpec(waiting), firmware: 'uefi-secure' }, pending: null });
   });
   test.each<[Change, string]>([
     [{ cpuService: { reservation: 2000, limit: 1000 } }, 'cpuService.reservation'],
     [{ memoryService: { reservation: 1024 * MiB } }, 'memoryService.reservation'],
     [{ cpuService: { limit: 400 } }, 'cpuService.reservation'],
+    [{ tpm: '2.0', firmware: 'bios' }, 'tpm'],
   ])('is refused by field: %j', (change, path) => {
     expect(changed(vm, change, true)).toMatchObject({ ok: false, fault: { code: 'INVALID_ARGUMENT', details: { issues: [{ path }] } } });
   });

@@ -4,8 +4,9 @@ import type { InputOf, Vm, VmPending, VmSpec, modifyVm } from '#contracts';
 import { type FieldIssue, InvalidArgument } from '#contracts';
 import { canonicalJson, ok, type Result } from '#kernel';
 import type { z } from 'zod';
+import { tpmIssues } from './vm.ts';
 
-export type Change = Omit<InputOf<typeof modifyVm>, 'vmId' | 'version'>;
+export type Change = Omit<InputOf<typeof modifyVm>, 'vmId' | 'version' | 'forgetTpmKeys'>;
 type Field = keyof Change;
 
 /** `cold` = at the next start; `hot` = at once; `host` = at once, when the host has taken it. */
@@ -14,6 +15,7 @@ export const whenOf: Readonly<Record<Field, When>> = {
   cpu: 'cold',
   memoryBytes: 'cold',
   firmware: 'cold',
+  tpm: 'cold',
   bootOrder: 'cold',
   clock: 'cold',
   // The agent's groups take their limits at a start. Where `vm.adjust` knows a change `limits`, these become `host`.
@@ -43,19 +45,21 @@ const fields = Object.keys(whenOf) as Field[];
 const only = (spec: VmSpec, wants: (field: Field) => boolean): Partial<VmSpec> => Object.fromEntries(fields.filter(wants).map((field) => [field, spec[field]]));
 
 function merged(spec: VmSpec, { cpuService, memoryService, ha, ...whole }: Change): VmSpec {
-  const { cpu, memoryBytes, firmware, bootOrder, clock } = whole;
-  return { ...spec, ...given({ cpu, memoryBytes, firmware, bootOrder, clock }), cpuService: { ...spec.cpuService, ...given(cpuService) }, memoryService: { ...spec.memoryService, ...given(memoryService) }, ha: { ...spec.ha, ...given(ha) } };
+  const { cpu, memoryBytes, firmware, tpm, bootOrder, clock } = whole;
+  return { ...spec, ...given({ cpu, memoryBytes, firmware, tpm, bootOrder, clock }), cpuService: { ...spec.cpuService, ...given(cpuService) }, memoryService: { ...spec.memoryService, ...given(memoryService) }, ha: { ...spec.ha, ...given(ha) } };
 }
 
 type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 const given = <T extends object>(some: T | undefined): Defined<T> => Object.fromEntries(Object.entries(some ?? {}).filter(([, value]) => value !== undefined)) as Defined<T>;
 
 type Issue = z.infer<typeof FieldIssue>;
-function issuesOf({ cpuService, memoryService, memoryBytes }: VmSpec): Issue[] {
+function issuesOf(spec: VmSpec): Issue[] {
+  const { cpuService, memoryService, memoryBytes } = spec;
   const above = (path: string, reservation: number, limit: number | null): Issue[] => (limit !== null && reservation > limit ? [{ path, message: 'not above the limit' }] : []);
   return [
     ...above('cpuService.reservation', cpuService.reservation, cpuService.limit),
     ...above('memoryService.reservation', memoryService.reservation, memoryService.limit),
     ...(memoryService.reservation > memoryBytes ? [{ path: 'memoryService.reservation', message: 'not above the memory' }] : []),
+    ...tpmIssues(spec),
   ];
 }

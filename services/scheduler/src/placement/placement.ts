@@ -32,7 +32,7 @@ interface Filter {
 }
 
 const mib = (bytes: number): string => `${Math.floor(bytes / 1024 / 1024)} MiB`;
-const confined = (reason: 'datastore' | 'network' | 'pinned'): Filter => ({
+const confined = (reason: 'datastore' | 'network' | 'hardware' | 'pinned'): Filter => ({
   reason,
   refuse: (host, request) => request.confinements.find((rule) => rule.reason === reason && rule.hostIds !== null && !rule.hostIds.some((id) => id === host.hostId))?.text ?? null,
 });
@@ -45,6 +45,7 @@ export const filters: readonly Filter[] = [
   { reason: 'maintenance', refuse: (host) => (host.maintenance ? 'is in maintenance mode' : null) },
   confined('datastore'),
   confined('network'),
+  confined('hardware'),
   {
     reason: 'memory',
     refuse: (host, { demand }) => {
