@@ -12,7 +12,7 @@ import {
   claim, hasSwitches, pinnedTo, raiseEpochStep, seesDatastore, setVm, startOnHostStep, unclaim, vmOf,
   type Confining, type Placed,
 } from './vm.steps.task.ts';
-import { makeTpmStep, planTpmStep, tpmHosts } from './tpm.steps.task.ts';
+import { planTpm, tpmVolume, type TpmPlan } from './tpm.steps.task.ts';
 import { volumeName } from './vm.ts';
 
 export interface PlannedDisk {
@@ -26,7 +26,7 @@ export interface CreateVmInput {
   disks: readonly PlannedDisk[]; nics: readonly PlannedNic[];
 }
 
-interface Chosen extends Confining { datastoreIds: DatastoreId[] }
+interface Chosen extends Confining, TpmPlan { datastoreIds: DatastoreId[] }
 type Port = ReplyOf<typeof provisionPort>;
 type Context = StepContext<CreateVmInput>;
 
@@ -43,36 +43,43 @@ const chooseDatastores: Step<CreateVmInput> = {
   name: 'choose-datastores',
   why: 'recorded before the claim: a claim that is asked for again must be the same question',
   run: async (ctx): Promise<Chosen> => {
-    const { disks, nics, hostId } = ctx.input;
-    const hosts = await ctx.tx(async (tx) => {
-      const vm = await vmOf(tx, ctx.input.vmId);
-      return tpmHosts(tx, vm, vm.spec.tpm);
-    });
+    const { disks, nics, hostId, start } = ctx.input;
     const [network, ...stores] = await Promise.all([
       nics.length === 0 ? null : ctx.request(checkPortGroups, { portGroupIds: nics.map((nic) => nic.portGroupId) }, { part: 'port-groups' }),
       ...disks.map(({ sizeBytes, datastoreId }, index) =>
         ctx.request(chooseDatastore, { sizeBytes, hostId, sharedFirst: true, ...(datastoreId === null ? {} : { datastoreId }) }, { part: `disk-${index}` })),
     ]);
+    const { tpm, confinements } = start ? await planTpm(ctx, { hostId, beside: stores[0] }) : { tpm: null, confinements: [] };
     return {
-      datastoreIds: stores.map((store) => store.datastoreId),
-      confinements: [...pinnedTo(hostId), ...hosts, ...stores.map((store) => seesDatastore(store.datastoreId, store.hostIds)), ...hasSwitches(network?.hostIds ?? null)],
+      datastoreIds: stores.map((store) => store.datastoreId), tpm,
+      confinements: [...pinnedTo(hostId), ...confinements, ...stores.map((store) => seesDatastore(store.datastoreId, store.hostIds)), ...hasSwitches(network?.hostIds ?? null)],
     };
   },
 };
 
 const makeDisks: Step<CreateVmInput> = {
   name: 'make-disks',
-  run: (ctx) => {
+  run: async (ctx) => {
     const { disks, name, vmId, ownerId, folderId } = ctx.input;
-    const { datastoreIds } = ctx.output<Chosen>('choose-datastores');
-    return ctx.children(disks.map(({ volumeId, sizeBytes, source }, index) => ({
-      operation: provisionVolume, part: `disk-${index}`,
-      input: { volumeId, name: diskName(name, index), datastoreId: datastoreIds[index]!, sizeBytes, source, vmId, hostId: hostFor(ctx), ownerId, folderId },
-    })));
+    const { datastoreIds, tpm } = ctx.output<Chosen>('choose-datastores');
+    const hostId = hostFor(ctx);
+    await ctx.children([
+      ...disks.map(({ volumeId, sizeBytes, source }, index) => ({
+        operation: provisionVolume, part: `disk-${index}`,
+        input: { volumeId, name: diskName(name, index), datastoreId: datastoreIds[index]!, sizeBytes, source, vmId, hostId, ownerId, folderId },
+      })),
+      ...(tpm === null ? [] : [tpmVolume(ctx.input, tpm, hostId)]),
+    ]);
+    if (tpm !== null) await setVm(ctx, { tpm });
+    return {};
   },
-  undo: (ctx) => ctx.children(ctx.input.disks.map(({ volumeId }, index) => (
-    { operation: discardVolume, part: `disk-${index}`, input: { volumeId, vmId: ctx.input.vmId } }
-  ))),
+  undo: (ctx) => {
+    const { tpm } = ctx.output<Chosen>('choose-datastores');
+    return ctx.children([
+      ...ctx.input.disks.map(({ volumeId }, index) => ({ operation: discardVolume, part: `disk-${index}`, input: { volumeId, vmId: ctx.input.vmId } })),
+      ...(tpm === null ? [] : [{ operation: discardVolume, part: 'tpm', input: { volumeId: tpm.volumeId, vmId: ctx.input.vmId } }]),
+    ]);
+  },
 };
 
 export const diskName = (vmName: string, index: number): string => volumeName(vmName, `disk ${index}`);
@@ -111,8 +118,6 @@ export const createVmTask: TaskKind<CreateVmInput> = defineTask<CreateVmInput>({
     }),
     makeDisks,
     makePorts,
-    whenStarting(planTpmStep<CreateVmInput>((ctx) => ctx.output<Placed>('place').hostId)),
-    whenStarting(makeTpmStep<CreateVmInput>('plan-tpm', (ctx) => ctx.output<Placed>('place').hostId)),
     whenStarting(raiseEpochStep<CreateVmInput>((ctx) => ctx.output<Placed>('place').hostId)),
     whenStarting(startOnHostStep<CreateVmInput>()),
   ],

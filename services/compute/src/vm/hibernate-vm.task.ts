@@ -87,7 +87,7 @@ export const wakeVmTask: TaskKind<WakeInput> = defineTask<WakeInput>({
   kind: 'compute.vm.wake',
   object: 'vm',
   steps: [
-    findHostsStep<WakeInput>((ctx) => planTpm(ctx, ctx.input.hostId, !ctx.input.discardMemory), ({ discardMemory, saved }) => (discardMemory ? [] : [saved.volumeId])),
+    findHostsStep<WakeInput>((ctx) => planTpm(ctx, { hostId: ctx.input.hostId, loadsMemory: !ctx.input.discardMemory }), ({ discardMemory, saved }) => (discardMemory ? [] : [saved.volumeId])),
     placeStep<WakeInput>(),
     makeTpmStep<WakeInput>('find-hosts', (ctx) => ctx.output<Placed>('place').hostId),
     raiseEpochStep<WakeInput>((ctx) => ctx.output<Placed>('place').hostId),

@@ -16,7 +16,7 @@ export const startVmTask: TaskKind<StartInput> = defineTask<StartInput>({
   kind: 'compute.vm.start',
   object: 'vm',
   steps: [
-    findHostsStep<StartInput>((ctx) => planTpm(ctx, ctx.input.hostId)),
+    findHostsStep<StartInput>((ctx) => planTpm(ctx, { hostId: ctx.input.hostId })),
     placeStep<StartInput>(),
     makeTpmStep<StartInput>('find-hosts', (ctx) => ctx.output<Placed>('place').hostId),
     raiseEpochStep<StartInput>((ctx) => ctx.output<Placed>('place').hostId),
