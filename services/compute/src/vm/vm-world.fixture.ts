@@ -27,6 +27,12 @@ export const uids = { first: 200_000, last: 200_999 };
 const MiB = 1024 * 1024;
 const quick = { childLookMs: 30, leaseMs: 500, renewMs: 120, sweepMs: 60 };
 
+/** What the world's host tells of itself. */
+export const inventory: HostInventory = {
+  name: 'host1', agentVersion: '1', kernel: '6', qemuVersion: '7.2', ovsVersion: null, accelerator: 'tcg', acceleratorReason: 'no KVM', cpu: { model: 'x', logical: 4, mhz: 1000 },
+  memoryBytes: 8 * 1024 ** 3, cgroup: 'v2', uplinks: [], datapath: 'none', vmUids: { from: uids.first, to: uids.last }, tpm: true,
+};
+
 /** A TPM that the next start makes, one that has keys, one that goes with the next start, and one that waits for it. */
 const tpmCases = {
   asked: { spec: '2.0', made: false, pending: null }, kept: { spec: '2.0', made: true, pending: null },
@@ -154,7 +160,7 @@ export class VmWorld {
 
   /** Whether swtpm is installed on the host. */
   async hostHasTpm(tpm: boolean): Promise<void> {
-    await transaction(this.scene.db, (tx) => setInventory(tx, this.hostId, { tpm } as HostInventory, []));
+    await transaction(this.scene.db, (tx) => setInventory(tx, this.hostId, { ...inventory, tpm }, []));
   }
 
   private savedMemory(vmId: VmId): SavedVm {
