@@ -4,7 +4,7 @@ import { createConnection } from 'node:net';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { until } from './agent-lab.fixture.ts';
+import { until } from '#testing';
 
 /** TPM2_CreatePrimary in the owner's hierarchy of an ECC key on P-256 (TCG TPM 2.0 library, part 3, section 24.1). */
 const createPrimary = Buffer.from([

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { VolumePlace, hostStatus, hostVmResume, hostVmSave, hostVmStart } from '#contracts';
 import type { HostVmSpec } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
-import { AgentLab, endProcess, qemuPidsOf, smallVm, until } from './agent-lab.fixture.ts';
+import { until } from '#testing';
+import { AgentLab, endProcess, qemuPidsOf, smallVm } from './agent-lab.fixture.ts';
 import { keyOf } from './tpm-key.fixture.ts';
 
 jest.setTimeout(60_000);

@@ -6,7 +6,8 @@ import { newUuid, ok, orThrow } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
 import { until } from '#testing';
 import { startVmTask, type StartInput } from '../vm/power-vm.task.ts';
-import { VmWorld, asService, inventory, statusOf, uids } from '../vm/vm-world.fixture.ts';
+import { VmWorld, asService, statusOf, uids } from '../vm/vm-world.fixture.ts';
+import { inventoryOf } from './inventory.fixture.ts';
 import { hostReconciler } from './host.reconciler.ts';
 import { HostReports } from './host.reports.ts';
 import { findHost, insertHost } from './host.store.ts';
@@ -23,6 +24,7 @@ let asked = 0;
 const forgotten: string[] = [];
 
 const next = (over: Partial<ReportOrder> = {}): ReportOrder => ({ bootId: 'boot-1', epoch: 1, seq: ++seq, ...over });
+const inventory = inventoryOf(uids);
 const joined = (vms: HostVmStatus[], order = next()) => reports.joined(world.hostId, { order, inventory, vms, unmanaged: [] });
 const said = (vm: HostVmStatus, order = next(), hostId: string = world.hostId) => reports.vmChanged(hostId, { order, vm });
 const stateOf = async (vmId: string) => (await world.record(vmId))?.vm.status.state;

@@ -12,7 +12,8 @@ import { modifyVmTask } from './modify-vm.task.ts';
 import { rebootVmTask, startVmTask } from './power-vm.task.ts';
 import { recycleVmTask } from './recycle-vm.task.ts';
 import type { VmCommands } from './vm.commands.ts';
-import { VmWorld, asService, type TpmCase } from './vm-world.fixture.ts';
+import type { TpmCase } from './tpm-cases.fixture.ts';
+import { VmWorld, asService } from './vm-world.fixture.ts';
 
 let world: VmWorld;
 beforeAll(async () => { world = await VmWorld.open(); });

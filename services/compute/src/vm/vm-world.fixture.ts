@@ -3,7 +3,7 @@
 import {
   AddressTaken, DeviceHeld, InUse, NoCapacity, NotFound, NotFoundOnHost, WrongState, attachVolume, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, getVolume, hostVmAdjust, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStatus,
   hostVmStart, hostVmStop, keepVolume, movePort, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, releaseVolume, storageTask, wiringOfVm,
-  type ClaimId, type DatastoreId, type HostId, type HostInventory, type HostVmChange, type HostVmSpec, type HostVmStatus, type InputOf, type ReplyOf, type SavedMemory, type SwitchId, type Task, type TaskId, type Template, type Vm, type VmId, type Volume, type VolumeId,
+  type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmSpec, type HostVmStatus, type InputOf, type ReplyOf, type SavedMemory, type SwitchId, type Task, type TaskId, type Template, type Vm, type VmId, type Volume, type VolumeId,
 } from '#contracts';
 import { selectRow, selectRows, transaction } from '#database';
 import { failed, newUuid, ok, orThrow, type Result } from '#kernel';
@@ -15,7 +15,9 @@ import { clusterFor, ensureSite } from '../cluster/cluster.store.ts';
 import { setHostState } from '../host/host-order.store.ts';
 import { HostReports } from '../host/host.reports.ts';
 import { insertHost, setInventory } from '../host/host.store.ts';
+import { inventoryOf } from '../host/inventory.fixture.ts';
 import { HardwareCommands } from './hardware.commands.ts';
+import { tpmCases, type TpmCase } from './tpm-cases.fixture.ts';
 import { VmCommands } from './vm.commands.ts';
 import { observe } from './vm-status.store.ts';
 import { changeVm, findVm, insertVm, lockVm, type SavedVm, type VmRecord } from './vm.store.ts';
@@ -26,19 +28,6 @@ const savedLike: SavedMemory = { machine: 'pc-q35-7.2', rootPorts: [0, 16] };
 export const uids = { first: 200_000, last: 200_999 };
 const MiB = 1024 * 1024;
 const quick = { childLookMs: 30, leaseMs: 500, renewMs: 120, sweepMs: 60 };
-
-/** What the world's host tells of itself. */
-export const inventory: HostInventory = {
-  name: 'host1', agentVersion: '1', kernel: '6', qemuVersion: '7.2', ovsVersion: null, accelerator: 'tcg', acceleratorReason: 'no KVM', cpu: { model: 'x', logical: 4, mhz: 1000 },
-  memoryBytes: 8 * 1024 ** 3, cgroup: 'v2', uplinks: [], datapath: 'none', vmUids: { from: uids.first, to: uids.last }, tpm: true,
-};
-
-/** A TPM that the next start makes, one that has keys, one that goes with the next start, and one that waits for it. */
-const tpmCases = {
-  asked: { spec: '2.0', made: false, pending: null }, kept: { spec: '2.0', made: true, pending: null },
-  leaving: { spec: 'none', made: true, pending: null }, waiting: { spec: 'none', made: false, pending: { tpm: '2.0' } },
-} as const;
-export type TpmCase = keyof typeof tpmCases;
 
 export class VmWorld {
   readonly bus = new SceneBus();
@@ -160,7 +149,7 @@ export class VmWorld {
 
   /** Whether swtpm is installed on the host. */
   async hostHasTpm(tpm: boolean): Promise<void> {
-    await transaction(this.scene.db, (tx) => setInventory(tx, this.hostId, { ...inventory, tpm }, []));
+    await transaction(this.scene.db, (tx) => setInventory(tx, this.hostId, { ...inventoryOf(uids), tpm }, []));
   }
 
   private savedMemory(vmId: VmId): SavedVm {
