@@ -5,6 +5,8 @@ import type { DatabaseService } from '#service';
 import { AuthModule } from './auth.module.ts';
 import { authTables } from './migrations/0001-tables.ts';
 import { authFolders } from './migrations/0007-folders.ts';
+import { authBusCredentials } from './migrations/0013-bus-credentials.ts';
+import { revocationReconciler, Revocations } from './src/bus-credential/revocation.reconciler.ts';
 import { forgetFolderView, keepFolderView } from './src/folder/folder-view.store.ts';
 import { folderReconciler } from './src/folder/folder.reconciler.ts';
 import { renewKeys } from './src/keys/key.reconciler.ts';
@@ -15,7 +17,7 @@ export const auth: DatabaseService<typeof authConfig> = {
   name: 'auth',
   config: authConfig,
   module: AuthModule,
-  migrations: [authTables, authFolders],
+  migrations: [authTables, authFolders, authBusCredentials],
   consumers: () => [{
     name: 'auth-folders',
     sources: ['compute'],
@@ -25,5 +27,5 @@ export const auth: DatabaseService<typeof authConfig> = {
       else await keepFolderView(tx, folderChanged.data.parse(event.data).folder);
     },
   }],
-  reconcilers: ({ db, bus, get }) => [folderReconciler(db, bus), renewKeys(get(KeyRing)), purge(db)],
+  reconcilers: ({ db, bus, get }) => [folderReconciler(db, bus), renewKeys(get(KeyRing)), purge(db), revocationReconciler(get(Revocations))],
 };

@@ -7,6 +7,8 @@ import { Bus, Config, Db, Log, Tasks } from '#service';
 import type { TaskEngine } from '#tasks';
 import type { Logger } from '#telemetry';
 import { ClusterHandlers } from './src/cluster/cluster.handlers.ts';
+import { ConsoleCommands } from './src/console/console.commands.ts';
+import { ConsoleHandlers } from './src/console/console.handlers.ts';
 import { FolderCommands } from './src/folder/folder.commands.ts';
 import { FolderHandlers } from './src/folder/folder.handlers.ts';
 import { HostHandlers } from './src/host/host.handlers.ts';
@@ -17,7 +19,7 @@ import { VmCommands } from './src/vm/vm.commands.ts';
 import { VmHandlers } from './src/vm/vm.handlers.ts';
 
 @Module({
-  controllers: [ClusterHandlers, HostHandlers, FolderHandlers, VmHandlers, HardwareHandlers],
+  controllers: [ClusterHandlers, HostHandlers, FolderHandlers, VmHandlers, HardwareHandlers, ConsoleHandlers],
   providers: [
     FolderCommands,
     {
@@ -30,6 +32,7 @@ import { VmHandlers } from './src/vm/vm.handlers.ts';
       inject: [Db, Bus, Tasks],
       useFactory: (db: DataSource, bus: BusClient, tasks: TaskEngine) => new HardwareCommands(db, bus, tasks),
     },
+    { provide: ConsoleCommands, inject: [Db, Bus], useFactory: (db: DataSource, bus: BusClient) => new ConsoleCommands(db, bus) },
     {
       provide: HostReports,
       inject: [Db, Bus, Config, Log],

@@ -4,6 +4,7 @@ import type { databaseServiceConfig } from '#config';
 import type { DatabaseService } from '#service';
 import type { EntityManager } from 'typeorm';
 import { schedulerMigrations } from './migrations/0001-tables.ts';
+import { schedulerReservationMigrations } from './migrations/0010-reservations.ts';
 import { SchedulerModule } from './scheduler.module.ts';
 import { claimReconciler, viewReconciler } from './src/capacity/capacity.reconciler.ts';
 import { forgetCluster, forgetHost, keepCluster, keepHost } from './src/capacity/capacity.store.ts';
@@ -22,10 +23,12 @@ const effects: Readonly<Record<string, (tx: EntityManager, event: EventEnvelope)
   [vmDeleted.name]: (tx, event) => dropClaim(tx, event.objectId),
 };
 
+export const schedulerTables = [...schedulerMigrations, ...schedulerReservationMigrations];
+
 export const schedulerService: DatabaseService<typeof databaseServiceConfig> = {
   name: 'scheduler',
   module: SchedulerModule,
-  migrations: schedulerMigrations,
+  migrations: schedulerTables,
   consumers: () => [{
     name: 'scheduler-view',
     sources: ['compute'],

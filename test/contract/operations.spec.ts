@@ -7,7 +7,7 @@ import type { Operation } from '#contracts';
 
 const offenders = (rule: (operation: Operation) => boolean): string[] => allOperations.filter((operation) => !rule(operation)).map(({ name }) => name);
 const shapeOf = ({ input }: Operation): Readonly<Record<string, z.ZodType>> => (input instanceof z.ZodObject ? input.shape : {});
-const reserved = ['evt', 'host', 'hb', 'rpt', 'user'];
+const reserved = ['evt', 'host', 'hb', 'rpt', 'user', 'console'];
 
 describe('subjects', () => {
   it('are within the grammar', () => {

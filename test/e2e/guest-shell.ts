@@ -49,3 +49,9 @@ function attach(path: string): Promise<Socket> {
 export async function pings(world: World, from: Vm, ip: string): Promise<boolean> {
   return (await inGuest(world, from, `ping -c 3 -W 2 ${ip} >/dev/null`)).status === 0;
 }
+
+/** Those of several addresses that one guest reaches, asked at once: to hear nothing from each would be waited for one after another. */
+export async function reached(world: World, from: Vm, ips: readonly string[]): Promise<string[]> {
+  const { output } = await inGuest(world, from, `for ip in ${ips.join(' ')}; do (ping -c 3 -W 2 $ip >/dev/null && echo "heard $ip") & done; wait`);
+  return [...output.matchAll(/heard (\d+(?:\.\d+){3})/g)].map(([, ip]) => ip!);
+}

@@ -44,7 +44,7 @@ export function agentName(host: string): string;
 export function crash(lab: Lab, name: string): Promise<void>;
 export function freeze(lab: Lab, name: string): boolean;
 export function thaw(lab: Lab, name: string): boolean;
-export function startAgain(lab: Lab, name: string): void;
+export function startAgain(lab: Lab, name: string, more?: Readonly<Record<string, string>>): void;
 export function cutHost(lab: Lab, host: string, options?: { how?: 'silent' | 'refuse' }): Promise<void>;
 export function healHost(lab: Lab, host: string): Promise<void>;
 export function cutUplink(lab: Lab, host: string): Promise<string>;

@@ -7,6 +7,8 @@ import type { World } from './world.ts';
 
 export interface Ended { readonly status: number; readonly out: string; readonly err: string }
 export interface Shell {
+  /** What its programs see, for one that the test starts itself. */
+  readonly env: NodeJS.ProcessEnv;
   /** Runs a program with arguments; resolves whatever its end. */
   run(argv: readonly string[], options?: { input?: string; withinMs?: number }): Promise<Ended>;
   /** `tokctl`; fails on another status than 0. */
@@ -33,7 +35,7 @@ export async function openShell({ lab, record }: World): Promise<Shell> {
     if (status !== 0) throw new Error(`tokctl ${args.join(' ')}: exit ${status}\n${err}${out}`);
     return out;
   };
-  return { run, tokctl, tokctlJson: async (...args) => JSON.parse(await tokctl(...args, '-o', 'json')) as unknown, close: () => rm(home, { recursive: true, force: true }) };
+  return { env, run, tokctl, tokctlJson: async (...args) => JSON.parse(await tokctl(...args, '-o', 'json')) as unknown, close: () => rm(home, { recursive: true, force: true }) };
 }
 
 export async function signInShell(shell: Shell, { record }: World): Promise<void> {

@@ -116,6 +116,7 @@ export async function removeOwn(world: World): Promise<void> {
   for (const { id } of own(await rest.ask(listImages, { limit: 500 }))) await rest.carryOut(deleteImage, { imageId: id }).catch(unlessGone);
 }
 
-function unlessGone(error: unknown): void {
+/** For a removal: what is not there any more is removed. */
+export function unlessGone(error: unknown): void {
   if (!(error instanceof Refusal && error.status === 404)) throw error;
 }

@@ -2,7 +2,7 @@
 // runs once, has an address of its own, and nothing is left after the deletion.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { endStates, listTasks } from '#contracts';
+import { endStates, listTasks, taskServices } from '#contracts';
 import type { TaskRef } from '#contracts';
 import { eventually } from '../e2e/eventually.ts';
 import { holdings } from '../e2e/holdings.ts';
@@ -36,29 +36,29 @@ const nothing = (): Promise<void> => Promise.resolve();
 /** Two of the three hosts' agents are left; the tasks on the third wait for it. */
 const firstAgent = (): string => agentName(world.record.hosts[0]!.name);
 
-/** What happens in the middle, and what is done once the tasks have ended. */
+/**
+ * What happens in the middle, and what is done once the tasks have ended. Each thing killed once and back at once is the
+ * kill matrix's sample; here are what is taken away for longer, again and again, or all together.
+ */
 const faults: readonly (readonly [string, () => Promise<void>, () => Promise<void>])[] = [
-  ['F28: the worker service compute is killed', () => again('compute'), nothing],
-  ['F28: the worker service storage is killed', () => again('storage'), nothing],
-  ['F29: the worker service compute is stopped until its claims have run out', async () => {
+  ['F27 in part, F29: Redis is emptied while the worker service compute is stopped until its claims have run out', async () => {
     freeze(world.lab, 'compute');
+    await flushAll();
     await claimsRunOut();
     thaw(world.lab, 'compute');
   }, nothing],
-  ['F32 in part: an agent is killed', () => again(firstAgent()), nothing],
-  ['F26: Redis is killed and comes back', () => again('redis'), nothing],
   ['F26: Redis is killed and stays away', () => crash(world.lab, 'redis'), async () => { startAgain(world.lab, 'redis'); }],
-  ['F27 in part: Redis is emptied', flushAll, nothing],
-  ['F18 in part: NATS is killed and comes back', () => again('nats'), nothing],
-  ['F19 in part: NATS is stopped for a quarter of a minute and goes on', async () => {
+  ['F19 in part, F20 in part: NATS is killed twenty times, and then stopped for a quarter of a minute', async () => {
+    for (let times = 0; times < 20; times++) await again('nats');
     freeze(world.lab, 'nats');
     await passed(15_000);
     thaw(world.lab, 'nats');
   }, nothing],
-  ['F20 in part: NATS is killed twenty times', async () => {
-    for (let times = 0; times < 20; times++) await again('nats');
+  ['F18 in part, F23, F28, F32 in part: NATS, the database, the worker services and an agent are killed at once and come back', async () => {
+    const all = ['nats', 'mariadb', ...taskServices, firstAgent()];
+    await Promise.all(all.map((name) => crash(world.lab, name)));
+    for (const name of all) startAgain(world.lab, name);
   }, nothing],
-  ['F23: the database is killed and comes back', () => again('mariadb'), nothing],
 ];
 
 async function flushAll(): Promise<void> {

@@ -1,41 +1,55 @@
-// One row per kind of task: how one is begun. A new kind needs a row here, and what it works on in the stage; the tests
-// that kill things take the rows from here and say which one is missing.
+// One row per kind of task: what it takes from the stage, and how one is begun on it. A new kind needs a row here; the
+// tests that kill things take the rows from here and say which one is missing.
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  attachDisk, attachNic, changeNic, copyVolume, createImage, createSwitch, createVm, createVolume, deleteImage, deleteSwitch, deleteVm, deleteVolume, detachDisk, detachNic, getVm, hibernateVm, listSwitches, listVolumes, modifyVm, pauseVm, powerOffVm, rebootVm, resetVm, resumeVm, startVm, stopVm,
-  TaskRef, updateSwitch,
+  attachDisk, attachNic, changeNic, copyVolume, createSwitch, createVm, createVolume, deleteImage, deleteSwitch, deleteVm, deleteVolume, detachDisk, detachNic, hibernateVm, modifyVm, pauseVm, powerOffVm, rebootVm, resetVm, resumeVm, startVm, stopVm, TaskRef,
+  updateSwitch,
 } from '#contracts';
-import type { Image, ImageId, Operation, SwitchId, Vm, VmId, VolumeId } from '#contracts';
-import { removeOwn, small } from '../e2e/vms.ts';
+import type { getSwitch, Image, ImageId, Operation, ReplyOf, Vm, Volume } from '#contracts';
+import type { Rest } from '../e2e/rest.ts';
+import { small } from '../e2e/vms.ts';
 import { MiB } from '../e2e/world.ts';
 import type { World } from '../e2e/world.ts';
 
-/** Objects for one task of each kind. */
-export interface Stage {
-  /** What each name is, the table of `stageVms` says. */
-  readonly vm: Readonly<Record<keyof typeof stageVms, VmId>>;
-  /** Stopped, with what is taken out of them. */
-  readonly shrink: Readonly<Record<'disk' | 'nic' | 'rewire', Vm>>;
-  readonly volume: Readonly<Record<'copy' | 'delete', VolumeId>>;
-  readonly image: Readonly<Record<'import' | 'delete', ImageId>>;
-  readonly switch: Readonly<Record<'update' | 'delete', SwitchId>>;
+/** What a task can be given to work on, by what it is called in the rows. */
+export interface Objects {
+  readonly nothing: null;
+  readonly stopped: Vm;
+  readonly running: Vm;
+  readonly paused: Vm;
+  readonly hibernated: Vm;
+  /** Attached to nothing. */
+  readonly volume: Volume;
+  /** Ready. */
+  readonly image: Image;
+  /** An image that waits for its bytes. */
+  readonly upload: Image;
+  readonly switch: ReplyOf<typeof getSwitch>;
+}
+export type Supply = keyof Objects;
+export type Pools = { readonly [S in Supply]: Objects[S][] };
+
+/** Begins the task; `name` is nobody else's. */
+export type Begin = (name: string) => Promise<TaskRef>;
+export interface Row {
+  readonly takes: Supply;
+  /** Takes what suits it best out of its pool; undefined when nothing there does. */
+  pick(pools: Pools): Begin | undefined;
 }
 
-/** The VMs of a stage: whether each runs, and what else is done to it before. Their disks are blank: what they are here for is their tasks. */
-const stageVms = {
-  stop: { runs: true }, cut: { runs: true }, reboot: { runs: true }, start: { runs: false }, delete: { runs: false }, recycle: { runs: true },
-  grow: { runs: false }, plug: { runs: false }, modify: { runs: false },
-  pause: { runs: true }, resume: { runs: true, then: pauseVm }, reset: { runs: true }, hibernate: { runs: true }, wake: { runs: true, then: hibernateVm },
-} as const satisfies Readonly<Record<string, { runs: boolean; then?: Operation }>>;
-
-export type Begin = (stage: Stage, round: number) => Promise<TaskRef>;
-export interface Kinds {
-  readonly table: Readonly<Record<string, Begin>>;
-  /** Makes a stage; `round` tells the names of one from those of another. */
-  prepare(round: number): Promise<Stage>;
-  /** Removes all of every stage. */
-  clear(): Promise<void>;
+/** `cost` says what suits: the lowest first, and what costs `Infinity` never. */
+function on<S extends Supply>(takes: S, begin: (object: Objects[S], name: string) => Promise<unknown>, cost: (object: Objects[S]) => number = () => 0): Row {
+  return {
+    takes,
+    pick: (pools) => {
+      const pool: Objects[S][] = pools[takes];
+      const best = [...pool].sort((a, b) => cost(a) - cost(b))[0];
+      if (best === undefined || cost(best) === Infinity) return undefined;
+      pool.splice(pool.indexOf(best), 1);
+      return async (name) => TaskRef.parse(await begin(best, name));
+    },
+  };
 }
 
 /** Kinds that run only as the child of another one's task: their row begins the parent. */
@@ -54,89 +68,53 @@ export function declaredKinds(repo: string): string[] {
 }
 
 /** Declared kinds that have no row, in words. */
-export const withoutRow = (kinds: Kinds, declared: readonly string[]): string[] =>
-  declared.filter((kind) => !(kind in kinds.table)).map((kind) => `${kind} has no row in test/faults/kinds.ts`);
+export const withoutRow = (rows: Readonly<Record<string, Row>>, declared: readonly string[]): string[] =>
+  declared.filter((kind) => !(kind in rows)).map((kind) => `${kind} has no row in test/faults/kinds.ts`);
 
-export function kindsOf(world: World): Kinds {
-  const { rest, record } = world;
-  const named = (name: string, round: number): string => `${world.prefix}-${name}-${round}`;
-  const by = (operation: Operation, input: (stage: Stage, round: number) => Readonly<Record<string, unknown>>): Begin =>
-    async (stage, round) => TaskRef.parse(await rest.ask(operation, input(stage, round)));
-
-  /** Uploads a small raw image; answers the task that takes it in. */
-  async function send(imageId: ImageId): Promise<TaskRef> {
-    const sent = await rest.send('PUT', `/v1/images/${imageId}/content`, { rawBody: new Uint8Array(4 * MiB).fill(7), headers: { 'content-type': 'application/octet-stream', 'idempotency-key': imageId } });
-    if (sent.status !== 202) throw new Error(`the upload was refused: ${sent.text}`);
-    return TaskRef.parse(sent.body);
-  }
-
-  /** How a task of each kind is begun. */
-  const table: Readonly<Record<string, Begin>> = {
-    'compute.vm.create': by(createVm, (_, round) => small(world, `new-${round}`, { memoryBytes: 96 * MiB })),
-    'compute.vm.start': by(startVm, ({ vm }) => ({ vmId: vm.start })),
-    'compute.vm.stop': by(stopVm, ({ vm }) => ({ vmId: vm.stop, graceMs: 2_000 })),
-    'compute.vm.power-off': by(powerOffVm, ({ vm }) => ({ vmId: vm.cut })),
-    'compute.vm.reboot': by(rebootVm, ({ vm }) => ({ vmId: vm.reboot, graceMs: 2_000 })),
-    'compute.vm.pause': by(pauseVm, ({ vm }) => ({ vmId: vm.pause })),
-    'compute.vm.resume': by(resumeVm, ({ vm }) => ({ vmId: vm.resume })),
-    'compute.vm.reset': by(resetVm, ({ vm }) => ({ vmId: vm.reset })),
-    'compute.vm.hibernate': by(hibernateVm, ({ vm }) => ({ vmId: vm.hibernate })),
-    'compute.vm.wake': by(startVm, ({ vm }) => ({ vmId: vm.wake })),
-    'compute.vm.delete': by(deleteVm, ({ vm }) => ({ vmId: vm.delete, purge: true })),
-    'compute.vm.recycle': by(deleteVm, ({ vm }) => ({ vmId: vm.recycle, force: true })),
-    'compute.vm.attach-disk': by(attachDisk, ({ vm }) => ({ vmId: vm.grow, sizeBytes: 8 * MiB })),
-    'compute.vm.attach-nic': by(attachNic, ({ vm }) => ({ vmId: vm.plug, portGroupId: record.network.portGroupId })),
-    'compute.vm.detach-disk': by(detachDisk, ({ shrink: { disk } }) => ({ vmId: disk.id, diskId: disk.spec.disks[0]?.diskId, keep: false })),
-    'compute.vm.detach-nic': by(detachNic, ({ shrink: { nic } }) => ({ vmId: nic.id, nicId: nic.spec.nics[0]?.nicId })),
-    'compute.vm.change-nic': by(changeNic, ({ shrink: { rewire } }) => ({ vmId: rewire.id, nicId: rewire.spec.nics[0]?.nicId, portGroupId: record.otherNetwork.portGroupId })),
-    'compute.vm.modify': by(modifyVm, ({ vm }) => ({ vmId: vm.modify, memoryBytes: 128 * MiB })),
-    'storage.volume.create': by(createVolume, (_, round) => ({ name: named('new', round), datastoreId: record.datastore.id, sizeBytes: 8 * MiB })),
-    'storage.volume.copy': by(copyVolume, ({ volume }, round) => ({ volumeId: volume.copy, name: named('copied', round) })),
-    'storage.volume.delete': by(deleteVolume, ({ volume }) => ({ volumeId: volume.delete })),
-    'storage.volume.ingest': ({ image }) => send(image.import),
-    'templates.image.import': ({ image }) => send(image.import),
-    'templates.image.delete': by(deleteImage, ({ image }) => ({ imageId: image.delete })),
-    'network.switch.create': by(createSwitch, (_, round) => ({ name: named('new', round) })),
-    'network.switch.update': by(updateSwitch, ({ switch: { update } }) => ({ switchId: update, mtu: 1400 })),
-    'network.switch.delete': by(deleteSwitch, ({ switch: { delete: gone } }) => ({ switchId: gone })),
-  };
-
-  async function prepare(round: number): Promise<Stage> {
-    const blank = async (name: string, start: boolean): Promise<VmId> => (await rest.carryOut(createVm, {
-      name: named(name, round), memoryBytes: 96 * MiB, disks: [{ sizeBytes: 8 * MiB }], nics: [{ portGroupId: record.network.portGroupId }], start,
-    })).object.id as VmId;
-    const made = async (name: string, { runs, then }: { runs: boolean; then?: Operation }): Promise<[string, VmId]> => {
-      const vmId = await blank(name, runs);
-      if (then !== undefined) await rest.carryOut(then, { vmId });
-      return [name, vmId];
-    };
-    const full = async (name: string): Promise<Vm> => rest.ask(getVm, { vmId: await blank(name, false) });
-    const volume = async (name: string): Promise<VolumeId> => (await rest.carryOut(createVolume, { name: named(name, round), datastoreId: record.datastore.id, sizeBytes: MiB })).object.id as VolumeId;
-    const image = (name: string): Promise<Image> => rest.ask(createImage, { name: named(name, round), format: 'raw' });
-    const leave = async (): Promise<Image> => {
-      const made = await image('leave');
-      await rest.succeeded(await send(made.id));
-      return made;
-    };
-    const network = async (name: string): Promise<SwitchId> => (await rest.carryOut(createSwitch, { name: named(name, round) })).object.id as SwitchId;
-    const [vms, disk, nic, rewire, copy, dropped, arriving, leaving, changed, removed] = await Promise.all([
-      Promise.all(Object.entries(stageVms).map(([name, plan]) => made(name, plan))),
-      full('less-disk'), full('less-nic'), full('rewire'), volume('copy'), volume('drop'), image('import'), leave(), network('change'), network('remove'),
-    ]);
-    return {
-      vm: Object.fromEntries(vms) as Stage['vm'], shrink: { disk, nic, rewire },
-      volume: { copy, delete: dropped }, image: { import: arriving.id, delete: leaving.id }, switch: { update: changed, delete: removed },
-    };
-  }
-
-  async function clear(): Promise<void> {
-    await removeOwn(world);
-    const own = <T extends { name: string }>({ items }: { items: T[] }): T[] => items.filter(({ name }) => name.startsWith(world.prefix));
-    await Promise.all([
-      ...own(await rest.ask(listVolumes, { limit: 500 })).map(({ id }) => rest.carryOut(deleteVolume, { volumeId: id })),
-      ...own(await rest.ask(listSwitches, { limit: 500 })).map(({ id }) => rest.carryOut(deleteSwitch, { switchId: id })),
-    ]);
-  }
-
-  return { table, prepare, clear };
+/** Uploads a small raw image; answers the task that takes it in. */
+export async function sendImage(rest: Rest, imageId: ImageId): Promise<TaskRef> {
+  const sent = await rest.send('PUT', `/v1/images/${imageId}/content`, { rawBody: new Uint8Array(4 * MiB).fill(7), headers: { 'content-type': 'application/octet-stream', 'idempotency-key': imageId } });
+  if (sent.status !== 202) throw new Error(`the upload was refused: ${sent.text}`);
+  return TaskRef.parse(sent.body);
 }
+
+/** How a task of each kind is begun. */
+export function rowsOf(world: World): Readonly<Record<string, Row>> {
+  const { rest, record } = world;
+  const ask = (operation: Operation, input: Readonly<Record<string, unknown>>): Promise<unknown> => rest.ask(operation, input);
+  const otherGroup = (vm: Vm): string => [record.network, record.otherNetwork].find(({ portGroupId }) => portGroupId !== vm.spec.nics[0]?.portGroupId)!.portGroupId;
+  const fewest = (what: 'disks' | 'nics') => (vm: Vm): number => vm.spec[what].length;
+  const most = (what: 'disks' | 'nics') => (vm: Vm): number => (vm.spec[what].length === 0 ? Infinity : -vm.spec[what].length);
+  return {
+    'compute.vm.create': on('nothing', (_, name) => ask(createVm, { ...small(world, name), ...tiny, name })),
+    'compute.vm.start': on('stopped', ({ id }) => ask(startVm, { vmId: id })),
+    'compute.vm.stop': on('running', ({ id }) => ask(stopVm, { vmId: id, graceMs: 1_000 })),
+    'compute.vm.power-off': on('running', ({ id }) => ask(powerOffVm, { vmId: id })),
+    'compute.vm.reboot': on('running', ({ id }) => ask(rebootVm, { vmId: id, graceMs: 1_000 })),
+    'compute.vm.pause': on('running', ({ id }) => ask(pauseVm, { vmId: id })),
+    'compute.vm.resume': on('paused', ({ id }) => ask(resumeVm, { vmId: id })),
+    'compute.vm.reset': on('running', ({ id }) => ask(resetVm, { vmId: id })),
+    'compute.vm.hibernate': on('running', ({ id }) => ask(hibernateVm, { vmId: id })),
+    'compute.vm.wake': on('hibernated', ({ id }) => ask(startVm, { vmId: id })),
+    'compute.vm.delete': on('stopped', ({ id }) => ask(deleteVm, { vmId: id, purge: true })),
+    'compute.vm.recycle': on('running', ({ id }) => ask(deleteVm, { vmId: id, force: true })),
+    'compute.vm.attach-disk': on('stopped', ({ id }) => ask(attachDisk, { vmId: id, sizeBytes: 8 * MiB }), fewest('disks')),
+    'compute.vm.attach-nic': on('stopped', ({ id }) => ask(attachNic, { vmId: id, portGroupId: record.network.portGroupId }), fewest('nics')),
+    'compute.vm.detach-disk': on('stopped', ({ id, spec }) => ask(detachDisk, { vmId: id, diskId: spec.disks[0]?.diskId, keep: false }), most('disks')),
+    'compute.vm.detach-nic': on('stopped', ({ id, spec }) => ask(detachNic, { vmId: id, nicId: spec.nics[0]?.nicId }), most('nics')),
+    'compute.vm.change-nic': on('stopped', (vm) => ask(changeNic, { vmId: vm.id, nicId: vm.spec.nics[0]?.nicId, portGroupId: otherGroup(vm) }), (vm) => (vm.spec.nics.length === 0 ? Infinity : 0)),
+    'compute.vm.modify': on('stopped', ({ id, spec }) => ask(modifyVm, { vmId: id, memoryBytes: spec.memoryBytes === tiny.memoryBytes ? 2 * tiny.memoryBytes : tiny.memoryBytes })),
+    'storage.volume.create': on('nothing', (_, name) => ask(createVolume, { name, datastoreId: record.datastore.id, sizeBytes: 8 * MiB })),
+    'storage.volume.copy': on('volume', ({ id }, name) => ask(copyVolume, { volumeId: id, name })),
+    'storage.volume.delete': on('volume', ({ id }) => ask(deleteVolume, { volumeId: id })),
+    'storage.volume.ingest': on('upload', ({ id }) => sendImage(rest, id)),
+    'templates.image.import': on('upload', ({ id }) => sendImage(rest, id)),
+    'templates.image.delete': on('image', ({ id }) => ask(deleteImage, { imageId: id })),
+    'network.switch.create': on('nothing', (_, name) => ask(createSwitch, { name })),
+    'network.switch.update': on('switch', ({ id, mtu }) => ask(updateSwitch, { switchId: id, mtu: mtu === 1_500 ? 1_400 : 1_500 })),
+    'network.switch.delete': on('switch', ({ id }) => ask(deleteSwitch, { switchId: id })),
+  };
+}
+
+/** What a VM of the stage has: enough for QEMU and its firmware, which is all that its tasks need. */
+export const tiny = { memoryBytes: 16 * MiB, bootOrder: ['cdrom'] } as const;

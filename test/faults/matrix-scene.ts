@@ -1,21 +1,23 @@
-// One round of the kill matrix on the lab: a task of every kind held at its point, the kill, and what must hold afterwards.
+// One round of the kill matrix on the lab: as many tasks of every kind as it has points, each held at its own; the kill; and
+// what must hold afterwards.
 import { mkdtempSync, readFileSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createConnection } from 'mysql2/promise';
 import { taskServices } from '#contracts';
-import type { Task, TaskRef, VmState } from '#contracts';
+import type { TaskId, TaskState, VmState } from '#contracts';
 import { eventually } from '../e2e/eventually.ts';
-import { holdings } from '../e2e/holdings.ts';
-import type { Holdings } from '../e2e/holdings.ts';
 import { agentName, crash, startAgain, waitReady } from '../e2e/lab.mjs';
 import { allQemus, argumentsOf } from '../e2e/qemu.ts';
 import { ownVms } from '../e2e/vms.ts';
 import type { World } from '../e2e/world.ts';
 import { begunBy, mayFailWithoutQemu } from './kinds.ts';
-import type { Kinds, Stage } from './kinds.ts';
-import { victims } from './matrix-plan.ts';
-import type { KindSteps, Point, Victims } from './matrix-plan.ts';
+import type { Row } from './kinds.ts';
+import { isUndo, pointName, victims } from './matrix-plan.ts';
+import type { KindSteps, Point, Round, Victims } from './matrix-plan.ts';
+import { endsOf } from './owners.ts';
+import type { Ends } from './owners.ts';
+import { inTurns } from './stage.ts';
+import type { Stage } from './stage.ts';
 
 export interface Outcome {
   readonly point: Point;
@@ -23,7 +25,8 @@ export interface Outcome {
   readonly why: string | null;
 }
 
-const REACHED_WITHIN_MS = 30_000;
+/** No further task has come to its point for so long: the others will not. */
+const STILL_MS = 20_000;
 /** Guests that run have one QEMU; the states in between count as neither. */
 const qemusFor: Readonly<Partial<Record<VmState, number>>> = { running: 1, paused: 1, stopped: 0, hibernated: 0, failed: 0 };
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
@@ -49,67 +52,95 @@ export async function openHolds(world: World): Promise<{ dir: string; kinds(): K
   };
 }
 
-/** What the pool holds beside what `holdings` sees: locks and numbers that only the databases know. */
-export async function everything(world: World): Promise<Holdings> {
-  const [seen, ...locks] = await Promise.all([holdings(world), ...taskServices.map((service) => rowsOf(world, service, 'SELECT noun, object_id, task_id FROM task_lock ORDER BY noun, object_id')), rowsOf(world, 'compute', 'SELECT uid FROM vm_uid WHERE vm_id IS NOT NULL ORDER BY uid')]);
-  const uids = locks.pop() ?? [];
-  return { ...seen, ...Object.fromEntries(taskServices.map((service, at) => [`locks of ${service}`, locks[at] ?? []])), uids };
+/** A task that was begun for a point; which of the tasks of its kind stood there, `held` says. */
+interface Begun {
+  readonly point: Point;
+  /** Its id, or why it could not be begun. */
+  readonly taskId: TaskId | null;
+  readonly why: string;
 }
 
-async function rowsOf({ record }: World, service: string, query: string): Promise<string[]> {
-  const db = await createConnection(record.mysql.urls[service]!);
+/** Supplies, holds, kills, lets go, starts again, and judges each point. `note` hears how long each part took. */
+export async function runRound(world: World, rows: Readonly<Record<string, Row>>, stage: Stage, holdDir: string, round: Round, note: (what: string) => void): Promise<Outcome[]> {
+  const points = round.points.filter(({ kind }) => kind in rows);
+  const begins = await stage.supply(points.map(({ kind }) => rows[kind]!));
+  note('supplied');
+  for (const dir of ['held', 'failing']) empty(join(holdDir, dir));
+  for (const point of points) writeFileSync(join(holdDir, 'wanted', pointName(point)), point.kind in begunBy ? 'child' : 'top');
   try {
-    const [rows] = await db.query(query);
-    return (rows as object[]).map((row) => Object.values(row).join(' '));
-  } finally {
-    await db.end();
-  }
-}
-
-/** Stages, holds, kills, lets go, starts again, and judges each point. The stage is left for the caller to clear. */
-export async function runRound(world: World, kinds: Kinds, holdDir: string, round: { number: number; points: readonly Point[]; victims: Victims }): Promise<Outcome[]> {
-  const { number, victims: killed } = round;
-  // A parent that is held has no child to hold.
-  const parents = new Set(round.points.flatMap(({ kind }) => begunBy[kind] ?? []));
-  const points = round.points.filter(({ kind }) => !parents.has(kind));
-  const stage = await kinds.prepare(number);
-  const nameOf = ({ kind, step, place }: Point): string => `${kind}@${step}@${place}`;
-  for (const name of readdirSync(join(holdDir, 'held'))) unlinkSync(join(holdDir, 'held', name));
-  for (const point of points) writeFileSync(join(holdDir, 'wanted', nameOf(point)), point.kind in begunBy ? 'child' : 'top');
-  try {
-    const begun = await Promise.all(points.map(async (point) => ({ point, ref: await begin(kinds, point, stage, number) })));
-    const held = (): string[] => readdirSync(join(holdDir, 'held'));
-    const missing = (): Point[] => points.filter((point) => !held().some((name) => name.startsWith(`${nameOf(point)}@`)));
-    const reached = await eventually('every task stands at its point', () => missing().length === 0, { withinMs: REACHED_WITHIN_MS, everyMs: 20 }).catch(() => false);
-    const away = new Set(reached ? [] : missing().map(nameOf));
-    await Promise.all(killed.map((victim) => kill(world, victim)));
-    letGo(holdDir);
-    for (const victim of killed) revive(world, victim);
+    const begun = await inTurns(points, async (point): Promise<Begun> => begins[points.indexOf(point)]!(stage.name()).then(({ taskId }) => ({ point, taskId, why: '' }), (error: unknown) => ({ point, taskId: null, why: messageOf(error) })));
+    note('begun');
+    await allStand(holdDir, begun.filter(({ taskId }) => taskId !== null).length);
+    const held = heldTasks(holdDir);
+    note('held');
+    await Promise.all(round.victims.map((victim) => kill(world, victim)));
+    empty(join(holdDir, 'wanted'));
+    for (const victim of round.victims) revive(world, victim);
     await waitReady(world.lab);
-    const ends = await Promise.all(begun.map(async ({ point, ref }) => ({ point, end: typeof ref === 'string' ? ref : await world.rest.ended(ref, 120_000).catch(messageOf) })));
+    note('revived');
+    const ends = await endsOf(world, [...new Set([...begun.flatMap(({ taskId }) => taskId ?? []), ...held.values()])]);
+    note('ended');
     const loose = await eventually('each VM has the QEMUs that its state says', async () => ((await wrongQemus(world)).length === 0 ? 'right' : false)).then(() => [], () => wrongQemus(world));
-    return ends.map(({ point, end }) => judge(point, end, killed, away.has(nameOf(point)), loose));
+    return judgeAll({ begun, held, ends, loose, killed: round.victims });
   } finally {
-    letGo(holdDir);
+    empty(join(holdDir, 'wanted'));
   }
 }
 
-const begin = (kinds: Kinds, { kind }: Point, stage: Stage, number: number): Promise<TaskRef | string> => {
-  const row = kinds.table[kind];
-  return row === undefined ? Promise.resolve(`${kind} has no row in test/faults/kinds.ts`) : row(stage, number).catch(messageOf);
-};
-
-function letGo(holdDir: string): void {
-  for (const name of readdirSync(join(holdDir, 'wanted'))) unlinkSync(join(holdDir, 'wanted', name));
+function empty(dir: string): void {
+  for (const name of readdirSync(dir)) unlinkSync(join(dir, name));
 }
 
-function judge(point: Point, end: Task | string, killed: Victims, missed: boolean, loose: readonly string[]): Outcome {
-  if (typeof end === 'string') return { point, state: 'failed', why: end };
-  const allowed = killed.includes('qemu') && mayFailWithoutQemu.has(point.kind) ? ['succeeded', 'failed'] : ['succeeded'];
-  if (!allowed.includes(end.state)) return { point, state: 'failed', why: `${end.state}: ${JSON.stringify(end.error)}` };
-  const own = loose.find((text) => text.startsWith(`${end.object.id} `));
+async function allStand(holdDir: string, count: number): Promise<void> {
+  let [standing, since] = [0, performance.now()];
+  await eventually('every task stands at its point', () => {
+    const now = readdirSync(join(holdDir, 'held')).length;
+    if (now !== standing) [standing, since] = [now, performance.now()];
+    return now >= count || performance.now() - since > STILL_MS;
+  }, { withinMs: 240_000, everyMs: 20 });
+}
+
+/** The ids of the tasks that stand, by the names of their points. */
+const heldTasks = (holdDir: string): Map<string, TaskId> => new Map(readdirSync(join(holdDir, 'held')).map((name) => [name, readFileSync(join(holdDir, 'held', name), 'utf8') as TaskId]));
+
+interface Scene {
+  readonly begun: readonly Begun[];
+  readonly held: ReadonlyMap<string, TaskId>;
+  readonly ends: Ends;
+  /** VMs with another number of QEMUs than their state says. */
+  readonly loose: readonly string[];
+  readonly killed: Victims;
+}
+
+/** Each point by the task that stood there; tasks that stood nowhere are judged where nobody stood. */
+function judgeAll(scene: Scene): Outcome[] {
+  const standing = new Set(scene.held.values());
+  return [...new Set(scene.begun.map(({ point: { kind } }) => kind))].flatMap((kind) => {
+    const begun = scene.begun.filter(({ point }) => point.kind === kind);
+    const astray = begun.filter(({ taskId }) => taskId === null || !standing.has(taskId));
+    return begun.map(({ point }): Outcome => {
+      const there = scene.held.get(pointName(point));
+      if (there !== undefined) return judge(scene, point, there);
+      const other = kind in begunBy ? begun.find((one) => one.point === point) : astray.pop();
+      if (other === undefined || other.taskId === null) return { point, state: 'failed', why: other?.why ?? 'its task stood elsewhere' };
+      const outcome = judge(scene, point, other.taskId);
+      return outcome.state === 'failed' && !isUndo(point) ? outcome : { point, state: 'skipped', why: 'no task came to this point' };
+    });
+  });
+}
+
+function judge(scene: Scene, point: Point, taskId: TaskId): Outcome {
+  const { ends, killed, loose } = scene;
+  const end = ends.get(taskId);
+  if (end === undefined) return { point, state: 'failed', why: 'its task is not known' };
+  const mayFail = killed.includes('qemu') && mayFailWithoutQemu.has(point.kind);
+  const allowed: readonly TaskState[] = isUndo(point) ? ['failed'] : mayFail ? ['succeeded', 'failed'] : ['succeeded'];
+  if (!allowed.includes(end.state)) return { point, state: 'failed', why: `${taskId} ${end.state}: ${JSON.stringify(end.error)}` };
+  const own = loose.find((text) => text.startsWith(`${end.objectId} `));
   if (own !== undefined) return { point, state: 'failed', why: own };
-  return missed ? { point, state: 'skipped', why: 'its task did not come to this point' } : { point, state: 'passed', why: null };
+  const parent = end.parentTaskId === null ? undefined : ends.get(end.parentTaskId);
+  if (parent === undefined || allowed.includes(parent.state)) return { point, state: 'passed', why: null };
+  return { point, state: 'failed', why: `${taskId}: the task that began it ${parent.state}: ${JSON.stringify(parent.error)}` };
 }
 
 /** VMs with more or fewer QEMUs than their state says. */

@@ -10,7 +10,7 @@ import { makeTestSchema, startNatsServer, testDir, type TestNats, type TestSchem
 import { computeService } from '../../services/compute/compute.definition.ts';
 import { networkService } from '../../services/network/network.definition.ts';
 import { schedulerService } from '../../services/scheduler/scheduler.definition.ts';
-import { until } from './pool.fixture.ts';
+import { until } from '#testing';
 import { SimulatedHost } from './simulated-host.fixture.ts';
 
 const GiB = 1024 ** 3;
@@ -48,7 +48,7 @@ beforeAll(async () => {
     await host.start();
     await must(registerHost, { hostId: host.id, name: host.machine.name, clusterId });
   }
-  await until(async () => {
+  await until('all hosts are known', async () => {
     const { items } = await must(listCapacity, { clusterId });
     return items.length === hosts.length && items.reduce((sum, { vcpus }) => sum + vcpus, 0) === PLACES ? true : undefined;
   });
@@ -83,7 +83,7 @@ it('five hundred creations at once: a hundred VMs run, four hundred tasks say NO
   const refs = await Promise.all(Array.from({ length: WANTED }, (_, index) => must(createVm, { name: `vm-${index}`, clusterId, cpu: { sockets: 1, cores: 1, threads: 1 }, memoryBytes: GiB / 4 })));
   const tasks: Task[] = [];
   for (const { taskId } of refs) {
-    tasks.push(await until(async () => {
+    tasks.push(await until('the creation has ended', async () => {
       const task = await must(computeTask.get, { taskId });
       return endStates.includes(task.state) ? task : undefined;
     }));

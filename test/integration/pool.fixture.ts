@@ -5,7 +5,7 @@ import { connect } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import mysql from 'mysql2/promise';
-import { startNatsServer, testDir } from '#testing';
+import { startNatsServer, testDir, until } from '#testing';
 import type { TestNats } from '#testing';
 import { BusClient } from '#bus';
 import type { serviceConfig } from '#config';
@@ -21,16 +21,6 @@ export { startNatsServer, testDir };
 export type { TestNats };
 
 type Service = TaskService<typeof serviceConfig>;
-
-/** Polls until `look` answers something; throws after half a minute. */
-export async function until<T>(look: () => Promise<T | undefined>): Promise<T> {
-  for (const giveUpAt = performance.now() + 30_000; ;) {
-    const found = await look();
-    if (found !== undefined) return found;
-    if (performance.now() > giveUpAt) throw new Error('it did not come to that');
-    await new Promise((resolve) => { setTimeout(resolve, 20); });
-  }
-}
 
 export class Pool {
   readonly world = new FakeWorld();
@@ -110,7 +100,7 @@ export class Pool {
 
   /** The end of a task of the service whose operations these are. */
   ended(operations: { readonly get: (typeof storageTask)['get'] | Operation }, ref: { taskId: string }): Promise<Task> {
-    return until(async () => {
+    return until('the task has ended', async () => {
       const task = (await this.must(operations.get as (typeof storageTask)['get'], { taskId: ref.taskId }));
       return endStates.includes(task.state) ? task : undefined;
     });

@@ -55,8 +55,8 @@ async function adminUrl({ port, query }) {
   return `mysql://${ADMIN}:${password}@127.0.0.1:${port}/`;
 }
 
-/** A run that was killed leaves its servers; the next one ends them. */
-async function removeLeftovers() {
+/** A run that was killed leaves its servers: they are ended by who killed it, or by the next one. */
+export async function removeLeftovers() {
   const dirs = readdirSync(REPO).filter((name) => name.startsWith(PREFIX) && /^\d+$/.test(name.slice(PREFIX.length)));
   for (const name of dirs) {
     if (!existsSync(`/proc/${name.slice(PREFIX.length)}`)) await removeServers(join(REPO, name));

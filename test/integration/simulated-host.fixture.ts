@@ -29,7 +29,7 @@ export class SimulatedHost {
   private set(vmId: VmId, state: HostVmStatus['state'], epoch: number): HostVmStatus {
     const running = state === 'running';
     const status: HostVmStatus = {
-      vmId, state, epoch, pid: running ? 4711 : null, startedAt: running ? new Date().toISOString() : null, exitReason: running ? null : 'requested', detail: null, saved: null, guestAgent: false, guestAddresses: [],
+      vmId, state, epoch, pid: running ? 4711 : null, startedAt: running ? new Date().toISOString() : null, exitReason: running ? null : 'requested', detail: null, saved: null, guestAgent: false, guestAddresses: [], memory: null,
     };
     this.vms.set(vmId, status);
     return status;

@@ -4,13 +4,13 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheDir } from './layout.mjs';
 import { startMariadb } from './mariadb.mjs';
-import { reloadNats, startNats } from './nats.mjs';
+import { startNats } from './nats.mjs';
 import { ensureNats, ensurePackages } from './packages.mjs';
 import { recordedPorts } from './ports.mjs';
 import { processTable } from './processes.mjs';
 import { startRedis } from './redis.mjs';
 
-export { reloadNats, startNats } from './nats.mjs';
+export { startNats } from './nats.mjs';
 export { startMariadb } from './mariadb.mjs';
 export { startRedis } from './redis.mjs';
 
@@ -38,7 +38,8 @@ async function startNatsWith({ dir, port, cache, processes, writeNatsConfig, say
   const binary = await ensureNats(cache, say);
   const before = lastConfig(processes);
   const setup = await writeNatsConfig({ dir: join(dir, 'nats'), port, storeDir: join(dir, 'nats', 'store') });
-  if (before !== undefined && before !== readFileSync(setup.configFile, 'utf8')) reloadNats({ processes });
+  // Not a reload: a server that has an account in use goes on with it as it was.
+  if (before !== undefined && before !== readFileSync(setup.configFile, 'utf8')) await processes.stopTogether(['nats'], { waitMs: 30_000 });
   return { ...(await startNats({ binary, configFile: setup.configFile, port, processes })), binary, setup };
 }
 

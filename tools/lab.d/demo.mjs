@@ -51,6 +51,7 @@ export async function prepareSite(lab, rest) {
     ensure(rest, 'datastores', { name: NAMES.datastore, scope: 'shared', path: lab.paths.datastore, hostIds }),
     ensureNetwork(lab, rest, hostIds),
   ]);
+  await allSee(rest, datastore, hosts);
   updateRecord(lab, { cluster: { id: cluster.id, name: cluster.name }, datastore: { id: datastore.id, name: datastore.name, path: lab.paths.datastore }, network });
   return { cluster, datastore, network };
 }
@@ -63,11 +64,21 @@ async function ensureNetwork(lab, rest, hostIds) {
   return { switchId: made.id, portGroupId: portGroup.id, subnetId: subnet.id, vlan: NETWORK.vlan, cidr: NETWORK.cidr, gateway: NETWORK.gateway };
 }
 
-async function allConnected(rest, hosts, withinMs = 30_000) {
+/** Compute says that these hosts are connected. */
+async function allConnected(rest, hosts) {
+  await noneMissing(hosts, async () => (await rest.get('/v1/hosts')).items.filter(({ state }) => state === 'connected').map(({ id }) => id));
+}
+
+/** Storage has heard of it too, and takes work on this datastore on each of them. */
+async function allSee(rest, datastore, hosts) {
+  await noneMissing(hosts, async () => (await rest.get(`/v1/datastores/${datastore.id}`)).hosts.filter(({ connected }) => connected).map(({ hostId }) => hostId));
+}
+
+async function noneMissing(hosts, idsThere, withinMs = 30_000) {
   const until = Date.now() + withinMs;
   for (;;) {
-    const { items } = await rest.get('/v1/hosts');
-    const waiting = hosts.filter(({ id }) => items.find((host) => host.id === id)?.state !== 'connected');
+    const there = await idsThere();
+    const waiting = hosts.filter(({ id }) => !there.includes(id));
     if (waiting.length === 0) return;
     if (Date.now() > until) throw new Error(`Not connected after ${withinMs / 1000} s: ${waiting.map(({ name }) => name).join(', ')}. See tools/lab logs host-agent-${waiting[0].name}.`);
     await sleep(100);

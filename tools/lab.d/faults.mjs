@@ -21,11 +21,11 @@ export async function crash(lab, name) {
 export const freeze = (lab, name) => lab.processes.signal(name, 'SIGSTOP');
 export const thaw = (lab, name) => lab.processes.signal(name, 'SIGCONT');
 
-/** Starts a service, an agent or a backend that has ended, as `up` started it. It may not be ready yet. */
-export function startAgain(lab, name) {
+/** Starts a service, an agent or a backend that has ended, as `up` started it; an agent with `more` in its environment. It may not be ready yet. */
+export function startAgain(lab, name, more = {}) {
   const host = hostIdentities(lab).find((identity) => agentName(identity.name) === name);
   if (SERVICES.includes(name)) startService(lab, recordedBackends(lab), name);
-  else if (host) startAgent(lab, recordedBackends(lab), host);
+  else if (host) startAgent(lab, recordedBackends(lab), host, more);
   else lab.processes.start(name, lab.processes.get(name).command);
   recordServices(lab);
 }

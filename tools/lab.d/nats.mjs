@@ -2,16 +2,11 @@
 // after JetStream has recovered its streams.
 import { firstBytes, until } from './wait.mjs';
 
-/** Starts (or finds) the server; a changed configuration reaches a running one by `reloadNats`. */
+/** Starts (or finds) the server. */
 export async function startNats({ binary, configFile, port, processes, name = 'nats' }) {
   processes.start(name, [binary, '--config', configFile]);
   await until(async () => String(await firstBytes(port)).startsWith('INFO '), {
     what: 'NATS did not come up', logFile: processes.logFile(name), stillRuns: () => processes.isAlive(name),
   });
   return { port, url: `nats://127.0.0.1:${port}` };
-}
-
-/** Makes a running server read its configuration again. */
-export function reloadNats({ processes, name = 'nats' }) {
-  return processes.signal(name, 'SIGHUP');
 }

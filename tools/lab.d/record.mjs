@@ -18,7 +18,7 @@ export function updateRecord(lab, changes) {
 export function recordBackends(lab, backends) {
   updateRecord(lab, {
     dir: lab.dir, tag: lab.tag, ports: lab.ports, node: lab.node,
-    nats: { url: backends.natsUrl, creds: backends.creds },
+    nats: { url: backends.natsUrl, creds: backends.creds, authorityFile: backends.authorityFile },
     mysql: { urls: backends.mysqlUrls }, redis: { url: backends.redisUrl },
   });
 }
@@ -27,7 +27,7 @@ export function recordBackends(lab, backends) {
 export function recordedBackends(lab) {
   const { nats, mysql, redis } = readRecord(lab);
   if (!nats) throw new Error(`No lab is up in ${lab.dir}: tools/lab up starts one.`);
-  return { natsUrl: nats.url, creds: nats.creds, mysqlUrls: mysql.urls, redisUrl: redis.url };
+  return { natsUrl: nats.url, creds: nats.creds, authorityFile: nats.authorityFile, mysqlUrls: mysql.urls, redisUrl: redis.url };
 }
 
 export function recordServices(lab) {

@@ -16,7 +16,7 @@ const READY_WITHIN_MS = 60_000;
 
 export const agentName = (host) => `host-agent-${host}`;
 
-/** `backends` is { mysqlUrls, redisUrl, natsUrl, creds }; `creds` maps a service or host id to its file. */
+/** `backends` is { mysqlUrls, redisUrl, natsUrl, creds, authorityFile }; `creds` maps a service or host id to its file. */
 function commonEnv(lab, backends, { service, credsOf, health }) {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TOK_')));
   const creds = backends.creds[credsOf];
@@ -37,7 +37,7 @@ function commonEnv(lab, backends, { service, credsOf, health }) {
 
 /** What one service gets beyond the rest. */
 const OWN_ENV = {
-  auth: ({ paths }) => ({ TOK_ADMIN_PASSWORD_FILE: paths.adminFile, TOK_DATA_DIR: join(paths.data, 'auth') }),
+  auth: ({ paths }, { authorityFile }) => ({ TOK_ADMIN_PASSWORD_FILE: paths.adminFile, TOK_DATA_DIR: join(paths.data, 'auth'), TOK_BUS_AUTHORITY_FILE: authorityFile }),
   gateway: ({ ports }) => ({ TOK_HTTP_HOST: '127.0.0.1', TOK_HTTP_PORT: String(ports.http) }),
 };
 
@@ -46,7 +46,7 @@ export function serviceEnv(lab, backends, service) {
     ...commonEnv(lab, backends, { service, credsOf: service, health: service }),
     TOK_MYSQL_URL: backends.mysqlUrls[service],
     TOK_REDIS_URL: backends.redisUrl,
-    ...OWN_ENV[service]?.(lab),
+    ...OWN_ENV[service]?.(lab, backends),
   };
 }
 
@@ -76,9 +76,10 @@ export function startService(lab, backends, service) {
   lab.processes.start(service, program(lab, service), { cwd: lab.dir, env: serviceEnv(lab, backends, service) });
 }
 
-export function startAgent(lab, backends, host) {
+/** `more` = environment beside what an agent of this lab has. */
+export function startAgent(lab, backends, host, more = {}) {
   const argv = inside(lab.names.hostNamespace(host.name), program(lab, 'host-agent'));
-  lab.processes.start(agentName(host.name), argv, { cwd: lab.dir, env: agentEnv(lab, backends, host), note: { hostId: host.id } });
+  lab.processes.start(agentName(host.name), argv, { cwd: lab.dir, env: { ...agentEnv(lab, backends, host), ...more }, note: { hostId: host.id } });
 }
 
 /** Starts all services and agents that do not run, side by side, and waits until every one is ready. */

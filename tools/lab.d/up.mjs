@@ -56,7 +56,7 @@ async function bringUpBackends(lab, database) {
     ? await startComposeBackends(lab, { database, writeNatsConfig })
     : await startBackends({ dir: lab.dir, cache: lab.cache, ports: lab.ports, processes: lab.processes, say: lab.say, writeNatsConfig });
   return {
-    natsUrl: backends.nats.url, creds: backends.nats.setup.creds,
+    natsUrl: backends.nats.url, creds: backends.nats.setup.creds, authorityFile: backends.nats.setup.authorityFile,
     mysqlUrls: await backends.mysql.createSchemas(SERVICES), redisUrl: backends.redis.url,
   };
 }

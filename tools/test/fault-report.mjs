@@ -5,8 +5,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { REPO } from '../lab.d/layout.mjs';
 import { besideText } from './beside-the-code.mjs';
-import { MATRIX_FILE } from './matrix-options.mjs';
-import { matrixPartOf, matrixText, readCells } from './matrix-report.mjs';
+import { MATRIX_FILE, PLAN_FILE } from './matrix-options.mjs';
+import { matrixPartOf, matrixText, readCells, readPlan } from './matrix-report.mjs';
 
 const FILE = join(REPO, 'docs', 'faults.md');
 
@@ -65,10 +65,10 @@ const stateOf = (tests) => {
 export function reportText(result) {
   const tests = result.testResults.flatMap((file) => file.assertionResults);
   const numbersOf = (test) => test.fullName.match(/\bF\d{1,2}\b/g) ?? [];
-  const inPart = (of) => (of.length > 0 && of.every((test) => /\bF\d{1,2} in part\b/.test(test.fullName)) ? ', in part' : '');
+  const inPart = (number, of) => (of.length > 0 && of.every((test) => test.fullName.includes(`${number} in part`)) ? ', in part' : '');
   const rows = plan.map(([number, fault, expected]) => {
     const of = tests.filter((test) => numbersOf(test).includes(number));
-    const shown = [of.length > 0 ? `${stateOf(of)}${inPart(of)}` : '', besideText(number) ?? ''].filter(Boolean).join('; ');
+    const shown = [of.length > 0 ? `${stateOf(of)}${inPart(number, of)}` : '', besideText(number) ?? ''].filter(Boolean).join('; ');
     return `| ${number} | ${fault} | ${expected} | ${shown || 'not tested here'} |`;
   });
   const proven = plan.filter(([number]) => tests.some((test) => test.status === 'passed' && numbersOf(test).includes(number))).length;
@@ -95,7 +95,7 @@ export function writeFaultReport(result, say) {
 export function writeMatrixReport(say) {
   const before = pageBefore();
   const rest = before.replace(matrixPartOf(before), '').trimEnd();
-  write(`${rest}\n\n${matrixText(readCells(MATRIX_FILE))}`, say);
+  write(`${rest}\n\n${matrixText(readCells(MATRIX_FILE), readPlan(PLAN_FILE))}`, say);
 }
 
 function pageBefore() {

@@ -3,7 +3,8 @@
 // Usage: node tools/test/main.mjs [STAGE …] [options of the kill matrix], see `stages.mjs` and `matrix-options.mjs`. Runs with any Node.js from 18 on, before `npm ci`.
 import { withLock } from '../lab.d/lock.mjs';
 import { bootRetries } from './boot-retries.mjs';
-import { endTestLab, runLock } from './test-lab.mjs';
+import { endServers, endTestLab, runLock } from './test-lab.mjs';
+import { removeLeftovers } from '../../test/integration/setup.mjs';
 import { beginMatrix, readWords } from './matrix-options.mjs';
 import { prepare } from './prepare.mjs';
 import { runStage, stageNames, stages } from './stages.mjs';
@@ -27,7 +28,7 @@ async function main(argv) {
 }
 
 async function runAll(chosen, { keep }) {
-  endOnSignal(() => (keep ? undefined : endTestLab()));
+  endOnSignal(() => (keep ? removeLeftovers() : endServers()));
   const started = Date.now();
   if (!keep) await endTestLab();
   await prepare(say);

@@ -7,13 +7,17 @@ import { REPO } from '../lab.d/layout.mjs';
 /** One line per cell; kept between runs, so that the whole can be gone through in parts. */
 export const MATRIX_FILE = join(REPO, '.lab-matrix', 'cells.ndjson');
 
-export const MATRIX_USAGE = '--quick | --matrix [--seed N] [--only KIND] [--shard I/N] [--minutes N] [--fresh]';
+/** Points per kind, written by the run beside its cells. */
+export const PLAN_FILE = join(dirname(MATRIX_FILE), 'plan.json');
+
+export const MATRIX_USAGE = '--quick | --matrix [--seed N] [--only KIND] [--shard I/N] [--minutes N] [--tasks N] [--fresh]';
 
 /** Each option: what its word must look like, and what it adds. */
 const OPTIONS = {
   '--seed': [/^\d{1,9}$/, (word) => ({ seed: Number(word) })],
   '--only': [/^[a-z-]+(\.[a-z-]+){2}$/, (word) => ({ only: word })],
   '--shard': [/^[1-9]\d{0,3}\/[1-9]\d{0,3}$/, (word) => ({ shard: word.split('/').map(Number) })],
+  '--tasks': [/^[1-9]\d{0,2}$/, (word) => ({ most: Number(word) })],
   '--minutes': [/^[1-9]\d{0,4}$/, (word) => ({ minutes: Number(word) })],
 };
 

@@ -8,14 +8,14 @@ test('without options the sample runs, with the day as its seed, and records not
 });
 
 test('the whole goes on with what is recorded, in a part, for a time', () => {
-  assert.deepEqual(readWords(['faults', '--matrix', '--shard', '2/5', '--minutes', '8', '--only', 'compute.vm.stop', '--seed', '7', '--fresh']),
-    { stages: ['faults'], matrix: { mode: 'whole', seed: 7, file: MATRIX_FILE, shard: [2, 5], minutes: 8, only: 'compute.vm.stop' }, fresh: true });
+  assert.deepEqual(readWords(['faults', '--matrix', '--shard', '2/5', '--minutes', '8', '--only', 'compute.vm.stop', '--seed', '7', '--tasks', '40', '--fresh']),
+    { stages: ['faults'], matrix: { mode: 'whole', seed: 7, file: MATRIX_FILE, shard: [2, 5], minutes: 8, only: 'compute.vm.stop', most: 40 }, fresh: true });
 });
 
 test('a day later the sample is another one', () => {
   assert.equal(seedOfDay(86_400_000) + 1, seedOfDay(2 * 86_400_000));
 });
 
-for (const words of [['--all'], ['--seed'], ['--seed', 'x'], ['--shard', '3/2'], ['--shard', '0/2'], ['--minutes', '0'], ['--only', 'stop']]) {
+for (const words of [['--all'], ['--seed'], ['--seed', 'x'], ['--shard', '3/2'], ['--shard', '0/2'], ['--minutes', '0'], ['--tasks', '0'], ['--only', 'stop']]) {
   test(`${words.join(' ')} is refused`, () => { assert.throws(() => readWords(words)); });
 }

@@ -15,37 +15,51 @@ export function readCells(file) {
   return [...new Map(cells.map((cell) => [[cell.kind, cell.step, cell.place, ...[...cell.victims].sort()].join(' '), cell])).values()];
 }
 
-/** `12`, or `12, **1 failed**, 2 skipped`; `–` when there is nothing. */
-export function countText(cells) {
+/** Points per kind, as the run has met them in the services; {} before the first run. */
+export const readPlan = (file) => (existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {});
+
+/** `12` when all of `due` passed, else `9 of 12`, with what failed or was skipped; `–` when there is nothing. */
+export function countText(cells, due = 0) {
   const [passed, failed, skipped] = STATES.map((state) => cells.filter((cell) => cell.state === state).length);
   if (cells.length === 0) return '–';
-  return [String(passed), failed > 0 ? `**${failed} failed**` : '', skipped > 0 ? `${skipped} skipped` : ''].filter(Boolean).join(', ');
+  return [passed < due ? `${passed} of ${due}` : String(passed), failed > 0 ? `**${failed} failed**` : '', skipped > 0 ? `${skipped} skipped` : ''].filter(Boolean).join(', ');
 }
 
 const row = (cells) => `| ${cells.join(' | ')} |`;
 const table = (head, rows) => [row(head), row(head.map(() => '---')), ...rows.map(row)];
+const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
+const grouped = (number) => String(number).replaceAll(/\B(?=(\d{3})+$)/g, ',');
 
 /** Markdown, between its two marks. */
-export function matrixText(cells) {
-  const kinds = [...new Set(cells.map(({ kind }) => kind))].sort((a, b) => Number(a === SLATE) - Number(b === SLATE) || (a < b ? -1 : 1));
+export function matrixText(cells, plan = {}) {
+  const kinds = [...new Set([...cells.map(({ kind }) => kind), ...Object.keys(plan)])].sort((a, b) => Number(a === SLATE) - Number(b === SLATE) || (a < b ? -1 : 1));
   const alone = cells.filter(({ victims }) => victims.length === 1);
   const paired = cells.filter(({ victims }) => victims.length === 2);
   const slates = cells.filter(({ kind }) => kind === SLATE);
   const real = cells.filter(({ kind }) => kind !== SLATE);
   const count = (state) => real.filter((cell) => cell.state === state).length;
-  const stepsOf = (kind) => [...new Set(cells.filter((cell) => cell.kind === kind).map(({ step }) => step))].join(', ');
+  const points = sum(Object.values(plan));
+  const pairs = (NAMES.length * (NAMES.length - 1)) / 2;
+  const due = (kind) => plan[kind] ?? 0;
+  const ofKind = (from, kind) => from.filter((cell) => cell.kind === kind);
+  const stepsOf = (kind) => [...new Set(ofKind(cells, kind).map(({ step, place }) => (place.startsWith('undo-') ? `undo of ${step}` : step)))].join(', ');
   const pairOf = (one, other) => paired.filter(({ kind, victims }) => kind !== SLATE && victims.includes(one) && victims.includes(other));
   const odd = cells.filter(({ state }) => state !== 'passed');
   return [
     BEGIN, '## The kill matrix', '',
-    'A task of each kind is held at a step, before its work or behind it with the answer not yet recorded; then each part of the pool is killed',
-    '(`agent`: those of all hosts; `qemu`: all guests), the task is let go, and what died is started again. The task must end as declared, each VM',
-    'must have exactly the QEMU that its state says, and after the removal everything must be as it was before the round: rows, locks, claims,',
-    'ports, addresses, uids, files, control groups, processes. Numbers are cells passed; a cell that was not come to yet is not counted.', '',
-    `${real.length} cells: ${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped. Rounds that left nothing behind: ${slates.filter(({ state }) => state === 'passed').length} of ${slates.length} (the row "${SLATE}").`, '',
-    ...table(['kind', ...NAMES, 'in pairs'], kinds.map((kind) => [kind, ...NAMES.map((name) => countText(alone.filter((cell) => cell.kind === kind && cell.victims[0] === name))), countText(paired.filter((cell) => cell.kind === kind))])), '',
+    'A task is held at each point of its kind: before the work of a step, and behind it with the answer not yet recorded; the same in the undo of',
+    'a step, on the way back of a task that was made to fail at the last step from which it can turn back. While tasks stand at all their points,',
+    'parts of the pool are killed (`agent`: those of all hosts; `qemu`: all guests), the tasks are let go, and what died is started again. Each task',
+    'must end as declared: succeeded, or failed with everything undone where it was on its way back (or where the guest that it works on is what',
+    'died). Each VM must have exactly the QEMU that its state says, and the row "clean slate" says for each kill that nothing was left over: what',
+    'locks, claims, ports, addresses, uids, volumes, files and QEMUs there are is what the VMs, volumes and images account for, and no task is open.',
+    'At the end of a run all is removed, and the pool must be as it was before it.', '',
+    'A cell is a point and what was killed. A number is the cells passed; `9 of 12` means that the others were not gone through yet, `–` that none was.', '',
+    ...(points === 0 ? [] : [`The whole: ${grouped(points)} points of ${Object.keys(plan).length} kinds, killed ${NAMES.length} times alone and ${pairs} times in pairs: ${grouped(points * (NAMES.length + pairs))} cells, ${grouped(points * NAMES.length)} of them alone.`, '']),
+    `Gone through: ${grouped(real.length)} cells, ${grouped(count('passed'))} passed, ${grouped(count('failed'))} failed, ${grouped(count('skipped'))} skipped. Kills that left nothing over: ${slates.filter(({ state }) => state === 'passed').length} of ${slates.length}.`, '',
+    ...table(['kind', 'points', ...NAMES, 'in pairs'], kinds.map((kind) => [kind, due(kind) || '', ...NAMES.map((name) => countText(ofKind(alone, kind).filter(({ victims }) => victims[0] === name), due(kind))), countText(ofKind(paired, kind), due(kind) * pairs)])), '',
     '### Killed together', '',
-    ...table(['', ...NAMES.slice(1)], NAMES.slice(0, -1).map((one, at) => [one, ...NAMES.slice(1).map((other, column) => (column < at ? '' : countText(pairOf(one, other))))])), '',
+    ...table(['', ...NAMES.slice(1)], NAMES.slice(0, -1).map((one, at) => [one, ...NAMES.slice(1).map((other, column) => (column < at ? '' : countText(pairOf(one, other), points)))])), '',
     '### Steps met', '',
     ...kinds.filter((kind) => kind !== SLATE).map((kind) => `- ${kind}: ${stepsOf(kind)}`), '',
     ...(odd.length === 0 ? [] : ['### Failed or skipped', '', ...odd.map(({ kind, step, place, victims, state, why }) => `- ${state}: ${kind}, ${place} ${step}, ${victims.join(' and ')} killed: ${String(why).replaceAll(/\s+/g, ' ').slice(0, 300)}`), '']),

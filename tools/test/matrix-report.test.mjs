@@ -23,13 +23,15 @@ test('the last outcome of a cell counts, whatever the order of its victims', () 
 test('counts say what failed and what was skipped', () => {
   assert.equal(countText([]), '–');
   assert.equal(countText([cell('passed'), cell('failed'), cell('skipped')]), '1, **1 failed**, 1 skipped');
+  assert.deepEqual([countText([cell('passed')], 4), countText([cell('passed')], 1)], ['1 of 4', '1']);
 });
 
 test('the page has a row per kind, the pairs, and why something did not pass', () => {
   const text = matrixText([cell('passed'), cell('failed', ['nats', 'qemu'])]);
-  assert.match(text, /2 cells: 1 passed, 1 failed, 0 skipped/);
+  assert.match(text, /Gone through: 2 cells, 1 passed, 1 failed, 0 skipped/);
   assert.match(text, /\| compute\.vm\.stop \|.*\| \d[^|]*\| –/);
   assert.match(text, /failed: compute\.vm\.stop, before press, nats and qemu killed: because/);
+  assert.match(matrixText([cell('passed'), { ...cell('passed'), place: 'undo-after' }], { 'compute.vm.stop': 8 }), /The whole: 8 points of 1 kinds, killed 14 times alone and 91 times in pairs: 840 cells, 112 of them alone[^]*\| compute\.vm\.stop \| 8 \|.*\| 2 of 8 \|[^]*- compute\.vm\.stop: press, undo of press/);
   assert.equal(matrixPartOf(`before\n${text}\nafter`), text);
   assert.equal(matrixPartOf('no such part'), '');
 });

@@ -6,9 +6,13 @@ import { REPO } from '../lab.d/layout.mjs';
 import { nodeBinary } from '../lab.d/tree.mjs';
 
 const groups = new Set();
+/** Set by `endAll`: nothing is begun any more, and what ends because of it tells nobody, so that the run goes no further. */
+let over = false;
+const never = () => new Promise(() => {});
 
 /** Resolves with the exit code (or the signal's name, or 'deadline'). `quietOutput` keeps standard output, which repeats a report as JSON, to itself. */
 export function runToEnd([command, ...args], { mostMs, quietOutput = false }) {
+  if (over) return never();
   const node = nodeBinary(REPO);
   const env = { ...process.env, PATH: `${dirname(node)}:${join(REPO, 'node_modules/.bin')}:${process.env.PATH}`, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' };
   return new Promise((resolve) => {
@@ -23,7 +27,7 @@ export function runToEnd([command, ...args], { mostMs, quietOutput = false }) {
     const done = (outcome) => {
       clearTimeout(deadline);
       groups.delete(child.pid);
-      resolve(late ? 'deadline' : outcome);
+      if (!over) resolve(late ? 'deadline' : outcome);
     };
     child.on('error', (error) => { console.error(error.message); done('error'); });
     child.on('close', (code, signal) => { endGroup(child.pid); done(code ?? signal); });
@@ -39,7 +43,8 @@ function endGroup(pid) {
   }
 }
 
-/** Ends what runs now. */
+/** Ends what runs now, and the run with it. */
 export function endAll() {
+  over = true;
   for (const pid of groups) endGroup(pid);
 }

@@ -5,7 +5,8 @@ import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { ErrorBody } from '#contracts';
 import { startNatsServer, testDir } from './nats.fixture.ts';
 import type { TestNats } from './nats.fixture.ts';
-import { echo, startProbe, tokenOf, until } from './probe.fixture.ts';
+import { echo, startProbe, tokenOf } from './probe.fixture.ts';
+import { until } from '#testing';
 import type { ProbeService } from './probe.fixture.ts';
 
 let server: TestNats;
@@ -110,7 +111,7 @@ test.each(['tok.v1.host.h1.vm.start', 'tok.v1.ha.probe.echo', '_INBOX', '_INBOX.
   const received: string[] = [];
   const victim = nats.subscribe('>', { callback: (_error, message) => void received.push(`${message.subject} ${message.string()}`) });
   nats.publish(echo.subject, request, { reply });
-  await until(() => probe.server.tally.badReply === before + 1, 'the drop is counted');
+  await until('the drop is counted', () => probe.server.tally.badReply === before + 1);
   const answer = await ask('echo', '{"text":"after"}'); // whatever was published before this answer has arrived before it
   victim.unsubscribe();
   expect(answer.json()).toEqual({ text: 'after' });
@@ -121,6 +122,6 @@ test.each(['tok.v1.host.h1.vm.start', 'tok.v1.ha.probe.echo', '_INBOX', '_INBOX.
 test('a request without reply subject runs nothing', async () => {
   const before = probe.server.tally.noReply;
   nats.publish('tok.v1.ha.probe.hold', '{"n":1}');
-  await until(() => probe.server.tally.noReply === before + 1, 'the drop is counted');
+  await until('the drop is counted', () => probe.server.tally.noReply === before + 1);
   expect(probe.ledger.held).toEqual([]);
 });

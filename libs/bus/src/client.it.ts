@@ -13,7 +13,8 @@ import { deadlineIn } from './deadline.ts';
 import { hostHandler, serveHost } from './host.server.ts';
 import { startNatsServer, testDir } from './nats.fixture.ts';
 import type { TestNats } from './nats.fixture.ts';
-import { echo, fail, hold, missing, moved, relay, startProbe, tokenOf, until, who, write } from './probe.fixture.ts';
+import { echo, fail, hold, missing, moved, relay, startProbe, tokenOf, who, write } from './probe.fixture.ts';
+import { until } from '#testing';
 import type { ProbeService } from './probe.fixture.ts';
 
 let server: TestNats;
@@ -85,7 +86,7 @@ test('a call ends at its own deadline, at that of the call it is part of, and wh
   expect(codeOf(await bus.request(hold, { n: 3 }, { ctx: contextOf({ deadline: deadlineIn(0) }) }))).toBe('DEADLINE_EXCEEDED');
   const given = new AbortController();
   const pending = bus.request(hold, { n: 4 }, { ctx: contextOf({ signal: given.signal }) });
-  await until(() => probe.ledger.held.includes(4), 'the handler runs');
+  await until('the handler runs', () => probe.ledger.held.includes(4));
   given.abort();
   expect(codeOf(await pending)).toBe('DEADLINE_EXCEEDED');
   expect(probe.ledger.held).not.toContain(3);
@@ -109,7 +110,7 @@ test('a host serves its commands, strictly; its reports and heartbeats arrive wi
 
   expect(bus.report(hostId, moved, { to: 'there' }).ok).toBe(true);
   expect(bus.heartbeat(hostId, { bootId: 'b' }).ok).toBe(true);
-  await until(() => probe.ledger.reports.length > 0 && probe.ledger.heartbeats.length > 0, 'both have arrived');
+  await until('both have arrived', () => probe.ledger.reports.length > 0 && probe.ledger.heartbeats.length > 0);
   expect(probe.ledger.reports).toEqual([{ hostId, body: { to: 'there' } }]);
   expect(probe.ledger.heartbeats).toEqual([hostId]);
 
@@ -139,7 +140,7 @@ test('a connection that closes after the request was sent leaves it in doubt, on
   await probe.app.close();
   probe = await startProbe(server.url);
   const pending = own.request(hold, { n: 7 });
-  await until(() => probe.ledger.held.includes(7), 'the handler runs');
+  await until('the handler runs', () => probe.ledger.held.includes(7));
   await own.connection.close();
   expect(codeOf(await pending)).toBe('DEADLINE_EXCEEDED');
   expect(codeOf(await own.request(hold, { n: 8 }))).toBe('UNAVAILABLE');

@@ -13,3 +13,13 @@ export type { Tally } from './tally.ts';
 export { parseBody } from './wire.ts';
 export { bindSpan, openServerSpan, within } from './tracing.ts';
 export { refusal } from './access.ts';
+export { openPipe } from './pipe.nats.ts';
+export type { PipeEnds } from './pipe.nats.ts';
+export type { Pipe, PipeLimits } from './pipe.ts';
+export { Responder } from './responder.nats.ts';
+export type { Endpoint, HeaderReader } from './endpoint.ts';
+export type { BusAuthority } from './authority.nats.ts';
+export { userRequests } from './nats-roles.ts';
+import type { BusAuthority } from './authority.nats.ts';
+/** Loads what signs credentials; nobody but auth pays for it. */
+export const openBusAuthority = async (options: Parameters<typeof BusAuthority.open>[0]): Promise<BusAuthority> => (await import('./authority.nats.ts')).BusAuthority.open(options);

@@ -5,7 +5,8 @@ import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { deadlineIn } from './deadline.ts';
 import { startNatsServer, testDir } from './nats.fixture.ts';
 import type { TestNats } from './nats.fixture.ts';
-import { hold, startProbe, until } from './probe.fixture.ts';
+import { hold, startProbe } from './probe.fixture.ts';
+import { until } from '#testing';
 import type { ProbeService } from './probe.fixture.ts';
 
 let server: TestNats;
@@ -42,7 +43,7 @@ const codeOf = (message: Msg): string => message.headers?.get('Nats-Service-Erro
 test('2,000 requests at once: never more handlers than allowed, every one answered with its own reply', async () => {
   const { ledger } = await start({ running: 16 });
   const answers = many(2_000);
-  await until(() => ledger.running === 16, 'the handlers are full');
+  await until('the handlers are full', () => ledger.running === 16);
   ledger.release();
   const replies = (await Promise.all(answers)).map((message) => message.json<{ n: number }>().n);
   expect(replies).toEqual(Array.from({ length: 2_000 }, (_, n) => n));
@@ -62,11 +63,11 @@ test('what finds no place to wait is refused at once', async () => {
 test('a request whose time ended while it waited is refused without running', async () => {
   const { ledger } = await start({ running: 1 });
   const first = askHold(1);
-  await until(() => ledger.held.length === 1, 'the first runs');
+  await until('the first runs', () => ledger.held.length === 1);
   const late = askHold(2, 20);
   await nats.request('tok.v1.ha.probe.nothing', '', { timeout: 5_000 }); // refused without waiting, so the late one has arrived
   const late20 = deadlineIn(21);
-  await until(() => late20.expired(), 'its time has ended');
+  await until('its time has ended', () => late20.expired());
   ledger.release();
   expect(codeOf(await late)).toBe('DEADLINE_EXCEEDED');
   expect(codeOf(await first)).toBe('');
@@ -79,13 +80,13 @@ test('a handler that outlives its deadline is told so, its caller is answered, a
   expect(ledger.aborted).toBe(1);
   expect(bus.running).toBe(1);
   ledger.release();
-  await until(() => bus.running === 0, 'the handler has ended');
+  await until('the handler has ended', () => bus.running === 0);
 });
 
 test('a service that is stopped with requests in flight loses none', async () => {
   const { app, ledger } = await start({ running: 8 });
   const answers = many(200);
-  await until(() => ledger.running === 8, 'the handlers are full');
+  await until('the handlers are full', () => ledger.running === 8);
   const closing = app.close();
   await nats.flush();
   ledger.release();
@@ -98,7 +99,7 @@ test('a service that is stopped with requests in flight loses none', async () =>
 test('what does not end within the grace is told that the service stops', async () => {
   const { app, ledger } = await start({ running: 1, graceMs: 50 });
   const answers = many(3);
-  await until(() => ledger.running === 1, 'one runs');
+  await until('one runs', () => ledger.running === 1);
   await app.close();
   expect((await Promise.all(answers)).map(codeOf)).toEqual(['SHUTTING_DOWN', 'SHUTTING_DOWN', 'SHUTTING_DOWN']);
   expect(ledger.aborted).toBe(1);
@@ -107,7 +108,7 @@ test('what does not end within the grace is told that the service stops', async 
 test('two replicas share the work; when one stops in the middle, every request is still answered once', async () => {
   const [one, two] = [await start({ running: 4 }), await start({ running: 4 })];
   const answers = many(400);
-  await until(() => one.ledger.running === 4 && two.ledger.running === 4, 'both work');
+  await until('both work', () => one.ledger.running === 4 && two.ledger.running === 4);
   one.ledger.release();
   two.ledger.release();
   const [later] = [many(200), one.app.close()];

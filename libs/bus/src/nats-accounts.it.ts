@@ -3,9 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connect, PermissionViolationError } from '@nats-io/transport-node';
+import { createAccount, createUser } from '@nats-io/jwt';
+import { connect, credsAuthenticator, jwtAuthenticator, PermissionViolationError } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { jetstream } from '@nats-io/jetstream';
+import { BusAuthority } from './authority.nats.ts';
 import { connectBus } from './connect.nats.ts';
 import { silentLog } from './context.ts';
 import { writeNatsSetup } from './nats-accounts.ts';
@@ -93,6 +95,29 @@ const table: [who: string, action: 'pub' | 'sub', subject: string, expected: 'al
   [h1, 'sub', `_INBOX.${h2}.>`, 'denied'],
   [h1, 'sub', '_INBOX.>', 'denied'],
   [h1, 'sub', '>', 'denied'],
+  // the bytes of a host's consoles are its own and the doors': nobody else hears or writes them
+  [h1, 'pub', `tok.v1.console.${h1}.s1.out`, 'allowed'],
+  [h1, 'sub', `tok.v1.console.${h1}.s1.in`, 'allowed'],
+  ['gateway', 'pub', `tok.v1.console.${h1}.s1.in`, 'allowed'],
+  ['gateway', 'sub', `tok.v1.console.${h1}.s1.out`, 'allowed'],
+  [h1, 'pub', `tok.v1.console.${h1}.s1.in`, 'denied'],
+  [h1, 'sub', `tok.v1.console.${h1}.s1.out`, 'denied'],
+  [h1, 'pub', `tok.v1.console.${h2}.s1.out`, 'denied'],
+  [h1, 'sub', `tok.v1.console.${h2}.s1.in`, 'denied'],
+  [h1, 'sub', `tok.v1.console.${h2}.s1.out`, 'denied'],
+  [h1, 'sub', 'tok.v1.console.*.s1.in', 'denied'],
+  [h1, 'sub', 'tok.v1.console.>', 'denied'],
+  ['gateway', 'pub', `tok.v1.console.${h1}.s1.out`, 'denied'],
+  ['gateway', 'sub', `tok.v1.console.${h1}.s1.in`, 'denied'],
+  ['gateway', 'sub', 'tok.v1.console.>', 'denied'],
+  ['compute', 'pub', `tok.v1.console.${h1}.s1.in`, 'denied'],
+  ['compute', 'sub', `tok.v1.console.${h1}.s1.out`, 'denied'],
+  ['user-bob', 'pub', `tok.v1.console.${h1}.s1.in`, 'denied'],
+  ['user-bob', 'sub', `tok.v1.console.${h1}.s1.out`, 'denied'],
+  ['user-bob', 'sub', 'tok.v1.console.>', 'denied'],
+  ['ops', 'pub', `tok.v1.console.${h1}.s1.in`, 'denied'],
+  ['ops', 'sub', `tok.v1.console.${h1}.s1.out`, 'denied'],
+  ['ops', 'sub', '>', 'denied'],
   // a service serves itself only, and asks everyone
   ['compute', 'sub', 'tok.v1.compute.>', 'allowed'],
   ['compute', 'sub', 'tok.v1.rpt.*.vm.changed', 'allowed'],
@@ -118,6 +143,10 @@ const table: [who: string, action: 'pub' | 'sub', subject: string, expected: 'al
   ['gateway', 'pub', 'tok.v1.evt.compute.vm.started.x', 'denied'],
   ['gateway', 'sub', 'tok.v1.compute.>', 'denied'],
   ['gateway', 'sub', '_INBOX.compute.>', 'denied'],
+  ['gateway', 'sub', 'tok.v1.user.*.req.>', 'allowed'],
+  ['gateway', 'sub', 'tok.v1.user.>', 'denied'],
+  ['gateway', 'pub', 'tok.v1.user.bob.req.compute.vm.start', 'denied'],
+  ['gateway', 'pub', '_INBOX.user.bob.x', 'denied'],
   // a user has his own doors and nothing else, whatever his name
   ['user-bob', 'pub', 'tok.v1.user.bob.req.compute.vm.start', 'allowed'],
   ['user-bob', 'sub', '_INBOX.user.bob.x', 'allowed'],
@@ -126,6 +155,20 @@ const table: [who: string, action: 'pub' | 'sub', subject: string, expected: 'al
   ['user-bob', 'pub', '$JS.API.INFO', 'denied'],
   ['user-bob', 'sub', 'tok.v1.user.ann.evt.>', 'denied'],
   ['user-bob', 'sub', '_INBOX.user.ann.>', 'denied'],
+  ['user-bob', 'sub', 'tok.v1.user.bob.req.>', 'denied'],
+  ['user-bob', 'sub', 'tok.v1.user.*.req.>', 'denied'],
+  ['user-bob', 'sub', 'tok.v1.evt.>', 'denied'],
+  ['user-bob', 'sub', '$SRV.>', 'denied'],
+  ['user-bob', 'sub', '>', 'denied'],
+  ['user-bob', 'pub', '$SRV.PING', 'denied'],
+  ['user-bob', 'pub', '_INBOX.user.ann.x', 'denied'],
+  ['user-bob', 'pub', '_INBOX.compute.x', 'denied'],
+  ['user-bob', 'pub', `tok.v1.host.${h1}.vm.start`, 'denied'],
+  ['user-bob', 'pub', `tok.v1.rpt.${h1}.vm.changed`, 'denied'],
+  ['user-bob', 'pub', 'tok.v1.evt.compute.vm.started.x', 'denied'],
+  ['user-bob', 'pub', '$JS.API.STREAM.CREATE.X', 'denied'],
+  ['user-bob', 'pub', '$JS.API.CONSUMER.CREATE.EVENTS', 'denied'],
+  ['user-bob', 'pub', '$SYS.REQ.CLAIMS.UPDATE', 'denied'],
   ['user-auth', 'sub', '_INBOX.auth.>', 'denied'],
   ['user-auth', 'sub', 'tok.v1.auth.>', 'denied'],
   // people with tools look, and do not touch
@@ -136,6 +179,90 @@ const table: [who: string, action: 'pub' | 'sub', subject: string, expected: 'al
 describe('what the server allows', () => {
   test.each(table)('%s %s %s: %s', async (who, action, subject, expected) => {
     expect(await verdict(who, action, subject)).toBe(expected);
+  });
+});
+
+/** Takes a queue group's messages instead of the group. */
+const joining: [who: string, subject: string, queue: string][] = [
+  ['user-bob', 'tok.v1.user.bob.req.>', 'gateway'],
+  ['user-bob', 'tok.v1.compute.vm.start', 'compute'],
+  [h1, 'tok.v1.compute.vm.start', 'compute'],
+  [h1, `tok.v1.host.${h2}.vm.start`, 'host'],
+  ['compute', 'tok.v1.auth.session.login', 'auth'],
+];
+test.each(joining)('%s may not join the group that takes %s', async (who, subject, queue) => {
+  const connection = await as(who);
+  const denied = Promise.withResolvers<Error | null>();
+  connection.subscribe(subject, { queue, callback: (error) => { denied.resolve(error); } });
+  expect(await denied.promise).toBeInstanceOf(PermissionViolationError);
+});
+
+test('a user who listens to too much is refused; one who sends too much at once is cut off', async () => {
+  const enter = (): Promise<NatsConnection> => connect({ servers: server.url, inboxPrefix: '_INBOX.user.bob', reconnect: false, authenticator: credsAuthenticator(readFileSync(setup.creds['user-bob'] ?? '')) });
+  const many = await enter();
+  for (let index = 0; index < 100; index++) many.subscribe(`_INBOX.user.bob.${index}`, { callback: () => undefined });
+  const heard: string[] = [];
+  for await (const status of many.status()) {
+    if (status.type !== 'error') continue;
+    heard.push(String(status.error));
+    break;
+  }
+  expect(heard).toEqual([expect.stringMatching(/maximum subscriptions/i)]);
+  await many.close();
+  const big = await enter();
+  // The client heard the limit and would keep to it.
+  if (big.info === undefined) throw new Error('the server said nothing of itself');
+  expect(big.info.max_payload).toBe(256 * 1024);
+  big.info.max_payload = 1024 * 1024;
+  big.publish('tok.v1.user.bob.req.compute.vm.start', new Uint8Array(300 * 1024));
+  expect(String(await big.closed())).toMatch(/payload|ECONNRESET/i);
+});
+
+describe('the authority', () => {
+  const user = createUser();
+  const publicKey = user.getPublicKey();
+  let authority: BusAuthority;
+  beforeAll(async () => {
+    authority = await BusAuthority.open({ file: setup.authorityFile, url: server.url, log: silentLog });
+  });
+  afterAll(() => authority.close());
+  const signed = (expiresAt = Date.now() + 60_000, key = publicKey): Promise<string> => authority.sign({ handle: 'carl', publicKey: key, expiresAt });
+  const enter = (jwt: string, seed = user.getSeed()): Promise<NatsConnection> =>
+    connect({ servers: server.url, name: 'carl', inboxPrefix: '_INBOX.user.carl', reconnect: false, authenticator: jwtAuthenticator(jwt, seed) });
+
+  test('lets in who holds the private key, under his handle, and nobody else', async () => {
+    const jwt = await signed();
+    const carl = await enter(jwt);
+    carl.publish('tok.v1.user.carl.req.compute.vm.start', '{}');
+    await carl.flush();
+    await carl.close();
+    await expect(enter(jwt, createUser().getSeed())).rejects.toThrow(/authoriz/i);
+  });
+
+  test('lets nobody in longer than it said', async () => {
+    const carl = await enter(await signed(Date.now() + 2_500));
+    expect(String(await carl.closed())).toMatch(/expired/i);
+    await expect(enter(await signed(Date.now() - 1_000))).rejects.toThrow(/authoriz|expired/i);
+  });
+
+  test('knows a key of a user from anything else', () => {
+    expect([publicKey, publicKey.replace(/(.)$/, (last) => (last === 'B' ? 'C' : 'B')), createAccount().getPublicKey(), new TextDecoder().decode(user.getSeed()), ''].map((text) => authority.isUserKey(text))).toEqual([true, false, false, false, false]);
+  });
+
+  test('shuts out who is revoked, at once, and keeps the others; also after the server was killed', async () => {
+    const [jwt, other] = [await signed(), createUser()];
+    const [carl, dora] = [await enter(jwt), await enter(await signed(undefined, other.getPublicKey()), other.getSeed())];
+    const now = Math.floor(Date.now() / 1000);
+    expect(await authority.revoke({ [publicKey]: now })).toEqual({ ok: true, value: true });
+    expect(await authority.revoke({ [publicKey]: now })).toEqual({ ok: true, value: false });
+    await carl.closed();
+    await dora.flush();
+    expect(dora.isClosed()).toBe(false);
+    await expect(enter(jwt)).rejects.toThrow(/authoriz|revo/i);
+    await dora.close();
+    await server.crashAndRestart();
+    await expect(enter(jwt)).rejects.toThrow(/authoriz|revo/i);
+    await (await whenLetIn('user-bob', setup.creds['user-bob'] ?? '')).close();
   });
 });
 
@@ -179,7 +306,7 @@ const filesOf = (at: string): Record<string, string> =>
     return [path, createHash('sha256').update(readFileSync(path)).digest('hex')];
   }));
 
-test('a second run changes nothing; a new host needs no change of the server; a new service reaches it by a reload', async () => {
+test('a second run changes nothing; a new host needs no change of the server; a new service reaches it with a restart', async () => {
   const before = filesOf(settings.dir);
   await writeNatsSetup(settings);
   expect(filesOf(settings.dir)).toEqual(before);
@@ -190,7 +317,9 @@ test('a second run changes nothing; a new host needs no change of the server; a 
   expect(await verdict(h3, 'pub', `tok.v1.hb.${h3}`)).toBe('allowed');
 
   setup = await writeNatsSetup({ ...settings, services: [...settings.services, 'storage'], hostIds: [h1, h2, h3] });
-  server.reload();
+  await Promise.all([...connections.values()].map((connection) => connection.close()));
+  connections.clear();
+  await server.crashAndRestart();
   const storage = await whenLetIn('storage', setup.creds['storage'] ?? '');
   connections.set('storage', storage);
   expect(await verdict('storage', 'sub', 'tok.v1.storage.>')).toBe('allowed');

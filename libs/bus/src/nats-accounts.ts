@@ -6,8 +6,9 @@ import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readF
 import { dirname, join } from 'node:path';
 import { canonicalJson } from '#kernel';
 import { isSubjectToken } from './headers.ts';
-import { accountJwt, fullCreds, newSeed, operatorJwt, publicKeyOf, scopedCreds, systemAccountJwt } from './nats-jwt.ts';
-import { rolesFor } from './nats-roles.ts';
+import type { AuthorityKeys } from './authority.nats.ts';
+import { accountJwt, newSeed, operatorJwt, publicKeyOf, scopedCreds, systemAccountJwt, systemCreds } from './nats-jwt.ts';
+import { authorityRole, rolesFor } from './nats-roles.ts';
 
 export interface NatsSetupOptions {
   /** Keeps the keys; only its owner may read it. */
@@ -25,10 +26,14 @@ export interface NatsSetup {
   readonly configFile: string;
   /** Credentials files by service name, host id, `ops`, and `sys` (the server's own account). */
   readonly creds: Record<string, string>;
+  /** For auth alone: with it users are let in and shut out. */
+  readonly authorityFile: string;
 }
 
 interface Keys {
   operator: string;
+  /** Signs accounts in the operator's place. */
+  operatorSigner: string;
   system: string;
   account: string;
   /** Signing keys by role. */
@@ -38,32 +43,40 @@ interface Keys {
 }
 
 const MAX_PAYLOAD = 1024 * 1024;
-const RESERVED = new Set(['ops', 'sys', 'user', 'host', 'evt', 'hb', 'rpt']);
+const RESERVED = new Set(['ops', 'sys', 'authority', 'user', 'host', 'evt', 'hb', 'rpt', 'console']);
 
 export async function writeNatsSetup(options: NatsSetupOptions): Promise<NatsSetup> {
   const holders = holdersOf(options);
   const roles = rolesFor(options.services);
   mkdirSync(join(options.dir, 'creds'), { recursive: true, mode: 0o700 });
   chmodSync(options.dir, 0o700);
-  const keys = keysOf(join(options.dir, 'keys.json'), Object.keys(roles), [...holders.keys(), 'sys']);
+  const keys = keysOf(join(options.dir, 'keys.json'), Object.keys(roles), [...holders.keys(), 'sys', 'authority']);
   const seedOf = (role: string): string => keys.roles[role] ?? '';
 
-  const operator = await kept(join(options.dir, 'operator.jwt'), [publicKeyOf(keys.system)], () => operatorJwt(keys.operator, keys.system));
+  const operator = await kept(join(options.dir, 'operator.jwt'), [publicKeyOf(keys.system), publicKeyOf(keys.operatorSigner)], () => operatorJwt(keys.operator, keys.system, keys.operatorSigner));
   const system = await kept(join(options.dir, 'sys.jwt'), [publicKeyOf(keys.operator)], () => systemAccountJwt(keys.system, keys.operator));
   const signers = Object.entries(roles).map(([name, may]) => ({ name, seed: seedOf(name), may }));
   const account = await kept(join(options.dir, 'tok.jwt'), signers.map(({ name, seed, may }) => ({ name, key: publicKeyOf(seed), may })), () => accountJwt(keys.account, keys.operator, signers));
 
   const creds: Record<string, string> = {};
-  for (const [name, role] of [...holders, ['sys', 'sys'] as const]) {
+  const seedFor = (name: string): string => keys.users[name] ?? '';
+  const makers: Record<string, () => Promise<string>> = {
+    ...Object.fromEntries([...holders].map(([name, role]) => [name, () => scopedCreds(name, seedFor(name), keys.account, seedOf(role))])),
+    sys: () => systemCreds('sys', seedFor('sys'), keys.system),
+    authority: () => systemCreds('authority', seedFor('authority'), keys.system, authorityRole(publicKeyOf(keys.account))),
+  };
+  for (const [name, make] of Object.entries(makers)) {
     const file = join(options.dir, 'creds', `${name}.creds`);
-    const userSeed = keys.users[name] ?? '';
-    if (!existsSync(file)) writeWhole(file, name === 'sys' ? await fullCreds(name, userSeed, keys.system) : await scopedCreds(name, userSeed, keys.account, seedOf(role)));
+    if (!existsSync(file)) writeWhole(file, await make());
     creds[name] = file;
   }
+  const authorityFile = join(options.dir, 'authority.json');
+  const authority: AuthorityKeys = { account: publicKeyOf(keys.account), userSigner: seedOf('user'), operatorSigner: keys.operatorSigner, creds: creds['authority'] ?? '' };
+  writeWhole(authorityFile, `${JSON.stringify(authority, null, 2)}\n`);
 
   const configFile = join(options.dir, 'nats.conf');
   writeWhole(configFile, configText(options, operator, { [publicKeyOf(keys.account)]: account, [publicKeyOf(keys.system)]: system }, publicKeyOf(keys.system)));
-  return { configFile, creds };
+  return { configFile, creds, authorityFile };
 }
 
 /** Who gets credentials, and in which role. */
@@ -80,10 +93,12 @@ function holdersOf({ services, hostIds }: NatsSetupOptions): Map<string, string>
 }
 
 function keysOf(file: string, roles: readonly string[], users: readonly string[]): Keys {
-  const keys: Keys = existsSync(file)
+  // A setup of before credentials for users has no signer yet.
+  const stored: Omit<Keys, 'operatorSigner'> & Partial<Keys> = existsSync(file)
     ? (JSON.parse(readFileSync(file, 'utf8')) as Keys)
     : { operator: newSeed('operator'), system: newSeed('account'), account: newSeed('account'), roles: {}, users: {} };
-  const before = canonicalJson(keys);
+  const before = canonicalJson(stored);
+  const keys: Keys = { ...stored, operatorSigner: stored.operatorSigner ?? newSeed('operator') };
   for (const role of roles) keys.roles[role] ??= newSeed('account');
   for (const user of users) keys.users[user] ??= newSeed('user');
   if (!existsSync(file) || canonicalJson(keys) !== before) writeWhole(file, `${JSON.stringify(keys, null, 2)}\n`);
@@ -107,13 +122,16 @@ function configText({ host, port, storeDir, serverName }: NatsSetupOptions, oper
     `max_payload: ${MAX_PAYLOAD}`,
     'ping_interval: "5s"',
     'ping_max: 2',
+    // A host or service on a machine that is short of processor must not be kept out for being slow to say who it is.
+    'authorization: { timeout: 10 }',
     'jetstream {',
     `  store_dir: ${JSON.stringify(storeDir)}`,
     '  sync_interval: always',
     '}',
     `operator: ${operator}`,
     `system_account: ${systemAccount}`,
-    'resolver: MEMORY',
+    // On disk and newest first: accounts that auth has replaced since, to revoke somebody, outlive a restart.
+    `resolver: { type: full, dir: ${JSON.stringify(join(storeDir, 'accounts'))}, allow_delete: false, interval: "2m" }`,
     'resolver_preload: {',
     ...Object.entries(accounts).map(([key, jwt]) => `  ${key}: ${jwt}`),
     '}',

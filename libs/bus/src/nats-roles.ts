@@ -7,17 +7,24 @@ export interface RolePermissions {
   readonly subscribe: readonly string[];
   /** May answer a request once, at the subject that the request names, for so long. */
   readonly answersForMs?: number;
+  /** Of each connection, enforced by the server; left out = those of the account. */
+  readonly limits?: { readonly payloadBytes: number; readonly subscriptions: number };
 }
 
 const HOUR_MS = 3_600_000;
 const ownInbox = '_INBOX.{{name()}}.>';
 const jetStream = ['$JS.API.>', '$JS.ACK.>'];
 const discovery = '$SRV.>';
+/** What users ask at the bus door. */
+export const userRequests = 'tok.v1.user.*.req.>';
 
-/** Holds no subjects of hosts: a door that is broken into must not command them. */
+/**
+ * Holds no subjects of hosts: a door that is broken into must not command them. It passes on the bytes of consoles, which
+ * a host takes for the sessions alone that compute has opened there.
+ */
 const gateway = (services: readonly string[]): RolePermissions => ({
-  publish: [...subjectsOf(services), 'tok.v1.evt.gateway.>', ...jetStream, discovery],
-  subscribe: ['tok.v1.gateway.>', 'tok.v1.evt.>', discovery, ownInbox],
+  publish: [...subjectsOf(services), 'tok.v1.evt.gateway.>', 'tok.v1.console.*.*.in', ...jetStream, discovery],
+  subscribe: ['tok.v1.gateway.>', 'tok.v1.evt.>', 'tok.v1.console.*.*.out', userRequests, discovery, ownInbox],
   answersForMs: HOUR_MS,
 });
 
@@ -29,8 +36,8 @@ const service = (name: string, services: readonly string[]): RolePermissions => 
 const subjectsOf = (services: readonly string[]): string[] => services.map((name) => `tok.v1.${name}.>`);
 
 const host: RolePermissions = {
-  publish: ['tok.v1.rpt.{{name()}}.>', 'tok.v1.hb.{{name()}}'],
-  subscribe: ['tok.v1.host.{{name()}}.>', ownInbox],
+  publish: ['tok.v1.rpt.{{name()}}.>', 'tok.v1.hb.{{name()}}', 'tok.v1.console.{{name()}}.*.out'],
+  subscribe: ['tok.v1.host.{{name()}}.>', 'tok.v1.console.{{name()}}.*.in', ownInbox],
   answersForMs: HOUR_MS,
 };
 
@@ -38,7 +45,14 @@ const host: RolePermissions = {
 const user: RolePermissions = {
   publish: ['tok.v1.user.{{name()}}.req.>', 'tok.v1.user.{{name()}}.cmd.>'],
   subscribe: ['tok.v1.user.{{name()}}.evt.>', '_INBOX.user.{{name()}}.>'],
+  limits: { payloadBytes: 256 * 1024, subscriptions: 64 },
 };
+
+/** What auth does in the server's own account: read the product's account and replace it, to let nobody in who was revoked. */
+export const authorityRole = (account: string): RolePermissions => ({
+  publish: [`$SYS.REQ.ACCOUNT.${account}.CLAIMS.LOOKUP`, '$SYS.REQ.CLAIMS.UPDATE'],
+  subscribe: ['_INBOX.authority.>'],
+});
 
 /** For people with the standard tools: looks at services, streams and events; asks no service and no host for anything. */
 const ops: RolePermissions = {

@@ -7,7 +7,6 @@ import { join } from 'node:path';
 
 export interface TestNats {
   readonly url: string;
-  reload(): void;
   /** Ends it as a power cut would, and starts it again at the same address. */
   crashAndRestart(): Promise<void>;
   stop(): Promise<void>;
@@ -23,7 +22,6 @@ export async function startNatsServer(dir: string, configFile?: string): Promise
   let now = first;
   return {
     url: first.url,
-    reload: () => void now.child.kill('SIGHUP'),
     async crashAndRestart() {
       now.child.kill('SIGKILL');
       await now.ended;

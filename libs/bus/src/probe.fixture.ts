@@ -139,12 +139,3 @@ export async function startProbe(url: string, limits: Partial<Limits> = {}): Pro
   await app.listen();
   return { app, server, ledger };
 }
-
-/** Polls until `found` gives true. */
-export async function until(found: () => boolean, what: string): Promise<void> {
-  const end = Date.now() + 10_000;
-  while (!found()) {
-    if (Date.now() > end) throw new Error(`not within 10 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

@@ -22,6 +22,10 @@ export interface ResponderOptions {
   readonly limits: Limits;
   /** What a handler's error means to the caller; undefined = a bug. */
   readonly faultOf?: ((error: unknown) => Fault | undefined) | undefined;
+  /** Where this message may be answered; default: any inbox. */
+  readonly mayAnswer?: (message: Pick<Msg, 'subject' | 'reply'>) => boolean;
+  /** Told of each answer to an operation that there is; `code` is that of a refusal. */
+  readonly onAnswer?: (name: string, code: string | undefined, tookMs: number) => void;
 }
 
 /** Which endpoint a subject belongs to; undefined = none, which is answered UNKNOWN_OPERATION. */
@@ -83,7 +87,7 @@ export class Responder {
   private take(message: Msg, endpoint: Endpoint | undefined): void {
     if (endpoint && !endpoint.answered) { this.takeNotice(message, endpoint); return; }
     if (message.reply === undefined || message.reply === '') { this.drop(message, 'noReply', 'a request without reply subject'); return; }
-    if (!isInbox(message.reply)) { this.drop(message, 'badReply', 'a request whose reply subject is not an inbox'); return; }
+    if (!isInbox(message.reply) || this.options.mayAnswer?.(message) === false) { this.drop(message, 'badReply', 'a request whose reply subject is not an inbox'); return; }
     if (!endpoint) {
       this.tally.unknown += 1;
       this.publish(message, failed(UnknownOperation.fault('There is no such operation.')), traceOf(message)); return;
@@ -161,7 +165,9 @@ export class Responder {
     const { endpoint, startedAt, traceId } = exchange;
     this.open.delete(exchange);
     const tookMs = startedAt === null ? 0 : systemClock.monotonic() - startedAt;
-    this.tally.count(endpoint.name, tookMs, outcome.ok ? undefined : outcome.fault.code);
+    const code = outcome.ok ? undefined : outcome.fault.code;
+    this.tally.count(endpoint.name, tookMs, code);
+    this.options.onAnswer?.(endpoint.name, code, tookMs);
     if (!outcome.ok) this.logFault(exchange, outcome.fault, tookMs);
     if (endpoint.answered) this.publish(message, outcome, traceId);
   }

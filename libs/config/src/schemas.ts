@@ -1,6 +1,6 @@
 // Every environment variable of every process: the one place that says what can be set, its form, its default and its meaning.
 import { z } from 'zod';
-import { AbsolutePath, CgroupName, HostId, HostName, IdRange, NatsUrl, Port, SystemId, Uplinks, UrlOf } from './values.ts';
+import { AbsolutePath, ByteCount, CgroupName, HostId, HostName, IdRange, NatsUrl, Port, SystemId, Uplinks, UrlOf } from './values.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -35,6 +35,8 @@ export const serviceConfig = databaseServiceConfig.extend(redisConfig.shape);
 
 export const authConfig = databaseServiceConfig.extend({
   TOK_DATA_DIR: AbsolutePath.describe('directory for the signing keys of tokens'),
+  TOK_BUS_AUTHORITY_FILE: AbsolutePath.optional().describe('file of the NATS setup with the keys that let users in and shut them out; without it nobody gets bus credentials'),
+  TOK_BUS_PUBLIC_URL: NatsUrl.optional().describe('NATS servers as users reach them, separated by commas; the default is TOK_NATS_URL'),
   TOK_ADMIN_PASSWORD_FILE: AbsolutePath.optional().describe('file that the generated password of the first administrator is written to'),
 });
 
@@ -56,6 +58,7 @@ export const hostAgentConfig = processConfig.extend({
   TOK_OVS_RUNDIR: AbsolutePath.describe('run directory of Open vSwitch on this host'),
   TOK_UPLINKS: Uplinks.default({}).describe('JSON object, uplink name to network interface'),
   TOK_CGROUP_NAME: CgroupName.default('tokamak').describe('cgroup that the QEMU processes live under'),
+  TOK_HOST_MEMORY_KEPT: ByteCount.optional().describe('bytes of the host’s memory that stay available: where there is less, guests’ balloons inflate; a twentieth of it, at least 512 MiB, if absent'),
   TOK_VM_UID_RANGE: vmUids,
   TOK_TEMPLATE_GID: SystemId.default(199_999).describe('group that may read the files of templates'),
 });

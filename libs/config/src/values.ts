@@ -19,6 +19,9 @@ export const Port = z.string().regex(/^\d{1,5}$/, 'must be a port number').trans
 /** A user or group id of the host; never root's. */
 export const SystemId = z.string().regex(/^\d{1,10}$/, 'must be a numeric id').transform(Number).refine((id) => id > 0 && id < 4_294_967_294, 'must be between 1 and 4294967293');
 
+/** A number of bytes that JSON numbers carry exactly. */
+export const ByteCount = z.string().regex(/^\d{1,15}$/, 'must be a number of bytes').transform(Number);
+
 /** `first-last`, both included. */
 export const IdRange = z.string().regex(/^\d{1,10}-\d{1,10}$/, 'must be two ids with a dash between, like 200000-265535')
   .transform((text) => {

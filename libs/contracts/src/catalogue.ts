@@ -1,11 +1,13 @@
 // Every operation, event, report and host command in one place, for the doors, the CLI, the documents and the tests.
 import * as session from './auth/session.ts';
 import * as user from './auth/user.ts';
+import * as busCredential from './auth/bus-credential.ts';
 import * as inventory from './compute/inventory.ts';
 import * as vm from './compute/vm.ts';
 import * as vmHardware from './compute/vm-hardware.ts';
 import * as vmPower from './compute/vm-power.ts';
 import * as vmBin from './compute/vm-bin.ts';
+import * as vmConsole from './compute/console.ts';
 import * as folder from './compute/folder.ts';
 import * as storage from './storage/storage.ts';
 import * as network from './network/network.ts';
@@ -16,7 +18,7 @@ import * as monitoring from './monitoring/monitoring.ts';
 import { computeTask, eventsRead, networkTask, storageTask, taskChanged, taskServices, templatesTask } from './task.ts';
 import { services, type EventDef, type Operation } from './define.ts';
 
-const modules = [session, user, inventory, vm, vmHardware, vmPower, vmBin, folder, storage, network, templates, placement, liveness, monitoring];
+const modules = [session, user, busCredential, inventory, vm, vmHardware, vmPower, vmBin, vmConsole, folder, storage, network, templates, placement, liveness, monitoring];
 const isOperation = (value: unknown): value is Operation => typeof value === 'object' && value !== null && 'subject' in value && 'kind' in value && 'input' in value;
 const isEvent = (value: unknown): value is EventDef => typeof value === 'object' && value !== null && 'data' in value && 'noun' in value && !('subject' in value);
 const members: unknown[] = modules.flatMap((module) => Object.values(module) as unknown[]);

@@ -78,6 +78,7 @@ export const RequestTooSlow = defineError('REQUEST_TOO_SLOW', 'request_timeout',
 export const Unauthenticated = defineError('UNAUTHENTICATED', 'unauthenticated', 'Sign in first', 'changed', none);
 export const BadCredentials = defineError('BAD_CREDENTIALS', 'unauthenticated', 'User or password is wrong', 'changed', none);
 export const TokenExpired = defineError('TOKEN_EXPIRED', 'unauthenticated', 'The token has ended', 'changed', none);
+export const TicketInvalid = defineError('TICKET_INVALID', 'unauthenticated', 'The ticket opens nothing', 'changed', z.strictObject({ reason: z.enum(['unknown', 'used', 'ended', 'other-console', 'other-user', 'other-run']) }));
 export const PasswordChangeRequired = defineError('PASSWORD_CHANGE_REQUIRED', 'permission_denied', 'Set a new password first', 'changed', none);
 export const LockedOut = defineError('LOCKED_OUT', 'resource_exhausted', 'Too many failed sign-ins', 'same', z.strictObject({ retryAfterMs: z.number() }));
 export const PermissionDenied = defineError('PERMISSION_DENIED', 'permission_denied', 'You lack the right', 'no', z.strictObject({ permission: z.string() }));

@@ -19,7 +19,7 @@ export interface Route {
 }
 
 /** Members that a door fills in itself and refuses from clients, per operation. */
-const doorMembers: Readonly<Record<string, readonly string[]>> = { 'auth.session.login': ['address'] };
+const doorMembers: Readonly<Record<string, readonly string[]>> = { 'auth.session.login': ['address'], 'compute.console-ticket.create': ['holder'] };
 export const membersOfDoor = (operation: { name: string }): readonly string[] => doorMembers[operation.name] ?? [];
 
 const form = /^(GET|POST|PUT|PATCH|DELETE) (\/v1(?:\/(?::[a-z][A-Za-z0-9]*|[a-z0-9-]+))+)$/;
@@ -44,3 +44,6 @@ export const routesOf = (operations: readonly Operation[]): readonly Route[] => 
 
 /** Content of an image: the one route that no operation stands for, because its body is a stream of bytes. */
 export const imageContentRoute = { method: 'PUT', path: '/v1/images/:imageId/content' } as const;
+
+/** A console: a WebSocket, which no operation stands for. The ticket comes as a subprotocol, never in the URL. */
+export const consoleRoute = { method: 'GET', path: '/v1/vms/:vmId/console' } as const;

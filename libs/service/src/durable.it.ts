@@ -13,6 +13,7 @@ import { defineMigration } from '#database';
 import { newUuid } from '#kernel';
 import type { Result } from '#kernel';
 import { defineTask, runCommand, TaskEngine } from '#tasks';
+import { until } from '#testing';
 import { Db, startService, Tasks } from './index.ts';
 import type { RunningService } from './index.ts';
 
@@ -30,13 +31,6 @@ function envOf(name: keyof typeof schemas): Record<string, string> {
   const url = new URL(adminUrl);
   url.pathname = `/${schemas[name]}`;
   return { ...env, TOK_MYSQL_URL: url.href };
-}
-
-async function until(reached: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turn = 0; !(await reached()); turn++) {
-    if (turn > 1000) throw new Error('it did not come to that');
-    await new Promise((resolve) => { setTimeout(resolve, 10); });
-  }
 }
 
 const paint = defineCommand('compute.sample.paint', { summary: 'Paints', permission: 'internal', input: z.strictObject({ colour: z.string() }), reply: TaskRef });
@@ -102,7 +96,7 @@ describe('a service that keeps something', () => {
 
   it('says whether database and Redis are there', async () => {
     const service = await compute();
-    await until(async () => JSON.stringify(await readiness(service)).includes('"name":"redis","ok":true'));
+    await until('Redis is back', async () => JSON.stringify(await readiness(service)).includes('"name":"redis","ok":true'));
     expect(await readiness(service)).toMatchObject({ status: 'ready', checks: [{ name: 'nats', ok: true }, { name: 'database', ok: true }, { name: 'redis', ok: true, informative: true }] });
   });
 
@@ -121,7 +115,7 @@ describe('a service that keeps something', () => {
       const task = await client.request(computeTask.get, { taskId }, { as: 'system' });
       return task.ok ? task.value.state : task.fault.code;
     };
-    await until(async () => (await stateOf()) === 'succeeded');
+    await until('the task succeeds', async () => (await stateOf()) === 'succeeded');
     const list = await client.request(computeTask.list, {}, { as: 'system' });
     expect(list).toMatchObject({ ok: true, value: { items: expect.arrayContaining([expect.objectContaining({ id: taskId, state: 'succeeded' })]) } });
     expect(await client.request(computeTask.cancel, { taskId }, { as: 'system', idempotencyKey: newUuid() })).toMatchObject({ ok: false, fault: { code: 'TASK_NOT_CANCELLABLE' } });
@@ -133,7 +127,7 @@ describe('a service that keeps something', () => {
     const started = await client.request(paint, { colour: 'blue' }, { as: 'system', idempotencyKey: newUuid() });
     if (!started.ok) throw new Error(started.fault.detail);
     const heard = (): EventEnvelope[] => get(Heard).events.filter((event) => JSON.stringify(event.data).includes(started.value.taskId));
-    await until(() => heard().some((event) => JSON.stringify(event.data).includes('"succeeded"')));
+    await until('its end is told', () => heard().some((event) => JSON.stringify(event.data).includes('"succeeded"')));
     const sequence = get(Heard).events.map((event) => event.seq);
     expect(sequence).toEqual(sequence.map((_, index) => index + (sequence[0] ?? 0)));
     const read = await client.request(eventsRead('compute'), { afterSeq: 0 }, { as: 'system' });

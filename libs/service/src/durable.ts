@@ -9,7 +9,7 @@ import { isOutage, openDatabase, tasksMigrations } from '#database';
 import type { Migration } from '#database';
 import { orThrow } from '#kernel';
 import type { Fault } from '#kernel';
-import { consumeEvents, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
+import { consumeEvents, HELD_LEASE_MS, holdsOf, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
 import type { Consumption, EventConsumer, TaskKind } from '#tasks';
 import type { Health, Logger } from '#telemetry';
 import { runPeriodically } from './periodic.ts';
@@ -28,6 +28,8 @@ export interface StorageOptions {
 /** How long running steps are given at a stop, ms; another replica repeats the others. */
 const stepGraceMs = 5_000;
 const purgeEveryMs = 60_000;
+/** The leases of relay and consumers, in a process whose tasks a test holds. */
+const leases = (): { leaseMs?: number } => (holdsOf(process.env) === undefined ? {} : { leaseMs: HELD_LEASE_MS });
 
 export const openStorage = async (options: StorageOptions): Promise<Storage> =>
   new Storage(options, await openDatabase({ url: options.mysqlUrl, migrations: [...new Set([...tasksMigrations, ...options.migrations])], name: options.name }));
@@ -65,7 +67,7 @@ export class Storage {
 
   async start(kinds: readonly TaskKind[], consumers: readonly EventConsumer[]): Promise<void> {
     const { name, bus, log } = this.options;
-    const relay = new OutboxRelay({ service: name, db: this.db, nats: bus.connection, log, ensureStreams });
+    const relay = new OutboxRelay({ service: name, db: this.db, nats: bus.connection, log, ensureStreams, ...leases() });
     relay.start();
     this.stops.push(() => relay.stop());
     if (this.tasks === undefined) this.stops.push(runPeriodically(purgeOf(this.db), log));
@@ -98,6 +100,7 @@ export class Storage {
       log,
       stream: EVENTS_STREAM,
       ensureStreams,
+      ...leases(),
       readEvents: async (source, afterSeq, limit) => orThrow(await bus.request(eventsRead(source), { afterSeq, limit }, { as: 'system' })),
     });
   }

@@ -7,6 +7,7 @@ import type { BusContext } from '#bus';
 import { ConfigError } from '#config';
 import type { ProcessConfig } from '#config';
 import { defineQuery } from '#contracts';
+import { until } from '#testing';
 import { Bus, Config, Db, startService } from './index.ts';
 import type { Door, Reconciler, RunningService } from './index.ts';
 
@@ -30,13 +31,6 @@ class Greeter {
 
 @Module({ controllers: [Greeter], providers: [Greeter] })
 class GreetingModule {}
-
-async function until(reached: () => boolean): Promise<void> {
-  for (let turn = 0; !reached(); turn++) {
-    if (turn > 500) throw new Error('it did not come to that');
-    await new Promise((resolve) => { setTimeout(resolve, 10); });
-  }
-}
 
 describe('a service', () => {
   let service: RunningService | undefined;
@@ -74,9 +68,9 @@ describe('a service', () => {
     const goOn = Promise.withResolvers<undefined>();
     gate.hold = goOn.promise;
     const asked = Array.from({ length: 100 }, (_, index) => client.request(greet, { name: String(index) }, { as: 'system' }));
-    await until(() => gate.entered >= 64);
+    await until('64 are at work', () => gate.entered >= 64);
     const stopped = running.stop();
-    await until(() => order.includes('close'));
+    await until('it closes', () => order.includes('close'));
     goOn.resolve(undefined);
     expect((await Promise.all(asked)).filter((answer) => answer.ok)).toHaveLength(100);
     expect(await stopped).toBe(true);
@@ -102,7 +96,7 @@ describe('a service', () => {
       },
     };
     const running = await start({ reconcilers: () => [reconciler] });
-    await until(() => runs >= 3);
+    await until('it ran three times', () => runs >= 3);
     await running.stop();
     expect(now).toBe(0);
     expect(most).toBe(1);

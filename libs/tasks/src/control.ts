@@ -5,8 +5,9 @@ import type { Claim } from './claim.store.ts';
 export type Interruption = 'lost' | 'cancelled' | 'stopping';
 
 export class RunControl {
-  private readonly controller = new AbortController();
+  private controller = new AbortController();
   private heard: Interruption | null = null;
+  private goesBack = false;
 
   constructor(readonly claim: Claim) {}
 
@@ -19,8 +20,18 @@ export class RunControl {
     return this.heard;
   }
 
+  /** From here on the task is undone. A cancel may be what has brought it there, and stops nothing any more. */
+  turnBack(): void {
+    this.goesBack = true;
+    if (this.heard !== 'cancelled') return;
+    this.heard = null;
+    this.controller = new AbortController();
+  }
+
   interrupt(why: Interruption): void {
     if (this.heard === 'lost') return;
+    // A worker that stops hands the task over, cancelled or not.
+    if (why === 'cancelled' && (this.goesBack || this.heard !== null)) return;
     this.heard = why;
     this.controller.abort(reasons[why]());
   }

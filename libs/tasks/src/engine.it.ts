@@ -4,7 +4,8 @@ import { Redis } from 'ioredis';
 import type { TaskState } from '#contracts';
 import { HostUnreachable, Internal, NoCapacity } from '#contracts';
 import { execute, selectRow, selectRows, transaction } from '#database';
-import { FaultError, failed, newUuid, sleep } from '#kernel';
+import { FaultError, failed, newUuid } from '#kernel';
+import { until } from '#testing';
 import { claimTask, fenced } from './claim.store.ts';
 import { runCommand } from './command.store.ts';
 import { ClaimLost } from './interrupt.ts';
@@ -45,13 +46,6 @@ const kindOf = (...runs: Run[]): TaskKind => defineTask({ kind: newKind(), objec
 /** Begins a task of the kind that was made last. */
 const begin = (engine: TaskEngine, lock: { noun: string; id: string }[] = []): Promise<string> =>
   transaction(engine.db, async (tx) => (await engine.start(tx, `compute.trial.run-${kinds}`, { objectId: newUuid(), input: {}, lock })).taskId);
-const until = async (what: string, probe: () => Promise<boolean> | boolean, withinMs = 15_000): Promise<void> => {
-  const giveUpAt = performance.now() + withinMs;
-  while (!(await probe())) {
-    if (performance.now() > giveUpAt) throw new Error(`not within ${withinMs} ms: ${what}`);
-    await sleep(20);
-  }
-};
 const stateOf = async (engine: TaskEngine, taskId: string): Promise<TaskState | undefined> => (await engine.get(taskId))?.state;
 const cancel = (engine: TaskEngine, taskId: string): Promise<void> => transaction(engine.db, (tx) => engine.cancel(tx, taskId));
 const codeOf = async (work: Promise<unknown>): Promise<string> => {
@@ -259,6 +253,31 @@ describe('failures', () => {
     expect(JSON.stringify(task)).not.toContain('secret');
     expect(tries).toBe(3);
     await buggy.close();
+  });
+  it('a cancel stops the step that it finds, and not the undo that follows', async () => {
+    const heard: boolean[] = [];
+    const kind = defineTask({
+      kind: newKind(), object: 'trial',
+      steps: [{
+        name: 'one',
+        run: (ctx) => until('the cancel is heard', () => ctx.signal.aborted),
+        undo: async (ctx) => {
+          const claimedUntil = async (): Promise<number> => (await selectRow<{ claim_until: Date }>(compute.db, 'SELECT claim_until FROM task WHERE id = ?', [ctx.task.id]))!.claim_until.getTime();
+          const atFirst = await claimedUntil();
+          // The row says all the while that a cancel was asked for; each renewal reads it.
+          let renewed = 0;
+          await until('the claim is renewed', async () => (renewed = await claimedUntil()) > atFirst);
+          await until('the claim is renewed again', async () => (await claimedUntil()) > renewed);
+          heard.push(ctx.signal.aborted);
+        },
+      }],
+    });
+    const engine = await compute.open([kind]);
+    const taskId = await begin(engine);
+    await until('it runs', async () => (await stateOf(engine, taskId)) === 'running');
+    await cancel(engine, taskId);
+    expect(await taskEnd(engine, taskId)).toMatchObject({ state: 'cancelled' });
+    expect(heard).toEqual([false]);
   });
   it('an undo that cannot complete needs attention, holds no lock, and can be retried', async () => {
     let broken = true;

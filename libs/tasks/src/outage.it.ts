@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { selectRow, transaction } from '#database';
-import { newUuid, sleep } from '#kernel';
+import { newUuid } from '#kernel';
+import { until } from '#testing';
 import { defineTask } from './kind.ts';
 import { OutboxRelay } from './outbox.relay.ts';
 import type { TaskEngine } from './task.engine.ts';
@@ -28,13 +29,6 @@ afterAll(async () => {
 });
 const begin = (engine: TaskEngine, kind: string): Promise<string> =>
   transaction(engine.db, async (tx) => (await engine.start(tx, kind, { objectId: newUuid(), input: {} })).taskId);
-const until = async (what: string, probe: () => boolean): Promise<void> => {
-  const giveUpAt = performance.now() + 15_000;
-  while (!probe()) {
-    if (performance.now() > giveUpAt) throw new Error(`not within 15 s: ${what}`);
-    await sleep(20);
-  }
-};
 
 describe('Redis', () => {
   it('killed in the middle of tasks delays them, and is used again when it is back', async () => {
@@ -109,9 +103,7 @@ describe('NATS', () => {
     expect((await taskEnd(engine, taskId)).state).toBe('succeeded');
     await server.start();
     const unsent = async (): Promise<number> => Number((await selectRow<{ n: number | string }>(compute.db, 'SELECT COUNT(*) AS n FROM outbox WHERE sent_at IS NULL'))?.n);
-    const giveUpAt = performance.now() + 20_000;
-    while ((await unsent()) > 0 && performance.now() < giveUpAt) await sleep(50);
-    expect(await unsent()).toBe(0);
+    await until('all is sent', async () => (await unsent()) === 0);
     await engine.close();
     await relay.stop();
     await nats.close();

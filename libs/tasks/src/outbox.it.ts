@@ -8,7 +8,7 @@ import type { DataSource } from 'typeorm';
 import { defineEvent } from '#contracts';
 import type { EventEnvelope } from '#contracts';
 import { defineMigration, execute, openDatabase, selectRow, selectRows, tasksMigrations, transaction } from '#database';
-import { sleep } from '#kernel';
+import { until } from '#testing';
 import { makeTestSchema } from '../../database/src/testing/test-schema.store.ts';
 import type { TestSchema } from '../../database/src/testing/test-schema.store.ts';
 import { consumeEvents } from './events.consumer.ts';
@@ -74,21 +74,14 @@ function consumer(over: Partial<ConsumeOptions> = {}): Consumption {
   running.push(made);
   return made;
 }
-const until = async (what: string, probe: () => Promise<boolean>): Promise<void> => {
-  const giveUpAt = performance.now() + 20_000;
-  while (!(await probe())) {
-    if (performance.now() > giveUpAt) throw new Error(`not within 20 s: ${what}`);
-    await sleep(20);
-  }
-};
 const count = async (query: string): Promise<number> => Number((await selectRow<{ n: number | string }>(db, query))?.n);
-const allSent = (): Promise<void> => until('all is sent', async () => (await count('SELECT COUNT(*) AS n FROM outbox WHERE sent_at IS NULL')) === 0);
+const allSent = (): Promise<boolean> => until('all is sent', async () => (await count('SELECT COUNT(*) AS n FROM outbox WHERE sent_at IS NULL')) === 0);
 const numbers = async (): Promise<number[]> => (await selectRows<{ seq: number | string }>(db, 'SELECT seq FROM outbox ORDER BY seq')).map((row) => Number(row.seq));
 const gapless = (list: readonly number[]): boolean => list.every((seq, index) => seq === index + 1);
 const seenSeqs = async (): Promise<number[]> => (await selectRows<{ seq: number | string }>(db, 'SELECT seq FROM seen ORDER BY id')).map((row) => Number(row.seq));
 const expectedSeqs = async (): Promise<number[]> =>
   (await selectRows<{ seq: number | string }>(db, `SELECT seq FROM outbox WHERE subject LIKE '%.happened.%' AND seq IS NOT NULL ORDER BY seq`)).map((row) => Number(row.seq));
-const caughtUp = (): Promise<void> => until('the consumer has all', async () => (await seenSeqs()).length >= (await expectedSeqs()).length);
+const caughtUp = (): Promise<boolean> => until('the consumer has all', async () => (await seenSeqs()).length >= (await expectedSeqs()).length);
 
 describe('the relay', () => {
   it('numbers what many transactions wrote at once without gaps, with two relays competing', async () => {

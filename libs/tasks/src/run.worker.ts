@@ -98,7 +98,8 @@ async function turn(run: Run, fault: Fault | null, seq: number | null): Promise<
 const untouched: ReadonlySet<StepRow['state']> = new Set(['pending', 'skipped', 'undone']);
 
 async function backward(run: Run): Promise<DueAgain | 'turned'> {
-  const { shop, claim, kind, row } = run;
+  const { shop, control, claim, kind, row } = run;
+  control.turnBack();
   let undone: number | undefined;
   for (let at = run.steps.length - 1; at >= 0; at--) {
     const plan = kind.steps[at];

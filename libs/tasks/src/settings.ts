@@ -1,4 +1,6 @@
 // The numbers of the engine. Tests make them small; nothing else should.
+import { HELD_LEASE_MS } from './hold.ts';
+
 export interface TaskSettings {
   /** A claim lasts this long without renewal. */
   readonly leaseMs: number;
@@ -23,3 +25,9 @@ export const defaultTaskSettings: TaskSettings = {
   leaseMs: 10_000, renewMs: 3_000, sweepMs: 2_000, concurrency: 16, retryForMs: 600_000, mostErrors: 5,
   childLookMs: 5_000, hostTryMs: 20_000, stopMs: 8_000,
 };
+
+/**
+ * Beside them, in a process whose tasks a test holds: those that are held keep their place and the others must find one,
+ * and what a killed process held is free again soon.
+ */
+export const heldTaskSettings: Partial<TaskSettings> = { concurrency: 512, leaseMs: HELD_LEASE_MS, renewMs: HELD_LEASE_MS / 3, sweepMs: 700, childLookMs: 1_500, hostTryMs: 5_000 };

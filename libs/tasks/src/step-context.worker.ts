@@ -156,7 +156,7 @@ export class StepRun implements StepContext<unknown> {
     const { interruption } = this.scene.control;
     if (interruption === 'lost') throw new ClaimLost();
     if (interruption === 'stopping') throw new Stopping();
-    if (interruption === 'cancelled' && !this.place.undo) throw new CancelAsked();
+    if (interruption === 'cancelled') throw new CancelAsked();
   }
 }
 

@@ -5,7 +5,7 @@ import { FaultError } from '#kernel';
 import { cancelChild, ChildFailed, gaveUp, hasEnded, lookAtChild, parkOrThrow } from './calls.worker.ts';
 import type { Caller } from './calls.worker.ts';
 import { passesByItself } from './fault.ts';
-import type { Holds } from './hold.ts';
+import type { HeldStep, Holds } from './hold.ts';
 import { CancelAsked, ClaimLost, Parked, Stopping } from './interrupt.ts';
 import { requestKeyOf } from './keys.ts';
 import { ProgressMeter } from './progress.worker.ts';
@@ -25,12 +25,14 @@ export type StepToRun = Omit<StepScene, 'meter'>;
 
 export const runStep = (work: StepToRun): Promise<StepEnd> => attempt(work, (ctx) => (work.shop.holds === undefined ? work.plan.run(ctx) : runHeld(work, work.shop.holds, ctx)));
 
-async function runHeld({ row, step, plan, control }: StepToRun, holds: Holds, ctx: StepRun): Promise<unknown> {
-  const met = { kind: row.kind, taskId: row.id, isChild: row.parent_task_id !== null, step: step.name, signal: control.signal };
-  await holds.meet({ ...met, place: 'before' });
-  control.signal.throwIfAborted();
-  const answer = await plan.run(ctx);
-  if (ctx.parked === undefined && !isFailed(answer)) await holds.meet({ ...met, place: 'after' });
+async function runHeld(work: StepToRun, holds: Holds, ctx: StepRun): Promise<unknown> {
+  const met = heldStep(work);
+  await holds.meet(met, 'before');
+  met.signal.throwIfAborted();
+  const answer = await work.plan.run(ctx);
+  if (ctx.parked !== undefined || isFailed(answer)) return answer;
+  holds.failIfWanted(met);
+  await holds.meet(met, 'after');
   return answer;
 }
 
@@ -38,8 +40,19 @@ async function runHeld({ row, step, plan, control }: StepToRun, holds: Holds, ct
 export const runUndo = (work: StepToRun): Promise<StepEnd> =>
   attempt(work, async (ctx) => {
     await endChildren(work);
-    return work.plan.undo?.(ctx);
+    return work.shop.holds === undefined ? work.plan.undo?.(ctx) : undoHeld(work, work.shop.holds, ctx);
   });
+
+async function undoHeld(work: StepToRun, holds: Holds, ctx: StepRun): Promise<unknown> {
+  const met = heldStep(work);
+  await holds.meet(met, 'undo-before');
+  met.signal.throwIfAborted();
+  const answer = await work.plan.undo?.(ctx);
+  if (ctx.parked === undefined && !isFailed(answer)) await holds.meet(met, 'undo-after');
+  return answer;
+}
+
+const heldStep = ({ row, step, control }: StepToRun): HeldStep => ({ kind: row.kind, taskId: row.id, isChild: row.parent_task_id !== null, step: step.name, signal: control.signal });
 
 async function attempt(work: StepToRun, act: (ctx: StepRun) => Promise<unknown>): Promise<StepEnd> {
   const { control, shop } = work;
@@ -47,10 +60,10 @@ async function attempt(work: StepToRun, act: (ctx: StepRun) => Promise<unknown>)
   const ctx = new StepRun({ ...work, meter });
   const end = await outcome(work, ctx, act);
   await meter.settled();
-  if (control.interruption === 'lost') return { is: 'lost' };
+  const { interruption } = control;
+  if (interruption === 'lost') return { is: 'lost' };
   // What the step could finish counts; the next boundary sees the interruption.
-  if (end.is === 'done' || control.interruption === null) return end;
-  return control.interruption === 'cancelled' && work.row.direction === 'undo' ? end : { is: control.interruption };
+  return end.is === 'done' || interruption === null ? end : { is: interruption };
 }
 
 async function outcome(work: StepToRun, ctx: StepRun, act: (ctx: StepRun) => Promise<unknown>): Promise<StepEnd> {

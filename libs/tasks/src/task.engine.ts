@@ -18,7 +18,7 @@ import type { Progress, TaskKind, TaskLog } from './kind.ts';
 import { Loop } from './loop.ts';
 import { showProgressOf } from './report-progress.store.ts';
 import type { Workshop } from './run.worker.ts';
-import { defaultTaskSettings } from './settings.ts';
+import { defaultTaskSettings, heldTaskSettings } from './settings.ts';
 import type { TaskSettings } from './settings.ts';
 import { startTask } from './start.store.ts';
 import type { StartTask } from './start.store.ts';
@@ -59,8 +59,7 @@ export class TaskEngine {
     this.service = service;
     this.db = db;
     this.holds = holdsOf(process.env);
-    // Tasks that are held keep their place; the others must find one.
-    this.settings = { ...defaultTaskSettings, ...(this.holds === undefined ? {} : { concurrency: 128 }), ...options.settings };
+    this.settings = { ...defaultTaskSettings, ...(this.holds === undefined ? {} : heldTaskSettings), ...options.settings };
     const shop: Workshop = { book: { db, service }, bus, settings: this.settings, log, kinds: this.kinds, holds: this.holds };
     const worker = `${hostname().slice(0, 40)}:${process.pid}:${randomBytes(6).toString('hex')}`;
     this.floor = new Floor(shop, worker, (taskId, afterMs) => { this.later(taskId, afterMs); });

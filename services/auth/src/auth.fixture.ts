@@ -3,12 +3,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startNatsServer, testDir } from '#testing';
+import { startNatsServer, testDir, writeNatsSetup } from '#testing';
 import type { TestNats } from '#testing';
-import { connect } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import mysql from 'mysql2/promise';
-import { BusClient } from '#bus';
+import { BusClient, connectBus, silentLog } from '#bus';
 import { login, resolveBearer } from '#contracts';
 import type { ReplyOf } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
@@ -26,7 +25,8 @@ export class AuthUnderTest {
 
   private constructor(readonly env: Readonly<Record<string, string>>, readonly dir: string, readonly sql: mysql.Connection, private readonly server: TestNats, readonly nats: NatsConnection, readonly bus: BusClient, private readonly schema: string) {}
 
-  static async prepare(): Promise<AuthUnderTest> {
+  /** `operator` = on a bus with the product's own configuration, where users can be let in. */
+  static async prepare({ operator = false }: { operator?: boolean } = {}): Promise<AuthUnderTest> {
     const schema = `test_auth_${randomBytes(5).toString('hex')}`;
     const url = new URL(process.env['TOK_TEST_MYSQL_URL'] ?? '');
     const sql = await mysql.createConnection({ uri: url.href, timezone: 'Z' });
@@ -34,9 +34,14 @@ export class AuthUnderTest {
     await sql.query(`USE ${schema}`);
     url.pathname = `/${schema}`;
     const dir = await mkdtemp(join(tmpdir(), 'tokamak-auth-'));
-    const server = await startNatsServer(testDir());
-    const env = { TOK_NATS_URL: server.url, TOK_MYSQL_URL: url.href, TOK_DATA_DIR: join(dir, 'data'), TOK_ADMIN_PASSWORD_FILE: join(dir, 'admin.json'), TOK_LOG_LEVEL: 'fatal' };
-    const nats = await connect({ servers: env.TOK_NATS_URL });
+    const natsDir = testDir();
+    const setup = operator ? await writeNatsSetup({ dir: join(natsDir, 'setup'), services: ['auth', 'gateway'], hostIds: [], host: '127.0.0.1', port: -1, storeDir: join(natsDir, 'store') }) : undefined;
+    const server = await startNatsServer(natsDir, setup?.configFile);
+    const env = {
+      ...(setup === undefined ? {} : { TOK_NATS_CREDS: setup.creds['auth'] ?? '', TOK_BUS_AUTHORITY_FILE: setup.authorityFile }),
+      TOK_NATS_URL: server.url, TOK_MYSQL_URL: url.href, TOK_DATA_DIR: join(dir, 'data'), TOK_ADMIN_PASSWORD_FILE: join(dir, 'admin.json'), TOK_LOG_LEVEL: 'fatal' };
+    const credsFile = setup?.creds['gateway'];
+    const nats = await connectBus({ url: server.url, name: 'gateway', log: silentLog, ...(credsFile === undefined ? {} : { credsFile }) });
     return new AuthUnderTest(env, dir, sql, server, nats, new BusClient({ connection: nats, service: 'gateway' }), schema);
   }
 
@@ -50,6 +55,11 @@ export class AuthUnderTest {
     const replica = await startService(auth, { env: this.env, ownsProcess: false });
     this.replicas.push(replica);
     return replica;
+  }
+
+  /** Ends the NATS server as a power cut would, and starts it again. */
+  crashNats(): Promise<void> {
+    return this.server.crashAndRestart();
   }
 
   async admin(): Promise<Credentials> {

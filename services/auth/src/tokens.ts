@@ -4,3 +4,7 @@
 export const Master = Symbol('Master');
 /** True when the built-in roles and the first administrator are there. */
 export const Seeded = Symbol('Seeded');
+/** BusAuthority, or null: what lets users in to the bus. */
+export const Authority = Symbol('Authority');
+/** string[]: where users reach the bus. */
+export const BusServers = Symbol('BusServers');

@@ -5,13 +5,14 @@ import { connect, headers } from '@nats-io/transport-node';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { gatewayConfig } from '#config';
 import { eventSubject, httpStatusOf, permissions, userChanged } from '#contracts';
-import type { Actor, Permission, UserId } from '#contracts';
+import type { Actor, Holder, Permission, UserId } from '#contracts';
 import type { Fault, Result } from '#kernel';
 import { newUuid, ok } from '#kernel';
 import { startService } from '#service';
 import type { RunningService } from '#service';
 import { GatewayModule } from '../gateway.module.ts';
-import { doorLimits, restDoor } from './rest/open.door.ts';
+import { busDoor } from './bus/bus.door.ts';
+import { doorLimits, gatesOf, restDoor } from './rest/open.door.ts';
 import type { DoorLimits, RestDoorHandle } from './rest/open.door.ts';
 
 export interface Asked {
@@ -28,6 +29,8 @@ const user = (handle: string, rights: readonly Permission[]): Actor => ({ userId
 /** Bearers that the played auth knows. */
 export const people = { ann: user('ann', permissions), eve: user('eve', ['cluster.read']), may: user('may', permissions) } as const;
 type Person = keyof typeof people;
+/** The session that each of them has. */
+export const holders: Readonly<Record<Person, Holder>> = { ann: { kind: 'session', id: newUuid() }, eve: { kind: 'session', id: newUuid() }, may: { kind: 'token', id: newUuid() } };
 
 const everything = { ...doorLimits, body: { bytes: 1024 * 1024, timeMs: 400 }, headersTimeoutMs: 800, drainMs: 1_000, upload: { idleMs: 500, tries: 3 } };
 
@@ -48,13 +51,15 @@ export class GatewayUnderTest {
     const under = new GatewayUnderTest(server, await connect({ servers: url }));
     for (const service of ['auth', 'compute', 'storage', 'templates', 'monitoring']) under.nats.subscribe(`tok.v1.${service}.>`, { callback: (_error, message) => { void under.answer(message); } });
     under.plays.set('auth.session.resolve', (asked) => under.resolve(String(asked.input['bearer'])));
+    under.plays.set('auth.user.resolve', (asked) => under.resolve(String(asked.input['handle'])));
     await under.nats.flush();
     const env = { TOK_NATS_URL: url, TOK_LOG_LEVEL: 'fatal', TOK_HTTP_PORT: '0', TOK_HTTP_REQUESTS_PER_SECOND: '100000', TOK_HTTP_SIGN_INS_PER_SECOND: '10000', ...options.env };
     under.service = await startService({
       name: 'gateway', config: gatewayConfig, module: GatewayModule,
       doors: (parts) => {
-        under.door = restDoor(parts, undefined, { ...everything, ...options.limits });
-        return [under.door];
+        const gates = gatesOf(parts);
+        under.door = restDoor(parts, gates, undefined, { ...everything, ...options.limits });
+        return [under.door, busDoor(parts, gates)];
       },
     }, { env, ownsProcess: false });
     return under;
@@ -62,6 +67,10 @@ export class GatewayUnderTest {
 
   get url(): string {
     return this.door?.url() ?? '';
+  }
+
+  get natsUrl(): string {
+    return this.server.url;
   }
 
   get healthPort(): number {
@@ -102,7 +111,7 @@ export class GatewayUnderTest {
   private resolve(bearer: string): Result<unknown> {
     const known = Object.hasOwn(people, bearer) && !this.withdrawn.has(bearer);
     if (!known) return { ok: false, fault: { code: 'UNAUTHENTICATED', detail: 'The token is not valid.' } };
-    return ok({ actor: people[bearer as Person], actorToken: `actor-of-${bearer}`, validForMs: 30_000, mustChangePassword: bearer === 'may' });
+    return ok({ actor: people[bearer as Person], actorToken: `actor-of-${bearer}`, validForMs: 30_000, mustChangePassword: bearer === 'may', holder: holders[bearer as Person] });
   }
 
   private async answer(message: Msg): Promise<void> {
@@ -121,12 +130,4 @@ function errorHeaders({ code }: Fault): ReturnType<typeof headers> {
   made.set('Nats-Service-Error-Code', String(httpStatusOf(code)));
   made.set('Nats-Service-Error', code);
   return made;
-}
-
-/** Polls until it is so. */
-export async function until(reached: () => boolean): Promise<void> {
-  for (let turn = 0; !reached(); turn++) {
-    if (turn > 500) throw new Error('it did not come to that');
-    await new Promise((resolve) => { setTimeout(resolve, 10); });
-  }
 }

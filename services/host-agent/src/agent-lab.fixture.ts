@@ -10,20 +10,10 @@ import { connect } from '@nats-io/transport-node';
 import { BusClient } from '#bus';
 import { HostVmSpec, hostStatus, hostVmPowerOff, hostVmStart, hostVmStatus } from '#contracts';
 import type { BodyOf, HostOperation, HostVmStatus, ReplyOf, RequestOf, hostVmChanged } from '#contracts';
-import { newUuid, orThrow, sleep } from '#kernel';
+import { newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
+import { until } from '#testing';
 import { startTicksOf } from './vm/process-table.proc.ts';
-
-/** Polls until there is an answer; the bound only keeps a broken test from hanging. */
-export async function until<T>(what: string, look: () => Promise<T | null | undefined | false> | T | null | undefined | false, withinMs = 15_000): Promise<T> {
-  const end = performance.now() + withinMs;
-  for (;;) {
-    const seen = await look();
-    if (seen) return seen;
-    if (performance.now() > end) throw new Error(`did not happen: ${what}`);
-    await sleep(15);
-  }
-}
 
 export const uidOf = (index: number): number => 230_000 + index;
 
@@ -77,6 +67,10 @@ export class AgentLab {
 
   signal(signal: NodeJS.Signals): void {
     this.child?.kill(signal);
+  }
+
+  get pid(): number {
+    return this.child?.pid ?? 0;
   }
 
   ended(): Promise<number | null> {

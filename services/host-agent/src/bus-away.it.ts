@@ -6,7 +6,8 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { existsSync } from 'node:fs';
 import { hostVmStatus } from '#contracts';
-import { AgentLab, qemuPidsOf, smallVm, until } from './agent-lab.fixture.ts';
+import { until } from '#testing';
+import { AgentLab, qemuPidsOf, smallVm } from './agent-lab.fixture.ts';
 
 jest.setTimeout(60_000);
 

@@ -75,6 +75,12 @@ export interface CgroupDriver {
   readonly version: 'v1' | 'v2' | 'none';
   /** Makes the VM's groups with the limits of its document; answers the `cgroup.procs` files that QEMU must enter. */
   prepare(vmId: string, spec: HostVmSpec): Promise<string[]>;
+  /** Sets the limits of a VM that runs; nothing where there are no groups. A failure leaves them as they were. */
+  adjust(vmId: string, spec: HostVmSpec): Promise<Result<void>>;
+  /** After a restart of the agent: the groups of what runs are as the documents say. */
+  restore(running: readonly HostVmSpec[]): Promise<void>;
+  /** Puts right what somebody else has written into the groups. */
+  hold(): Promise<void>;
   /** Removes the VM's groups; nothing when there are none. */
   release(vmId: string): Promise<void>;
 }

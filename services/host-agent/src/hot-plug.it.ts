@@ -7,7 +7,8 @@ import { HostDisk, hostVmAdjust } from '#contracts';
 import type { HostNic, HostVmChange, HostVmSpec } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
-import { AgentLab, smallVm, until } from './agent-lab.fixture.ts';
+import { until } from '#testing';
+import { AgentLab, smallVm } from './agent-lab.fixture.ts';
 import { Monitor } from './qmp/monitor.socket.ts';
 
 jest.setTimeout(60_000);

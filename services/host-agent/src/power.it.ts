@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { hostVmDelete, hostVmPause, hostVmReset, hostVmResume, hostVmSave, hostVmStart, VolumePlace } from '#contracts';
 import type { HostVmSpec, HostVmStatus } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
-import { AgentLab, smallVm, until } from './agent-lab.fixture.ts';
+import { until } from '#testing';
+import { AgentLab, smallVm } from './agent-lab.fixture.ts';
 
 jest.setTimeout(60_000);
 

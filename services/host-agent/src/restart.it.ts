@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { hostConfirm, hostStatus, hostVmDelete, hostVmStart, hostVolumeCancel, hostVolumeCopy, hostVolumeCreate } from '#contracts';
 import type { DatastoreId, HostVmSpec, VolumeId, VolumePlace } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
-import { AgentLab, endProcess, qemuPidsOf, smallVm, until } from './agent-lab.fixture.ts';
+import { until } from '#testing';
+import { AgentLab, endProcess, qemuPidsOf, smallVm } from './agent-lab.fixture.ts';
 
 jest.setTimeout(60_000);
 

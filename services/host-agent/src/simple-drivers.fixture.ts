@@ -44,7 +44,7 @@ export function simpleDrivers(): Drivers {
       effectOf: async (command, input) => ((await isThere(pathOf((input as { place: VolumePlace }).place))) === (command !== 'volume.delete') ? 'done' : 'not-done'),
       prepareForVm: done,
     },
-    cgroups: { version: 'none', prepare: () => Promise.resolve([]), release: () => Promise.resolve() },
+    cgroups: { version: 'none', prepare: () => Promise.resolve([]), adjust: done, restore: () => Promise.resolve(), hold: () => Promise.resolve(), release: () => Promise.resolve() },
     accelerator: { probe: () => Promise.resolve({ accelerator: 'tcg' as const, reason: 'chosen by the test' }) },
   };
 }

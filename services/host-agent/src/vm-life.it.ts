@@ -4,7 +4,8 @@ import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { hostStatus, hostVmDefine, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStop } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
-import { AgentLab, smallVm, uidOf, until } from './agent-lab.fixture.ts';
+import { until } from '#testing';
+import { AgentLab, smallVm, uidOf } from './agent-lab.fixture.ts';
 
 jest.setTimeout(30_000);
 

@@ -9,7 +9,8 @@ import {
 } from '#contracts';
 import type { VolumePlace } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
-import { AgentLab, smallVm, uidOf, until } from './agent-lab.fixture.ts';
+import { until } from '#testing';
+import { AgentLab, smallVm, uidOf } from './agent-lab.fixture.ts';
 import { inside, SwitchLab } from './switch/switch-lab.testing.ts';
 
 jest.setTimeout(60_000);

@@ -5,7 +5,8 @@ import {
 } from '#contracts';
 import type { NicId, PortGroupId, PortId, ReplyOf, SwitchId, VmId } from '#contracts';
 import { newUuid } from '#kernel';
-import { Pool, until } from '../../../test/integration/pool.fixture.ts';
+import { until } from '#testing';
+import { Pool } from '../../../test/integration/pool.fixture.ts';
 import { networkService } from '../network.definition.ts';
 
 let pool: Pool;
@@ -55,7 +56,7 @@ describe('a distributed switch', () => {
     const id = await made({ uplinks: uplinksOf(0), mtu: 1500 });
     const change = await pool.must(updateSwitch, { switchId: id, uplinks: bad, mtu: 9000 });
     expect(await pool.ended(networkTask, change)).toMatchObject({ state: 'failed' });
-    const after = await until(async () => { const found = await pool.must(getSwitch, { switchId: id }); return found.hosts.length === 1 && found.hosts[0]?.state === 'applied' ? found : undefined; });
+    const after = await until('the switch is applied', async () => { const found = await pool.must(getSwitch, { switchId: id }); return found.hosts.length === 1 && found.hosts[0]?.state === 'applied' ? found : undefined; });
     expect(after).toMatchObject({ mtu: 1500, uplinks: uplinksOf(0) });
     expect(pool.host(0).switches.get(id)?.mtu).toBe(1500);
   });
@@ -67,7 +68,7 @@ describe('a distributed switch', () => {
     expect((await states()).get(pool.hostIds[2]!)).toBe('pending');
     expect(pool.host(2).switches.has(id)).toBe(false);
     await pool.hostsAre('connected', [pool.hostIds[2]!], 'network');
-    await until(async () => ((await states()).get(pool.hostIds[2]!) === 'applied' ? true : undefined));
+    await until('the third host has it', async () => ((await states()).get(pool.hostIds[2]!) === 'applied' ? true : undefined));
     expect(pool.host(2).switches.has(id)).toBe(true);
   });
 

@@ -6,7 +6,8 @@ import {
 import type { DatastoreId, HostId, RequestOf, UploadId, VmId, VolumeId } from '#contracts';
 import { newUuid } from '#kernel';
 import { GiB } from '../../../test/integration/fake-host.fixture.ts';
-import { Pool, until } from '../../../test/integration/pool.fixture.ts';
+import { until } from '#testing';
+import { Pool } from '../../../test/integration/pool.fixture.ts';
 import { storageService } from '../storage.definition.ts';
 
 let pool: Pool;
@@ -181,7 +182,7 @@ describe('a volume', () => {
     pool.world.copyGate = gate.promise;
     const input = provision({ volumeId: base, mode: 'full' });
     const ref = await pool.must(provisionVolume, input);
-    await until(async () => ((await pool.must(storageTask.get, { taskId: ref.taskId })).progress?.done === 32 * MiB ? true : undefined));
+    await until('all is copied', async () => ((await pool.must(storageTask.get, { taskId: ref.taskId })).progress?.done === 32 * MiB ? true : undefined));
     expect(codeOf(await pool.ask(discardImageVolume, { volumeId: base }))).toBe('IN_USE');
     await pool.must(storageTask.cancel, { taskId: ref.taskId });
     expect(await ended(ref)).toMatchObject({ state: 'cancelled' });
@@ -224,7 +225,7 @@ describe('a volume', () => {
     const { Db, Log, Tasks } = await import('#service');
     const reconciler = volumeReconciler(service.get(Db), service.get(Tasks), service.get(VolumeTasks), service.get(Log));
     await reconciler.run(new AbortController().signal);
-    await until(async () => ((await pool.rows('storage', 'SELECT id FROM volume WHERE id = ?', [volumeId])).length === 0 ? true : undefined));
+    await until('the volume is gone', async () => ((await pool.rows('storage', 'SELECT id FROM volume WHERE id = ?', [volumeId])).length === 0 ? true : undefined));
     expect(pool.world.files.has(fileOf(volumeId))).toBe(false);
   });
 });

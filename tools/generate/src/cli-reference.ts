@@ -12,6 +12,7 @@ import { code, page, table } from './markdown.ts';
 const nowhere: Surroundings = {
   env: {}, store: new ProfileStore('/nonexistent'), watched: false, width: Number.POSITIVE_INFINITY,
   out: ignore, say: ignore, redraw: ignore, readLine: () => Promise.resolve(undefined), question: () => Promise.resolve(undefined), nowMs: () => 0,
+  line: () => ({ input: process.stdin, output: process.stdout, takeKeys: undefined }),
 };
 function ignore(): void {
   // There is nobody to tell.

@@ -1,7 +1,8 @@
 // From typed words to requests: flags, names, keys, waiting, and the exit status of everything that goes wrong.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fromSeed } from '@nats-io/jwt';
 import { Desk, FakePlatform, someId, taskBody } from './platform.fixture.ts';
 import type { Reply, Seen } from './platform.fixture.ts';
 
@@ -178,6 +179,52 @@ describe('refusals of the platform', () => {
   it('that come from a proxy still end with a status', async () => {
     routes({ 'GET /v1/vms': { status: 502, body: 'bad gateway' } });
     expect((await desk.tokctl(['vm', 'list'])).status).toBe(6);
+  });
+});
+
+describe('bus login', () => {
+  const credential = { id: someId(), expiresAt: new Date(Date.now() + 3_600_000).toISOString() };
+  const granted = { credential, jwt: `head.${Buffer.from(JSON.stringify({ sub: 'x', nats: { issuer_account: 'A' } })).toString('base64url')}.sign`, servers: ['nats://127.0.0.1:4222'], subjectPrefix: 'tok.v1.user.ann', inboxPrefix: '_INBOX.user.ann' };
+  const keysSent = (): unknown[] => platform.of('POST', '/v1/bus-credentials').map(({ body }) => (body as { publicKey: string }).publicKey);
+
+  it('makes a key, sends its public half and writes a credentials file that nobody else can read', async () => {
+    const file = join(desk.dir, 'deep', 'ann.creds');
+    routes({ 'POST /v1/bus-credentials': { status: 201, body: granted } });
+    const { status, out, said: err } = await desk.tokctl(['bus', 'login', '--file', file, '--name', 'laptop', '--life', '8h']);
+    expect({ status, out }).toEqual({ status: 0, out: file });
+    expect(err).toContain(`--creds ${file} --inbox-prefix _INBOX.user.ann req tok.v1.user.ann.req.compute.vm.list`);
+    expect(platform.of('POST', '/v1/bus-credentials')[0]?.body).toEqual({ publicKey: expect.stringMatching(/^U[A-Z2-7]{55}$/), name: 'laptop', lifeMinutes: 480 });
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const text = readFileSync(file, 'utf8');
+    expect(text).toContain(granted.jwt);
+    expect(fromSeed(new TextEncoder().encode(/^SU[A-Z2-7]{56}$/m.exec(text)?.[0])).getPublicKey()).toBe(keysSent()[0]);
+    expect(JSON.stringify(platform.seen)).not.toContain(/^SU[A-Z2-7]{56}$/m.exec(text)?.[0]);
+  });
+
+  it('renews with the key that is there, and with a new one where that was revoked', async () => {
+    const file = join(desk.dir, 'ann.creds');
+    routes({ 'POST /v1/bus-credentials': { status: 201, body: granted } });
+    await desk.tokctl(['bus', 'login', '--file', file]);
+    await desk.tokctl(['bus', 'login', '--file', file]);
+    const [first, second] = keysSent();
+    expect(second).toBe(first);
+    routes({ 'POST /v1/bus-credentials': ({ body }) => ((body as { publicKey: string }).publicKey === first ? { status: 409, body: { code: 'WRONG_STATE', detail: 'This key was revoked; make a new one.' } } : { status: 201, body: granted }) });
+    expect((await desk.tokctl(['bus', 'login', '--file', file])).status).toBe(0);
+    expect(keysSent().at(-1)).not.toBe(first);
+  });
+
+  it.each([[['--life', '2d'], '--life takes'], [['--life', '1m'], '--life takes'], [['--life', 'long'], '--life takes']])('%j is refused before anything is sent', async (words, text) => {
+    const { status, said: err } = await desk.tokctl(['bus', 'login', ...words]);
+    expect(status).toBe(2);
+    expect(err).toContain(text);
+    expect(platform.seen).toEqual([]);
+  });
+
+  it('leaves a file alone that is something else', async () => {
+    const file = join(desk.dir, 'notes');
+    writeFileSync(file, 'dear diary');
+    expect((await desk.tokctl(['bus', 'login', '--file', file])).status).toBe(2);
+    expect(readFileSync(file, 'utf8')).toBe('dear diary');
   });
 });
 

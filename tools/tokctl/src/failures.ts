@@ -56,6 +56,7 @@ export const advice: Readonly<Record<string, string>> = {
   BAD_CREDENTIALS: 'Try again: tokctl login; whoever may change users can set a new password: tokctl user set-password',
   TOKEN_EXPIRED: 'Sign in again: tokctl login',
   PASSWORD_CHANGE_REQUIRED: 'Set a new password: tokctl passwd',
+  TICKET_INVALID: 'Ask for another ticket: tokctl console-ticket create',
   LOCKED_OUT: 'Wait, then sign in again: tokctl login',
   PERMISSION_DENIED: 'Ask whoever runs the platform for the right; what you have: tokctl whoami',
   RATE_LIMITED: 'Wait a moment, then send the same command again.',

@@ -1,10 +1,10 @@
 // What the command line knows about nouns beyond the contracts: how an object is called by name, and what a table of
 // them shows. Everything else about a noun follows from its operations.
 import type { z } from 'zod';
-import { ClusterId, DatastoreId, FolderId, GrantId, HostId, ImageId, PortGroupId, PortId, RoleId, SiteId, SubnetId, SwitchId, TaskId, TemplateId, TokenId, UserId, VmId, VolumeId } from '#contracts';
+import { BusCredentialId, ClusterId, DatastoreId, FolderId, GrantId, HostId, ImageId, PortGroupId, PortId, RoleId, SiteId, SubnetId, SwitchId, TaskId, TemplateId, TokenId, UserId, VmId, VolumeId } from '#contracts';
 
 export const nounNames = [
-  'vm', 'host', 'site', 'cluster', 'folder', 'datastore', 'volume', 'switch', 'port-group', 'subnet', 'port', 'image', 'template', 'user', 'role', 'grant', 'token', 'task',
+  'vm', 'host', 'site', 'cluster', 'folder', 'datastore', 'volume', 'switch', 'port-group', 'subnet', 'port', 'image', 'template', 'user', 'role', 'grant', 'token', 'bus-credential', 'task',
 ] as const;
 export type NounName = (typeof nounNames)[number];
 
@@ -89,6 +89,7 @@ export const nouns: Readonly<Record<NounName, Noun>> = {
   role: { id: RoleId, list: 'auth.role.list', get: 'auth.role.get', label: 'name', columns: [name, { title: 'BUILTIN', path: 'builtin', as: 'yes' }, { title: 'PERMISSIONS', path: 'permissions', flexible: true }] },
   grant: { id: GrantId, list: 'auth.grant.list', label: null, columns: [{ title: 'ID', path: 'id' }, { title: 'USER', path: 'userId', ref: 'user' }, { title: 'ROLE', path: 'roleName' }, { title: 'SCOPE', path: 'scope' }, { title: 'OBJECT', path: 'scopeId' }] },
   token: { id: TokenId, list: 'auth.token.list', label: 'name', columns: [name, { title: 'ID', path: 'id' }, { title: 'EXPIRES', path: 'expiresAt' }, { title: 'LAST-USED', path: 'lastUsedAt', as: 'age' }] },
+  'bus-credential': { id: BusCredentialId, list: 'auth.bus-credential.list', label: 'name', columns: [name, { title: 'ID', path: 'id' }, { title: 'EXPIRES', path: 'expiresAt' }, { title: 'REVOKED', path: 'revokedAt', as: 'age' }, { title: 'KEY', path: 'publicKey', flexible: true }] },
   task: {
     id: TaskId, list: 'monitoring.task.list', get: 'monitoring.task.get', label: null,
     columns: [{ title: 'ID', path: 'id' }, { title: 'KIND', path: 'kind' }, { title: 'OBJECT', path: 'object.name', flexible: true }, { title: 'STATE', path: 'state' }, { title: 'PROGRESS', path: 'progress', as: 'progress' }, { title: 'BY', path: 'actor.handle' }, age],

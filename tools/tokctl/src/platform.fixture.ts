@@ -5,6 +5,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
 import { ProfileStore } from './profile.store.ts';
 import { run } from './run.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -26,6 +29,8 @@ export class FakePlatform {
   readonly seen: Seen[] = [];
   answer: Answerer = () => undefined;
   url = '';
+  /** Takes consoles; undefined = refuses them with 401. */
+  console: ((socket: WebSocket, seen: { readonly path: string; readonly protocols: readonly string[]; readonly headers: IncomingHttpHeaders }) => void) | undefined;
   private readonly server: Server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', () => {
@@ -43,6 +48,14 @@ export class FakePlatform {
   });
 
   async open(): Promise<this> {
+    const sockets = new WebSocketServer({ noServer: true });
+    this.server.on('upgrade', (request, socket, head) => {
+      const serve = this.console;
+      const refusal = '{"code":"TICKET_INVALID","detail":"Ask for another."}';
+      if (serve === undefined) return void socket.end(`HTTP/1.1 401 Refused\r\ncontent-length: ${refusal.length}\r\nconnection: close\r\n\r\n${refusal}`);
+      const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((one) => one.trim());
+      sockets.handleUpgrade(request, socket, head, (opened) => { serve(opened, { path: request.url ?? '', protocols, headers: request.headers }); });
+    });
     await new Promise<void>((resolve) => { this.server.listen(0, '127.0.0.1', resolve); });
     this.url = `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
     return this;
@@ -62,6 +75,8 @@ export interface Outcome {
   readonly status: number;
   readonly out: string;
   readonly said: string;
+  /** What a console has shown. */
+  readonly shown: string;
 }
 
 /** A person at a desk: a config directory of his own, an environment, lines for standard input. */
@@ -73,21 +88,29 @@ export class Desk {
   /** Ends a command that would go on for ever. */
   readonly leave = new AbortController();
 
-  async tokctl(words: readonly string[], { lines = [], answers = [] }: { lines?: readonly string[]; answers?: readonly string[] } = {}): Promise<Outcome> {
+  async tokctl(words: readonly string[], { lines = [], answers = [], input = Readable.from([]), keys = false, onOut }: { lines?: readonly string[]; answers?: readonly string[]; input?: Readable; keys?: boolean; onOut?: (text: string) => void } = {}): Promise<Outcome> {
     const out: string[] = [];
     const said: string[] = [];
-    const [input, typed] = [[...lines], [...answers]];
+    const shown: Buffer[] = [];
+    const [given, typed] = [[...lines], [...answers]];
     const around: Surroundings = {
       env: this.env, store: this.store, watched: false, width: Number.POSITIVE_INFINITY,
-      out: (text) => { if (text !== '') out.push(text); },
+      out: (text) => {
+        if (text !== '') out.push(text);
+        onOut?.(text);
+      },
       say: (text) => { said.push(text); },
       redraw: (line) => { said.push(line); },
-      readLine: () => Promise.resolve(input.shift()),
+      readLine: () => Promise.resolve(given.shift()),
       question: () => Promise.resolve(typed.shift()),
+      line: () => ({
+        input, takeKeys: keys ? () => () => undefined : undefined,
+        output: new Writable({ write: (chunk: Buffer, _encoding, done) => { shown.push(chunk); done(); } }),
+      }),
       nowMs: () => this.nowMs, signal: this.leave.signal,
     };
     const status = await run(words, around, '0.0.0');
-    return { status, out: out.join('\n'), said: said.join('\n') };
+    return { status, out: out.join('\n'), said: said.join('\n'), shown: Buffer.concat(shown).toString('latin1') };
   }
 
   close(): void {

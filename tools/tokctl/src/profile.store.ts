@@ -53,6 +53,11 @@ export class ProfileStore {
     rmSync(join(this.dir, `token-${profile}.json`), { force: true });
   }
 
+  /** Where the credentials for the bus of a profile are kept: a standard NATS credentials file. */
+  credsFile(profile: string): string {
+    return join(this.dir, `bus-${profile}.creds`);
+  }
+
   /** Alone among all commands that use this profile's tokens. */
   alone<T>(profile: string, work: () => Promise<T>): Promise<T> {
     this.makeDir();

@@ -1,6 +1,8 @@
 // All commands in one tree: those of the contracts and those written by hand. Parsing, help and completion read it.
 import { Command as Parser, Option } from 'commander';
 import { callApi } from './api.command.ts';
+import { busLogin } from './bus.command.ts';
+import type { BusLoginOptions } from './bus.command.ts';
 import { commandTree } from './command-tree.ts';
 import type { Command } from './command-tree.ts';
 import { completionFor } from './completion.ts';
@@ -22,6 +24,10 @@ import type { LoginOptions } from './sign-in.command.ts';
 import type { Surroundings } from './surroundings.ts';
 import { uploadImage } from './upload.command.ts';
 import { isId } from './values.ts';
+import { showConsole } from './vm-console.command.ts';
+import type { ConsoleOptions } from './vm-console.command.ts';
+import { serveScreen } from './vm-vnc.command.ts';
+import type { VncOptions } from './vm-vnc.command.ts';
 
 type Values = Options & LoginOptions & Typed;
 
@@ -98,6 +104,10 @@ function addHandWritten(program: Parser, around: Surroundings, commands: readonl
     .option('--password-stdin', 'read the current and the new password from standard input, a line each')
     .action((values: LoginOptions) => passwd(around, values));
 
+  addUsual(at('bus login', 'Get credentials for the bus, or renew them, in a standard NATS credentials file'), { output: false })
+    .option('--file <path>', 'the credentials file (default: beside the profile)').option('--name <name>', 'what the key is called in tokctl bus-credential list (default: the name of this machine)').option('--life <duration>', 'how long they are good for, 5m to 1d (default 1h)')
+    .action((values: BusLoginOptions) => busLogin(contextOf(around, values), values));
+
   addUsual(at('profile list', 'List the profiles'), {}).action((values: Options) => { listProfiles(around, values); });
   addUsual(at('profile show', 'Show which platform and token the next command uses'), {}).action((values: Options) => { showProfile(around, values); });
   at('profile use', 'Make a profile the current one').argument('<name>').action((name: string) => switchProfile(around, name));
@@ -115,10 +125,26 @@ function addHandWritten(program: Parser, around: Surroundings, commands: readonl
     .action((what: string, values: Options) => getAnything(contextOf(around, values), what));
   addUsual(at('api', 'Send any request of the REST interface').argument('<words...>', 'METHOD PATH [BODY], the body as JSON, @file or -'), { changes: true, output: false })
     .action((words: string[], values: Options) => callApi(contextOf(around, values), words));
+  addConsoles(at, around);
   addUpload(program, around, commands);
 
   at('completion', 'Print the completion script of a shell').argument('<shell>', 'bash, zsh or fish').action((shell: string) => { around.out(completionFor(shell, program)); });
   at('help', 'Show help for a command, or for exit-codes').argument('[words...]').action((words: string[]) => { around.out(helpText(program, words)); });
+}
+
+function addConsoles(at: (words: string, summary: string) => Parser, around: Surroundings): void {
+  addUsual(at('vm console', 'The serial console of a running VM on this terminal; Ctrl-] leaves').argument('<vm>', 'name or id'), { output: false })
+    .option('--history <size>', 'show so much of what it has shown before (default 64KiB)')
+    .option('--until <text>', 'leave when this text shows, in what it has shown before too; fails when it does not')
+    .option('--timeout <duration>', 'how long --until waits (default 1h)')
+    .option('--linger <duration>', 'how long to stay when the input has ended (default 1s)')
+    .action((vm: string, values: ConsoleOptions) => showConsole(contextOf(around, values), vm, values));
+  addUsual(at('vm vnc', 'The screen of a running VM for any VNC viewer on this machine; prints where it listens').argument('<vm>', 'name or id'), { output: false })
+    .option('--port <number>', 'listen at this port of 127.0.0.1 (default any free one)')
+    .option('--socket <path>', 'listen at a unix socket that is yours alone')
+    .option('--once', 'end with the first viewer')
+    .option('--browser', 'print the address of the page that shows the screen instead')
+    .action((vm: string, values: VncOptions) => serveScreen(contextOf(around, values), vm, values));
 }
 
 function addUpload(program: Parser, around: Surroundings, commands: readonly Command[]): void {
@@ -153,7 +179,7 @@ const examplesText = (words: string): string => {
   return lines.length === 0 ? '' : `\n\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
 };
 
-const groupSummaries: Readonly<Record<string, string>> = { vm: 'VMs', site: 'The site', capacity: 'Capacity and claims per host', placement: 'Where a VM would go', ha: 'Liveness of hosts', profile: 'Which platform the commands speak to', 'port-group': 'Port groups', switch: 'Distributed switches' };
+const groupSummaries: Readonly<Record<string, string>> = { bus: 'Credentials for NATS clients', 'bus-credential': 'Your keys on the bus', vm: 'VMs', site: 'The site', capacity: 'Capacity and claims per host', placement: 'Where a VM would go', ha: 'Liveness of hosts', profile: 'Which platform the commands speak to', 'port-group': 'Port groups', switch: 'Distributed switches' };
 
 function addExamples(parser: Parser, words: string): void {
   if (parser.commands.length > 0 && words !== '' && parser.summary() === '') {

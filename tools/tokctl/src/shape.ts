@@ -1,6 +1,6 @@
 // What kind of value a member of a contract takes, read from its zod schema without running it.
 import { z } from 'zod';
-import { CpuTopology } from '#contracts';
+import { Bytes, CpuTopology } from '#contracts';
 import { nounOfSchema } from './nouns.ts';
 import type { NounName } from './nouns.ts';
 
@@ -50,6 +50,7 @@ const plain: readonly (readonly [RegExp, 'size' | 'duration'])[] = [[/Bytes$/, '
 function shapeOf(name: string, schema: z.ZodType): Shape {
   const noun = nounOfSchema(schema);
   if (noun) return { kind: 'reference', noun };
+  if (schema === Bytes) return { kind: 'size' };
   if (schema instanceof z.ZodNumber) return { kind: plain.find(([suffix]) => suffix.test(name))?.[1] ?? (schema.format === null || schema.format.includes('float') ? 'number' : 'integer') };
   if (schema instanceof z.ZodBoolean) return { kind: 'boolean' };
   if (schema instanceof z.ZodEnum) return { kind: 'choice', values: schema.options.map(String) };

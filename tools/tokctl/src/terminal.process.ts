@@ -37,6 +37,13 @@ export function realSurroundings(env: NodeJS.ProcessEnv): Surroundings & { close
       return next.done ? undefined : next.value;
     },
     question: (prompt, hidden) => (stdin.isTTY ? ask(prompt, hidden) : Promise.resolve(undefined)),
+    line: () => ({
+      input: stdin, output: stdout,
+      takeKeys: stdin.isTTY ? () => {
+        stdin.setRawMode(true);
+        return () => { stdin.setRawMode(false); };
+      } : undefined,
+    }),
     nowMs: () => Date.now(),
     // Standard input that was read would keep the process; one that was not is left alone.
     close: () => { if (lines) stdin.destroy(); },

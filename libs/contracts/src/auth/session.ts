@@ -25,10 +25,24 @@ export const logout = defineCommand('auth.session.logout', {
   summary: 'End the session of a refresh token', http: 'POST /v1/sessions/logout', permission: 'public',
   input: z.strictObject({ refreshToken: z.string().max(2000) }), reply: Done,
 });
+/**
+ * What a caller stands on, without its secret: a session, an API token, or the user himself where he speaks on the bus under
+ * his handle. It can be asked about when the secret itself has ended.
+ */
+export const Holder = z.strictObject({ kind: z.enum(['session', 'token', 'user']), id: z.uuid() });
+export type Holder = z.infer<typeof Holder>;
+
+/** What a door needs to know of who stands before it. */
+export const ActingUser = z.strictObject({ actor: Actor, actorToken: z.string(), validForMs: z.int().describe('how long a door may keep the answer'), mustChangePassword: z.boolean(), holder: Holder });
 export const resolveBearer = defineQuery('auth.session.resolve', {
   summary: 'The acting user behind an access token or API token, as a signed actor token', permission: 'internal',
   input: z.strictObject({ bearer: z.string().max(4000) }), errors: [TokenExpired],
-  reply: z.strictObject({ actor: Actor, actorToken: z.string(), validForMs: z.int().describe('how long a door may keep the answer'), mustChangePassword: z.boolean() }),
+  reply: ActingUser,
+});
+export const resolveHolder = defineQuery('auth.session.resolve-holder', {
+  summary: 'The acting user behind a holder that was resolved before, with the rights that he has now', permission: 'internal',
+  input: z.strictObject({ holder: Holder }), errors: [TokenExpired],
+  reply: z.strictObject({ actor: Actor, actorToken: z.string() }),
 });
 export const whoAmI = defineQuery('auth.session.get', {
   summary: 'The signed-in user and his rights', http: 'GET /v1/sessions/current', permission: 'authenticated', cli: 'whoami',

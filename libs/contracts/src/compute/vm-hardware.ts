@@ -3,11 +3,11 @@
 import { z } from 'zod';
 import { defineCommand } from '../define.ts';
 import {
-  AddressTaken, Busy, ConfirmationNeeded, DatastoreFull, DeviceHeld, DeviceRefused, HostUnreachable, InUse, NoFreeAddress, NoFreeSlot, NotFound, VersionConflict, VmBusy, WrongState,
+  AddressTaken, Busy, ConfirmationNeeded, DatastoreFull, DeviceHeld, DeviceRefused, HostUnreachable, InUse, NoCapacity, NoFreeAddress, NoFreeSlot, NotFound, VersionConflict, VmBusy, WrongState,
 } from '../errors.ts';
 import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, Tpm } from '../host/shapes.ts';
 import { DatastoreId, DiskId, NicId, PortGroupId, VmId, VolumeId } from '../ids.ts';
-import { Ipv4, Mac, MemoryBytes, TaskRef, VolumeBytes } from '../values.ts';
+import { Bytes, Ipv4, Mac, MemoryBytes, TaskRef, VolumeBytes } from '../values.ts';
 import { Vm } from './vm.ts';
 
 const change = [NotFound, VmBusy, Busy, WrongState, HostUnreachable];
@@ -47,20 +47,23 @@ export const changeNic = defineCommand('compute.vm.change-nic', {
   reply: TaskRef, errors: [...change, NoFreeAddress, AddressTaken, DeviceRefused],
 });
 
-const ServiceChange = z.strictObject({ reservation: z.int().min(0).optional(), shares: z.int().min(1).max(1_000_000).optional(), limit: z.int().min(1).nullable().optional() });
+const shares = z.int().min(1).max(1_000_000).optional();
+const ServiceChange = z.strictObject({ reservation: z.int().min(0).optional().describe('MHz'), shares, limit: z.int().min(1).nullable().optional().describe('MHz') });
+const MemoryServiceChange = z.strictObject({ reservation: Bytes.optional(), shares, limit: Bytes.nullable().optional() });
 const HaChange = z.strictObject({
   enabled: z.boolean().optional(), priority: z.enum(['low', 'medium', 'high']).optional(),
   onHostFault: z.enum(['restart', 'leave']).optional(), onGuestFault: z.enum(['restart', 'leave']).optional(),
 });
 export const ModifyVm = z.strictObject({
   vmId: VmId, cpu: CpuTopology.optional(), cpuService: ServiceChange.optional().describe('only what is given changes'),
-  memoryBytes: MemoryBytes.optional(), memoryService: ServiceChange.optional().describe('only what is given changes'), firmware: Firmware.optional(),
+  memoryBytes: MemoryBytes.optional(), memoryService: MemoryServiceChange.optional().describe('only what is given changes'), firmware: Firmware.optional(),
   bootOrder: z.array(BootDevice).min(1).max(3).optional(), clock: Clock.optional(), ha: HaChange.optional().describe('only what is given changes'),
   tpm: Tpm.optional().describe('`2.0` needs UEFI; `none` deletes the keys of the TPM at the next start'), forgetTpmKeys: z.boolean().optional().describe('confirms that the keys of the TPM may go'), version: z.int().optional(),
 });
 export const modifyVm = defineCommand('compute.vm.modify', {
-  summary: 'Change CPU, memory, firmware, TPM, boot order, clock or HA policy; what a running VM cannot take now is `pending` until its next start', http: 'POST /v1/vms/:vmId/modify', permission: 'vm.modify', on: 'vmId',
-  input: ModifyVm, reply: TaskRef, errors: [...change, VersionConflict, DeviceRefused, ConfirmationNeeded],
+  summary: 'Change CPU, memory, firmware, TPM, boot order, clock or HA policy; what a running VM cannot take now is `pending` until its next start',
+  description: 'Reservation, shares and limit of CPU and memory are in force at once, when the host has taken them; a reservation that the host cannot hold is refused.', http: 'POST /v1/vms/:vmId/modify', permission: 'vm.modify', on: 'vmId',
+  input: ModifyVm, reply: TaskRef, errors: [...change, VersionConflict, DeviceRefused, NoCapacity, ConfirmationNeeded],
 });
 export const discardPending = defineCommand('compute.vm.discard-pending', {
   summary: 'Take back every change that waits for the next start', http: 'POST /v1/vms/:vmId/discard-pending', permission: 'vm.modify', on: 'vmId',

@@ -5,7 +5,8 @@ import { AddressTaken, Busy, DatastoreFull, HostUnreachable, InUse, NameTaken, N
 import { ClusterId, DatastoreId, DiskId, FolderId, HostId, NicId, PortGroupId, PortId, TaskId, TemplateId, UserId, VmId, VolumeId } from '../ids.ts';
 import { folderFilter, labelInput, listInput, searchInput } from '../list.ts';
 import { At, Description, Ipv4, Labels, Mac, MemoryBytes, Name, ownedFields, pageOf, queryFlag, TaskRef, VolumeBytes } from '../values.ts';
-import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, ResourceService, Tpm } from '../host/shapes.ts';
+import { GuestMemory } from '../host/guest-memory.ts';
+import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, MemoryService, ResourceService, Tpm } from '../host/shapes.ts';
 
 export const VmState = z.enum(['creating', 'stopped', 'starting', 'running', 'pausing', 'paused', 'stopping', 'hibernating', 'hibernated', 'migrating', 'deleting', 'failed', 'unknown']);
 export type VmState = z.infer<typeof VmState>;
@@ -19,7 +20,7 @@ export const HaPolicy = z.strictObject({
 export const VmDisk = z.strictObject({ diskId: DiskId, slot: z.int(), volumeId: VolumeId, datastoreId: DatastoreId, sizeBytes: VolumeBytes, bus: DiskBus, readOnly: z.boolean() });
 export const VmNic = z.strictObject({ nicId: NicId, slot: z.int(), portId: PortId, portGroupId: PortGroupId, mac: Mac, ip: Ipv4.nullable() });
 export const VmSpec = z.strictObject({
-  cpu: CpuTopology, cpuService: ResourceService, memoryBytes: MemoryBytes, memoryService: ResourceService,
+  cpu: CpuTopology, cpuService: ResourceService, memoryBytes: MemoryBytes, memoryService: MemoryService,
   firmware: Firmware, bootOrder: z.array(BootDevice), clock: Clock.prefault({}), disks: z.array(VmDisk), nics: z.array(VmNic), ha: HaPolicy, tpm: Tpm.default('none'),
 });
 /** Changes that the running VM could not take: each stands beside what is in force in `spec`, and takes effect at the next start. */
@@ -32,6 +33,7 @@ export const TpmState = z.strictObject({ volumeId: VolumeId, datastoreId: Datast
 export const VmStatus = z.strictObject({ state: VmState, observedAt: At.nullable(), epoch: z.int(), seq: z.int(), hostId: HostId.nullable(), pid: z.int().nullable(), startedAt: At.nullable(), reason: z.string().nullable(), guestAgent: z.boolean(), addresses: z.array(z.string()),
   saved: SavedState.nullable().describe('the memory of a hibernated VM'),
   tpm: TpmState.nullable().default(null).describe('where the TPM keeps its keys; null = it has none yet'),
+  memory: GuestMemory.nullable().default(null).describe('what the guest has of its memory; null = nothing runs, or it has not been looked at'),
 });
 export const Vm = z.strictObject({
   id: VmId, name: Name, description: Description, labels: Labels, clusterId: ClusterId, templateId: TemplateId.nullable(), uid: z.int(),
@@ -51,7 +53,7 @@ export const CreateVm = z.strictObject({
   deploy: z.enum(['full', 'linked']).default('full').describe('copy the template’s volume, or a linked clone over it'),
   clusterId: ClusterId.optional().describe('the only cluster if absent'), hostId: HostId.optional().describe('this host and no other'),
   datastoreId: DatastoreId.optional().describe('for disks that name none; chosen if absent'),
-  cpu: CpuTopology.optional(), cpuService: ResourceService.prefault({}), memoryBytes: MemoryBytes.optional(), memoryService: ResourceService.prefault({}),
+  cpu: CpuTopology.optional(), cpuService: ResourceService.prefault({}), memoryBytes: MemoryBytes.optional(), memoryService: MemoryService.prefault({}),
   firmware: Firmware.optional(), bootOrder: z.array(BootDevice).min(1).max(3).optional(), clock: Clock.prefault({}),
   tpm: Tpm.optional().describe('as the template says, or `none`; `2.0` needs UEFI; every VM gets keys of its own'),
   diskBytes: VolumeBytes.optional().describe('size of the first disk when deployed from a template; not below the template’s'),

@@ -5,6 +5,7 @@ import { defineHostCommand } from '../define.ts';
 import { CommandCancelled, CommandRunning, HostCommandFailed, ImageRefused, DatastoreFull, InUse, JournalFailed, NotFoundOnHost, QemuFailed, StaleEpoch, VmBusy, WrongState } from '../errors.ts';
 import { DatastoreId, SwitchId, UploadId, VmId, VolumeId } from '../ids.ts';
 import { Bytes, Done, Name, VolumeBytes } from '../values.ts';
+import { hostConsoleOpen } from './console.ts';
 import { hostVmAdjust } from './vm-adjust.ts';
 import { hostVmPause, hostVmReset, hostVmResume, hostVmSave } from './vm-power.ts';
 import { CommandId, Epoch, HostVmSpec, SavedMemory, HostVmStatus, HostInventory, UnmanagedVm, VolumeFormat, VolumePlace } from './shapes.ts';
@@ -109,7 +110,7 @@ export const hostConfirm = defineHostCommand('host.confirm', {
 });
 
 export const hostCommands = [
-  hostVmDefine, hostVmStart, hostVmStop, hostVmPowerOff, hostVmDelete, hostVmAdjust, hostVmPause, hostVmResume, hostVmReset, hostVmSave, hostVmStatus,
+  hostVmDefine, hostVmStart, hostVmStop, hostVmPowerOff, hostVmDelete, hostVmAdjust, hostVmPause, hostVmResume, hostVmReset, hostVmSave, hostVmStatus, hostConsoleOpen,
   hostVolumeCreate, hostVolumeCopy, hostVolumeDelete, hostVolumeCancel, hostVolumeIngest, hostUploadWrite, hostUploadDiscard,
   hostDatastoreProbe, hostDatastoreScan, hostSwitchApply, hostSwitchRemove, hostStatus, hostConfirm,
 ] as const;

@@ -2,13 +2,16 @@
 // directory alone, without bus or database.
 import { z } from 'zod';
 import { Bytes, Ipv4, Mac, MemoryBytes, VlanId } from '../values.ts';
+import { GuestMemory } from './guest-memory.ts';
 import { DatastoreId, DiskId, NicId, PortGroupId, PortId, SubnetId, SwitchId, VmId, VolumeId } from '../ids.ts';
 
 export const CommandId = z.string().min(1).max(160).describe('deterministic: the same command sent again carries the same id');
 export const Epoch = z.int().min(0).describe('the right to run: strictly rising per VM; a lower one than seen is refused');
 
-/** CPU or memory service: `reservation` is guaranteed, `shares` weigh under contention, `limit` caps; MHz for CPU, bytes for memory; null = none. */
-export const ResourceService = z.strictObject({ reservation: z.int().min(0).default(0), shares: z.int().min(1).max(1_000_000).default(1000), limit: z.int().min(1).nullable().default(null) });
+const shares = z.int().min(1).max(1_000_000);
+/** CPU or memory service: `reservation` is guaranteed, `shares` weigh under contention (1000 = normal), `limit` caps; MHz for CPU, bytes for memory; null = none. */
+export const ResourceService = z.strictObject({ reservation: z.int().min(0).default(0).describe('MHz'), shares: shares.default(1000), limit: z.int().min(1).nullable().default(null).describe('MHz') });
+export const MemoryService = z.strictObject({ reservation: Bytes.default(0), shares: shares.default(1000), limit: Bytes.nullable().default(null) });
 
 export const CpuTopology = z.strictObject({ sockets: z.int().min(1).max(64), cores: z.int().min(1).max(128), threads: z.int().min(1).max(8) })
   .refine((cpu) => cpu.sockets * cpu.cores * cpu.threads <= 512, 'at most 512 vCPUs');
@@ -50,7 +53,7 @@ export type SavedMemory = z.infer<typeof SavedMemory>;
 export const HostVmSpec = z.strictObject({
   vmId: VmId, name: z.string(), uid: z.int().min(1000).describe('QEMU runs under this uid; the VM’s for life'),
   cpu: CpuTopology, cpuModel: z.string().regex(/^[A-Za-z0-9_.-]{1,40}$/).default('max'), cpuService: ResourceService,
-  memoryBytes: MemoryBytes, memoryService: ResourceService, firmware: Firmware, clock: Clock.prefault({}),
+  memoryBytes: MemoryBytes, memoryService: MemoryService, firmware: Firmware, clock: Clock.prefault({}),
   disks: z.array(HostDisk).max(64), nics: z.array(HostNic).max(16),
   tpm: VolumePlace.nullable().default(null).describe('where the VM’s TPM keeps its state; null = it has none'),
 });
@@ -67,6 +70,7 @@ export const HostVmStatus = z.strictObject({
   pid: z.int().nullable(), startedAt: z.iso.datetime().nullable(), exitReason: ExitReason.nullable(), detail: z.string().nullable(),
   saved: SavedMemory.nullable().default(null).describe('its memory was saved when it ended'),
   guestAgent: z.boolean(), guestAddresses: z.array(z.strictObject({ mac: Mac, addresses: z.array(z.string()) })),
+  memory: GuestMemory.nullable().default(null).describe('what its balloon shows; null = not looked at'),
 });
 export type HostVmStatus = z.infer<typeof HostVmStatus>;
 

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { defineHostCommand } from '../define.ts';
 import { CommandRunning, DeviceHeld, DeviceRefused, HostCommandFailed, JournalFailed, NoFreeSlot, NotFoundOnHost, StaleEpoch, VmBusy, WrongState } from '../errors.ts';
 import { DiskId, NicId, VmId } from '../ids.ts';
-import { CommandId, Epoch, HostDisk, HostNic, HostVmStatus } from './shapes.ts';
+import { CommandId, Epoch, HostDisk, HostNic, HostVmStatus, MemoryService, ResourceService } from './shapes.ts';
 
 /** How long the guest is given to let a device go, ms. */
 const waitMs = z.int().min(100).max(120_000).default(20_000);
@@ -15,6 +15,7 @@ export const HostVmChange = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('attach-nic'), nic: HostNic }),
   z.strictObject({ kind: z.literal('change-nic'), nic: HostNic }),
   z.strictObject({ kind: z.literal('detach-nic'), nicId: NicId, waitMs }),
+  z.strictObject({ kind: z.literal('limits'), cpuService: ResourceService, memoryService: MemoryService }),
 ]);
 export type HostVmChange = z.infer<typeof HostVmChange>;
 

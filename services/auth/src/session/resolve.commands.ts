@@ -5,7 +5,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import type { BusContext } from '#bus';
 import { TokenExpired, Unauthenticated } from '#contracts';
-import type { Actor, ReplyOf, resolveBearer } from '#contracts';
+import type { Actor, Holder, ReplyOf, resolveBearer, resolveHandle, resolveHolder } from '#contracts';
 import { ok, systemClock } from '#kernel';
 import type { Result } from '#kernel';
 import { Db } from '#service';
@@ -13,9 +13,10 @@ import { rightsOf } from '../grant/grant.store.ts';
 import { KeyRing } from '../keys/key-ring.store.ts';
 import { readAccess, signActor } from '../keys/tokens.ts';
 import { parseApiToken } from '../token/api-token.ts';
-import { findSecret, noteUse } from '../token/token.store.ts';
-import { findUser } from '../user/user.store.ts';
-import { hashOf, isLive } from './session.store.ts';
+import { findSecret, noteUse, userOfToken } from '../token/token.store.ts';
+import { findUser, findUserByHandle } from '../user/user.store.ts';
+import type { StoredUser } from '../user/user.store.ts';
+import { hashOf, isLive, userOfLive } from './session.store.ts';
 
 /** How long a door may keep an answer at most, ms. It hears of changes at once; this is for those that it misses. */
 const keepMs = 30_000;
@@ -24,6 +25,7 @@ interface Bearer {
   readonly userId: string;
   /** Wall clock, ms; null = has no end. */
   readonly endsAt: number | null;
+  readonly holder: Holder;
 }
 
 const invalid = Unauthenticated.fail('The token is not valid; sign in again.');
@@ -35,13 +37,35 @@ export class ResolveCommands {
   async resolve(bearer: string): Promise<Result<ReplyOf<typeof resolveBearer>>> {
     const found = await (parseApiToken(bearer) === undefined ? this.ofSession(bearer) : this.ofApiToken(bearer));
     if (!found.ok) return found;
-    const user = await findUser(this.db, found.value.userId);
+    const { userId, endsAt, holder } = found.value;
+    return this.actingUser(await findUser(this.db, userId), endsAt, holder);
+  }
+
+  /** The NATS server has seen to it that nobody but this user speaks under the handle. */
+  async resolveHandle(handle: string): Promise<Result<ReplyOf<typeof resolveHandle>>> {
+    const user = await findUserByHandle(this.db, handle);
+    return user === undefined ? invalid : this.actingUser(user, null, { kind: 'user', id: user.id });
+  }
+
+  /** The same for a session or token whose secret is not at hand: what it opened stays open as long as it lives itself. */
+  async resolveHolder(holder: Holder): Promise<Result<ReplyOf<typeof resolveHolder>>> {
+    const userId = await this.userOf(holder);
+    const acting = userId === undefined ? invalid : await this.actingUser(await findUser(this.db, userId), null, holder);
+    return acting.ok ? ok({ actor: acting.value.actor, actorToken: acting.value.actorToken }) : acting;
+  }
+
+  private async userOf({ kind, id }: Holder): Promise<string | undefined> {
+    if (kind === 'user') return id;
+    return kind === 'session' ? userOfLive(this.db, id) : userOfToken(this.db, id);
+  }
+
+  private async actingUser(user: StoredUser | undefined, endsAt: number | null, holder: Holder): Promise<Result<ReplyOf<typeof resolveBearer>>> {
     if (user === undefined || user.disabled) return invalid;
     const actor: Actor = { userId: user.id, handle: user.handle, rights: await rightsOf(this.db, user.id) };
     const now = systemClock.now();
-    const leftMs = found.value.endsAt === null ? keepMs : found.value.endsAt - now;
+    const leftMs = endsAt === null ? keepMs : endsAt - now;
     const actorToken = await signActor(actor, this.ring.signer, now);
-    return ok({ actor, actorToken, validForMs: Math.max(0, Math.min(keepMs, Math.floor(leftMs))), mustChangePassword: user.mustChangePassword });
+    return ok({ actor, actorToken, validForMs: Math.max(0, Math.min(keepMs, Math.floor(leftMs))), mustChangePassword: user.mustChangePassword, holder });
   }
 
   /** The caller with the rights that he has now, not those his token was signed with. */
@@ -54,7 +78,7 @@ export class ResolveCommands {
     const access = await readAccess(token, (kid) => this.ring.find(kid), systemClock.now());
     if (!access.ok) return access;
     const { sessionId, userId, endsAt } = access.value;
-    return (await isLive(this.db, sessionId, userId)) ? ok({ userId, endsAt }) : invalid;
+    return (await isLive(this.db, sessionId, userId)) ? ok({ userId, endsAt, holder: { kind: 'session', id: sessionId } }) : invalid;
   }
 
   private async ofApiToken(token: string): Promise<Result<Bearer>> {
@@ -63,6 +87,6 @@ export class ResolveCommands {
     if (!parsed || !stored || !timingSafeEqual(Buffer.from(stored.hash), Buffer.from(hashOf(parsed.secret)))) return invalid;
     if (stored.ended) return TokenExpired.fail('The API token has ended; make another one.');
     if (stored.useIsOld) await noteUse(this.db, parsed.id);
-    return ok({ userId: stored.userId, endsAt: stored.expiresAt?.getTime() ?? null });
+    return ok({ userId: stored.userId, endsAt: stored.expiresAt?.getTime() ?? null, holder: { kind: 'token', id: parsed.id } });
   }
 }

@@ -2,7 +2,7 @@
 import { Controller, Inject } from '@nestjs/common';
 import { Handles } from '#bus';
 import type { BusContext } from '#bus';
-import { login, logout, refreshSession, resolveBearer, whoAmI } from '#contracts';
+import { login, logout, refreshSession, resolveBearer, resolveHolder, whoAmI } from '#contracts';
 import type { Actor, InputOf, ReplyOf } from '#contracts';
 import type { Result } from '#kernel';
 import { ResolveCommands } from './resolve.commands.ts';
@@ -30,6 +30,11 @@ export class SessionHandlers {
   @Handles(resolveBearer)
   resolve({ bearer }: InputOf<typeof resolveBearer>): Promise<Result<ReplyOf<typeof resolveBearer>>> {
     return this.callers.resolve(bearer);
+  }
+
+  @Handles(resolveHolder)
+  resolveHolder({ holder }: InputOf<typeof resolveHolder>): Promise<Result<ReplyOf<typeof resolveHolder>>> {
+    return this.callers.resolveHolder(holder);
   }
 
   @Handles(whoAmI)

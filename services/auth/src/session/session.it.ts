@@ -2,7 +2,7 @@ import { createHmac, createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { stat, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { importJWK, SignJWT } from 'jose';
-import { createApiToken, createUser, login, logout, refreshSession, resolveBearer, revokeApiToken, signingKeys, whoAmI } from '#contracts';
+import { createApiToken, createUser, login, logout, refreshSession, resolveBearer, resolveHolder, revokeApiToken, signingKeys, whoAmI } from '#contracts';
 import { newUuid, orThrow, sleep } from '#kernel';
 import { KeyRing } from '../keys/key-ring.store.ts';
 import { AuthUnderTest } from '../auth.fixture.ts';
@@ -215,6 +215,37 @@ describe('API tokens', () => {
     const other = orThrow(await auth.bus.request(createApiToken, { name: 'other', expiresInDays: null }, as()));
     orThrow(await auth.bus.request(revokeApiToken, { tokenId: other.token.id }, as()));
     expect(codeOf(await resolve(other.secret))).toBe('UNAUTHENTICATED');
+  });
+});
+
+describe('what a session or token has opened', () => {
+  const holderOf = async (bearer: string) => orThrow(await resolve(bearer)).holder;
+  const ask = async (holder: Awaited<ReturnType<typeof holderOf>>) => codeOf(await auth.bus.request(resolveHolder, { holder }, { as: 'system' }));
+
+  it('may stay open through refreshes, and not beyond the logout, whatever other sessions there are', async () => {
+    const [session, other] = [await adminSession(), await adminSession()];
+    const holder = await holderOf(session.accessToken);
+    const fresh = orThrow(await auth.bus.request(refreshSession, { refreshToken: session.refreshToken }));
+    expect(await holderOf(fresh.accessToken)).toEqual(holder);
+    expect(await ask(holder)).toBe('OK');
+    orThrow(await auth.bus.request(logout, { refreshToken: fresh.refreshToken }));
+    expect([await ask(holder), await ask(await holderOf(other.accessToken))]).toEqual(['UNAUTHENTICATED', 'OK']);
+  });
+
+  it('ends with an API token that is revoked or runs out, and with a user who is disabled', async () => {
+    const as = await auth.as(await auth.admin());
+    const made = orThrow(await auth.bus.request(createApiToken, { name: 'opens' }, as()));
+    const holder = await holderOf(made.secret);
+    expect([holder, await ask(holder)]).toEqual([{ kind: 'token', id: made.token.id }, 'OK']);
+    await auth.sql.query('UPDATE api_token SET expires_at = UTC_TIMESTAMP(3) - INTERVAL 1 SECOND WHERE id = ?', [made.token.id]);
+    expect(await ask(holder)).toBe('UNAUTHENTICATED');
+    const user = orThrow(await auth.bus.request(createUser, { handle: 'watcher', password: 'a long password', mustChangePassword: false }, as()));
+    const session = orThrow(await auth.bus.request(login, { user: 'watcher', password: 'a long password' }));
+    const mine = await holderOf(session.accessToken);
+    expect(await ask(mine)).toBe('OK');
+    expect(await ask({ kind: 'user', id: user.id })).toBe('OK');
+    await auth.sql.query('UPDATE user_account SET disabled = 1 WHERE id = ?', [user.id]);
+    expect([await ask(mine), await ask({ kind: 'user', id: user.id }), await ask({ kind: 'user', id: newUuid() })]).toEqual(Array(3).fill('UNAUTHENTICATED'));
   });
 });
 

@@ -54,6 +54,10 @@ export const endSessionsOf = (tx: Queryable, userId: string, reason: string): Pr
 export const isLive = async (db: Queryable, id: string, userId: string): Promise<boolean> =>
   (await selectRow(db, 'SELECT id FROM session WHERE id = ? AND user_id = ? AND ended_at IS NULL AND expires_at > UTC_TIMESTAMP(3)', [id, userId])) !== undefined;
 
+/** Whose session this is, if it goes on. */
+export const userOfLive = async (db: Queryable, id: string): Promise<string | undefined> =>
+  (await selectRow<{ user_id: string }>(db, 'SELECT user_id FROM session WHERE id = ? AND ended_at IS NULL AND expires_at > UTC_TIMESTAMP(3)', [id]))?.user_id;
+
 /** Removes what ended a week ago; until then a used token still tells of a theft. */
 export async function purgeSessions(db: Queryable): Promise<void> {
   const dead = '(s.ended_at < UTC_TIMESTAMP(3) - INTERVAL 7 DAY OR s.expires_at < UTC_TIMESTAMP(3) - INTERVAL 7 DAY)';

@@ -47,6 +47,10 @@ export async function findSecret(db: Queryable, id: string): Promise<StoredSecre
   return row && { userId: row.user_id, hash: row.hash, expiresAt: row.expires_at, ended: fromBit(row.ended), useIsOld: fromBit(row.use_is_old) };
 }
 
+/** Whose token this is, if it has not ended. */
+export const userOfToken = async (db: Queryable, id: string): Promise<string | undefined> =>
+  (await selectRow<{ user_id: string }>(db, 'SELECT user_id FROM api_token WHERE id = ? AND (expires_at IS NULL OR expires_at > UTC_TIMESTAMP(3))', [id]))?.user_id;
+
 export const noteUse = (db: Queryable, id: string): Promise<number> => execute(db, 'UPDATE api_token SET last_used_at = UTC_TIMESTAMP(3) WHERE id = ?', [id]);
 export const removeApiToken = (tx: Queryable, id: string, userId: string): Promise<number> => execute(tx, 'DELETE FROM api_token WHERE id = ? AND user_id = ?', [id, userId]);
 export const removeApiTokensOf = (tx: Queryable, userId: string): Promise<number> => execute(tx, 'DELETE FROM api_token WHERE user_id = ?', [userId]);

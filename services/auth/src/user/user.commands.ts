@@ -16,6 +16,8 @@ import { uncovered } from '../grant/rights.ts';
 import { derive } from '../keys/seal.ts';
 import type { MasterKey } from '../keys/seal.ts';
 import { countTry, takeBackTry } from '../session/lock-out.store.ts';
+import { revokeCredentialsOf } from '../bus-credential/bus-credential.store.ts';
+import { Revocations } from '../bus-credential/revocation.reconciler.ts';
 import { endSessionsOf } from '../session/session.store.ts';
 import { removeApiTokensOf } from '../token/token.store.ts';
 import { Master } from '../tokens.ts';
@@ -28,7 +30,7 @@ const noun = 'user';
 
 @Injectable()
 export class UserCommands {
-  constructor(@Inject(Db) private readonly db: DataSource, @Inject(Master) private readonly master: MasterKey) {}
+  constructor(@Inject(Db) private readonly db: DataSource, @Inject(Master) private readonly master: MasterKey, @Inject(Revocations) private readonly revocations: Revocations) {}
 
   async create(input: InputOf<typeof createUser>, ctx: BusContext): Promise<Result<UserObject>> {
     if (!mayAccess(whoOf(ctx), 'user.write', {})) return PermissionDenied.fail('You lack the right user.write on the site.', { permission: 'user.write' });
@@ -60,7 +62,7 @@ export class UserCommands {
 
   update(input: InputOf<typeof updateUser>, ctx: BusContext): Promise<Result<UserObject>> {
     const { userId, version } = input;
-    return runCommand(this.db, { ctx, operation: updateUser, input }, async (tx) => {
+    return this.andTell(runCommand(this.db, { ctx, operation: updateUser, input }, async (tx) => {
       await lockAdministrators(tx);
       const found = await mine(tx, userId, ctx);
       if (!found.ok) return found;
@@ -71,16 +73,16 @@ export class UserCommands {
       if (disabled && !before.disabled) {
         const kept = await keepAnAdministrator(tx, userId);
         if (!kept.ok) return kept;
-        await endSessionsOf(tx, userId, 'user-disabled');
+        await shutOut(tx, userId, 'user-disabled');
       }
       await emit(tx, userChanged, { objectId: userId, data: { userId, what: disabled === before.disabled ? 'user' : disabled ? 'disabled' : 'enabled' }, ctx });
       return shown(await present(tx, userId));
-    });
+    }));
   }
 
   delete(input: InputOf<typeof deleteUser>, ctx: BusContext): Promise<Result<Record<string, never>>> {
     const { userId } = input;
-    return runCommand(this.db, { ctx, operation: deleteUser, input }, async (tx) => {
+    return this.andTell(runCommand(this.db, { ctx, operation: deleteUser, input }, async (tx) => {
       await lockAdministrators(tx);
       const found = await mine(tx, userId, ctx);
       if (!found.ok) return found;
@@ -89,10 +91,10 @@ export class UserCommands {
       if (!kept.ok) return kept;
       await deleteGrants(tx, { sql: 'user_id = ?', params: [userId] });
       await removeApiTokensOf(tx, userId);
-      await endSessionsOf(tx, userId, 'user-deleted');
+      await shutOut(tx, userId, 'user-deleted');
       await emit(tx, userDeleted, { objectId: userId, data: { userId }, ctx });
       return {};
-    });
+    }));
   }
 
   async setPassword(input: InputOf<typeof setPassword>, ctx: BusContext): Promise<Result<ReplyOf<typeof setPassword>>> {
@@ -101,16 +103,23 @@ export class UserCommands {
     if (!allowedTo.ok) return allowedTo;
     const hash = await hashPassword(input.newPassword);
     const recorded = this.withoutPassword(this.withoutPassword(input, 'newPassword'), 'currentPassword');
-    return runCommand(this.db, { ctx, operation: setPassword, input: recorded }, async (tx) => {
+    return this.andTell(runCommand(this.db, { ctx, operation: setPassword, input: recorded }, async (tx) => {
       const user = await lockUser(tx, input.userId);
       if (user === undefined) return missing(input.userId);
       // Somebody set another one between the check and now.
       if (own && user.passwordHash !== allowedTo.value) return BadCredentials.fail('The current password is wrong.');
       await changePassword(tx, input.userId, hash, !own);
-      await endSessionsOf(tx, input.userId, 'password-set');
+      await shutOut(tx, input.userId, 'password-set');
       await emit(tx, userChanged, { objectId: input.userId, data: { userId: input.userId, what: 'password' }, ctx });
       return {};
-    });
+    }));
+  }
+
+  /** Who has lost his keys on the bus is off it when the answer leaves. */
+  private async andTell<T>(work: Promise<Result<T>>): Promise<Result<T>> {
+    const done = await work;
+    if (done.ok) await this.revocations.tell();
+    return done;
   }
 
   /** Answers the hash that the current password fits. Guessing here counts like guessing at the sign-in. */
@@ -136,6 +145,12 @@ export class UserCommands {
     const given = input[member];
     return given === undefined ? input : { ...input, [member]: derive(this.master, 'command-body', given) };
   }
+}
+
+/** Ends what lets the user in besides his password and his API tokens. */
+async function shutOut(tx: Queryable, userId: string, reason: string): Promise<void> {
+  await endSessionsOf(tx, userId, reason);
+  await revokeCredentialsOf(tx, userId);
 }
 
 const missing = (id: string): Result<never> => NotFound.fail('There is no user with this id.', { noun, id });

@@ -19,7 +19,7 @@ type Told = Pick<ReplyOf<typeof hostStatus>, 'inventory' | 'vms' | 'unmanaged'>;
 
 /** A host that says it does not have a VM which should be there. */
 const absent = (vmId: VmId, epoch: number): HostVmStatus =>
-  ({ vmId, state: 'absent', epoch, pid: null, startedAt: null, exitReason: null, detail: null, saved: null, guestAgent: false, guestAddresses: [] });
+  ({ vmId, state: 'absent', epoch, pid: null, startedAt: null, exitReason: null, detail: null, saved: null, guestAgent: false, guestAddresses: [], memory: null });
 
 const DOUBTED_AT_ONCE = 500;
 

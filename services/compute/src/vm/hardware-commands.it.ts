@@ -2,7 +2,7 @@
 // comes into force, and that a guest which holds a device keeps it.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { BusContext } from '#bus';
-import { attachDisk, builtinRoles, modifyVm, type Actor, type DiskId, type NicId, type PortGroupId, type Right, type Task, type TaskRef, type UserId, type Vm, type VmId, type VolumeId } from '#contracts';
+import { attachDisk, builtinRoles, createVm, modifyVm, type Actor, type DiskId, type NicId, type PortGroupId, type Right, type Task, type TaskRef, type UserId, type Vm, type VmId, type VolumeId } from '#contracts';
 import { FaultError, newUuid, orThrow, type Result } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
 import { contextOf, taskEnd } from '#testing';
@@ -114,6 +114,50 @@ describe('a device', () => {
     await taskEnd(engine, first.taskId);
     expect(orThrow(await hardware.attachDisk(disk(vmId, { volumeId }), ctx))).toEqual(first);
     expect((await vmOf(vmId)).spec.disks).toHaveLength(2);
+  });
+});
+
+describe('limits of a VM that runs', () => {
+  const modify = (vmId: VmId, change: object) => ended(hardware.modify(modifyVm.input.parse({ vmId, ...change }), asService()));
+
+  it('are in force at once, and what is no longer reserved is given back', async () => {
+    const vmId = await world.vm('running');
+    expect(await modify(vmId, { cpuService: { shares: 3000, reservation: 800 }, ha: { priority: 'low' } })).toMatchObject({ state: 'succeeded', output: { pending: [] } });
+    expect(world.limits.get(vmId)).toEqual({ kind: 'limits', cpuService: { reservation: 800, shares: 3000, limit: null }, memoryService: { reservation: 0, shares: 1000, limit: null } });
+    expect(world.reserved.get(vmId)).toEqual([800, 0]);
+    expect(await modify(vmId, { cpuService: { reservation: 200 }, memoryService: { reservation: 64 * MiB } })).toMatchObject({ state: 'succeeded' });
+    expect(world.reserved.get(vmId)).toEqual([200, 64 * MiB]);
+    expect(await vmOf(vmId)).toMatchObject({ pending: null, spec: { cpuService: { shares: 3000, reservation: 200 } } });
+  });
+
+  it('with a reservation that the host cannot hold are refused, with everything as it was', async () => {
+    const vmId = await world.vm('running');
+    world.roomMhz = 500;
+    const { taskId } = orThrow(await hardware.modify(modifyVm.input.parse({ vmId, cpuService: { reservation: 501 }, memoryBytes: 1024 * MiB }), asService()));
+    expect(await taskEnd(engine, taskId)).toMatchObject({ state: 'failed', error: { code: 'NO_CAPACITY' } });
+    world.roomMhz = Infinity;
+    expect(world.limits.has(vmId)).toBe(false);
+    expect(await vmOf(vmId)).toMatchObject({ pending: null, taskId: null, spec: { cpuService: { reservation: 0 }, memoryBytes: 512 * MiB }, status: { state: 'running' } });
+  });
+
+  it('of one that has just ended are written down for its next start, which claims them', async () => {
+    const vmId = await world.vm('running');
+    world.onHost.delete(vmId); // the host has nothing of it any more, and has not said so yet
+    expect(await modify(vmId, { cpuService: { shares: 50, reservation: 300 } })).toMatchObject({ state: 'succeeded' });
+    expect(await vmOf(vmId)).toMatchObject({ spec: { cpuService: { shares: 50, reservation: 300 } } });
+  });
+
+  it('change nothing on the host where nothing about them changes', async () => {
+    const vmId = await world.vm('running');
+    expect(await modify(vmId, { firmware: 'uefi', cpuService: { shares: 1000 } })).toMatchObject({ state: 'succeeded' });
+    expect([world.limits.has(vmId), world.reserved.has(vmId)]).toEqual([false, false]);
+  });
+
+  it('below what a guest needs are refused, also at its creation', async () => {
+    const vmId = await world.vm('running');
+    expect(await hardware.modify(modifyVm.input.parse({ vmId, memoryService: { limit: 100 * MiB } }), asService()))
+      .toMatchObject({ ok: false, fault: { code: 'INVALID_ARGUMENT', details: { issues: [{ path: 'memoryService.limit', message: expect.stringContaining('134217728') }] } } });
+    expect(await vms.create(createVm.input.parse({ name: 'too-small', cpuService: { reservation: 2, limit: 1 } }), asService())).toMatchObject({ ok: false, fault: { code: 'INVALID_ARGUMENT' } });
   });
 });
 

@@ -129,6 +129,27 @@ const cases: Readonly<Record<string, Case>> = {
       ]);
     },
   },
+  'modify limits': {
+    kind: modifyVmTask,
+    begin: async (hardware, state) => {
+      const vm = await aVm(state);
+      if (state === 'running') world.reserved.set(vm.id, [0, 0]);
+      return begun(await hardware.modify({ vmId: vm.id, cpuService: { shares: 3000, reservation: 500 }, memoryService: { limit: 256 * MiB, reservation: 64 * MiB } }, asService()));
+    },
+    check: (vm, task, state) => {
+      const done = task.state === 'succeeded';
+      const { cpuService, memoryService } = vm.spec;
+      expect(vm.pending).toBeNull();
+      expect([cpuService, memoryService]).toEqual([
+        done ? { reservation: 500, shares: 3000, limit: null } : { reservation: 0, shares: 1000, limit: null },
+        done ? { reservation: 64 * MiB, shares: 1000, limit: 256 * MiB } : { reservation: 0, shares: 1000, limit: null },
+      ]);
+      // What runs, what is reserved and what is written down are one: also after everything that went wrong on the way.
+      if (state === 'running') expect(world.reserved.get(vm.id)).toEqual([cpuService.reservation, memoryService.reservation]);
+      if (state === 'running') expect(world.limits.get(vm.id) ?? { kind: 'limits', cpuService, memoryService }).toEqual({ kind: 'limits', cpuService, memoryService });
+      else expect(world.limits.has(vm.id)).toBe(false);
+    },
+  },
 };
 
 describe.each(Object.entries(cases).flatMap(([name, one]) => states.map((state) => [name, state, one] as const)))('%s, VM %s', (_name, state, { kind, begin, check }) => {

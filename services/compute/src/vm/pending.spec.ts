@@ -31,22 +31,28 @@ describe.each(Object.keys(whenOf) as (keyof Change)[])('%s', (field) => {
 });
 
 describe('what waits', () => {
-  const waiting = orThrow(changed(vm, { memoryBytes: 768 * MiB, cpuService: { limit: 1000 } }, true));
+  const waiting = orThrow(changed(vm, { memoryBytes: 768 * MiB, firmware: 'uefi-secure', cpuService: { limit: 1000 } }, true));
   test('is kept when something else changes, and goes when it is changed back', () => {
-    expect(Object.keys(orThrow(changed(waiting, { bootOrder: ['network'] }, true)).pending ?? {}).sort()).toEqual(['bootOrder', 'cpuService', 'memoryBytes']);
-    expect(orThrow(changed(waiting, { memoryBytes: 512 * MiB, cpuService: { limit: null } }, true)).pending).toBeNull();
+    expect(Object.keys(orThrow(changed(waiting, { bootOrder: ['network'] }, true)).pending ?? {}).sort()).toEqual(['bootOrder', 'firmware', 'memoryBytes']);
+    expect(orThrow(changed(waiting, { memoryBytes: 512 * MiB, firmware: 'uefi' }, true)).pending).toBeNull();
   });
-  test('of a service that is changed in part is the whole of it', () => {
-    expect(waiting.pending?.cpuService).toEqual({ reservation: 500, shares: 2000, limit: 1000 });
+  test('is never a service, which keeps what is not changed of it', () => {
+    expect(waiting.pending?.cpuService).toBeUndefined();
+    expect(waiting.spec.cpuService).toEqual({ reservation: 500, shares: 2000, limit: 1000 });
+  });
+  test('of a service, from before it could be changed at once, is taken with the next change', () => {
+    const older = { spec, pending: { cpuService: { reservation: 0, shares: 7, limit: null } } };
+    expect(orThrow(changed(older, { bootOrder: ['network'] }, true))).toMatchObject({ spec: { cpuService: { shares: 7 } }, pending: { bootOrder: ['network'] } });
   });
   test('is in force with whatever is changed on the stopped VM', () => {
-    expect(orThrow(changed(waiting, { firmware: 'uefi-secure' }, false))).toEqual({ spec: { ...effectiveSpec(waiting), firmware: 'uefi-secure' }, pending: null });
+    expect(orThrow(changed(waiting, { bootOrder: ['network'] }, false))).toEqual({ spec: { ...effectiveSpec(waiting), bootOrder: ['network'] }, pending: null });
   });
   test.each<[Change, string]>([
     [{ cpuService: { reservation: 2000, limit: 1000 } }, 'cpuService.reservation'],
     [{ memoryService: { reservation: 1024 * MiB } }, 'memoryService.reservation'],
     [{ cpuService: { limit: 400 } }, 'cpuService.reservation'],
     [{ tpm: '2.0', firmware: 'bios' }, 'tpm'],
+    [{ memoryService: { limit: 100 * MiB } }, 'memoryService.limit'],
   ])('is refused by field: %j', (change, path) => {
     expect(changed(vm, change, true)).toMatchObject({ ok: false, fault: { code: 'INVALID_ARGUMENT', details: { issues: [{ path }] } } });
   });

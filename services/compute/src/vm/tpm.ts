@@ -1,8 +1,7 @@
 // When a VM's TPM has keys that a change would delete, and which volume a start gives it. Pure.
-import { ConfirmationNeeded, InvalidArgument, type Vm, type VmSpec, type VolumeId } from '#contracts';
+import { ConfirmationNeeded, type Vm, type VmSpec, type VolumeId } from '#contracts';
 import { ok, type Result } from '#kernel';
 import { effectiveSpec } from './pending.ts';
-import { tpmIssues } from './vm.ts';
 
 /** What swtpm needs is a few KiB; smaller volumes there are not. */
 export const tpmBytes = 1024 * 1024;
@@ -18,9 +17,4 @@ export function refuseLoss(vm: Vm, next: Pick<Vm, 'spec' | 'pending'>, confirmed
   const goes = vm.status.tpm !== null && effectiveSpec(vm).tpm !== 'none' && effectiveSpec(next).tpm === 'none';
   if (!goes || confirmed) return ok(undefined);
   return ConfirmationNeeded.fail('The next start deletes the keys of the VM’s TPM for good; disks that are locked with them cannot be opened any more. Send forgetTpmKeys if that is meant.', { confirm: 'forgetTpmKeys' });
-}
-
-export function refuseTpm(spec: Pick<VmSpec, 'tpm' | 'firmware'>): Result<never> | null {
-  const issues = tpmIssues(spec);
-  return issues.length === 0 ? null : InvalidArgument.fail(issues.map(({ path, message }) => `${path}: ${message}.`).join(' '), { issues });
 }

@@ -63,7 +63,7 @@ export const endOff = (tx: EntityManager, outcome: Outcome): Promise<void> =>
 export const endUntouched = (tx: EntityManager, outcome: Outcome): Promise<void> =>
   settle(tx, outcome, async ({ vm, hostState, hostReason }) => {
     const { before } = outcome.input as VmInput & { readonly before: VmState };
-    if (before !== 'running') return { state: before, reason: vm.status.reason };
+    if (before !== 'running') return { state: before, reason: vm.status.reason?.startsWith(stuckAt(outcome)) ? null : vm.status.reason };
     return { state: await saidState(tx, vm, hostState), reason: hostReason };
   });
 
@@ -78,10 +78,13 @@ async function saidState(tx: EntityManager, { status: { hostId, epoch } }: Vm, h
   return stateAsHostSays({ hostState, hostId, epoch, hostResponds });
 }
 
+/** How the reason of a VM begins whose task is stuck; a retry of the task that gets through takes it away again. */
+const stuckAt = ({ task }: Outcome): string => `task ${task.id} needs attention: `;
+
 /** The VM stays the task's until somebody lets it go on: what it has begun can be neither finished nor undone now. */
 export const endStuck = (tx: EntityManager, outcome: Outcome): Promise<void> =>
   settle(tx, outcome, () => ({
-    state: 'failed', taskId: outcome.task.id, reason: `task ${outcome.task.id} needs attention: ${outcome.error?.detail ?? ''}`,
+    state: 'failed', taskId: outcome.task.id, reason: `${stuckAt(outcome)}${outcome.error?.detail ?? ''}`,
   }));
 
 /** Off and in the bin, from where it comes back or goes for good. */

@@ -1,6 +1,7 @@
 // What hosts say of VMs, as rows: taken over if it is news, and doubted when the host is silent.
 import type { EntityManager } from 'typeorm';
 import type { HostVmStatus, ReportOrder, Vm } from '#contracts';
+import { canonicalJson } from '#kernel';
 import { execute, selectRows, sql, toJson, type Queryable } from '#database';
 import { holdsHost, isNews, reasonOf, stateFromHost } from './vm.ts';
 import { findVm, type VmRecord } from './vm.store.ts';
@@ -22,7 +23,8 @@ export function agrees(record: VmRecord, status: HostVmStatus): boolean {
   const { vm } = record;
   const { state, reason } = observed(record, status);
   return state === vm.status.state && reason === vm.status.reason && record.hostState === status.state && status.pid === vm.status.pid
-    && status.guestAgent === vm.status.guestAgent && JSON.stringify(addressesOf(status)) === JSON.stringify(vm.status.addresses);
+    && status.guestAgent === vm.status.guestAgent && JSON.stringify(addressesOf(status)) === JSON.stringify(vm.status.addresses)
+    && canonicalJson(status.memory) === canonicalJson(vm.status.memory);
 }
 
 /** Takes over what a host said of a locked VM, if it is news, and answers the VM as it is now; undefined = nothing changed. */
@@ -34,10 +36,10 @@ export async function observe(tx: EntityManager, record: VmRecord, status: HostV
   const same = agrees(record, status);
   const place = order ? ', seen_boot = ?, seen_epoch = ?, seen_seq = ?' : '';
   const version = same ? '' : ', version = version + 1, updated_at = UTC_TIMESTAMP(3)';
-  await execute(tx, `UPDATE vm SET state = ?, reason = ?, host_state = ?, host_reason = ?, pid = ?, started_at = ?, guest_agent = ?, addresses = ?,
+  await execute(tx, `UPDATE vm SET state = ?, reason = ?, host_state = ?, host_reason = ?, pid = ?, started_at = ?, guest_agent = ?, addresses = ?, guest_memory = ?,
     observed_at = UTC_TIMESTAMP(3)${place}${version} WHERE id = ?`, [
     state, reason, status.state, reasonOf(status)?.slice(0, 1000) ?? null, status.pid, status.startedAt === null ? null : new Date(status.startedAt), status.guestAgent,
-    toJson(addressesOf(status)), ...(order ? [order.bootId, order.epoch, order.seq] : []), vm.id,
+    toJson(addressesOf(status)), status.memory === null ? null : toJson(status.memory), ...(order ? [order.bootId, order.epoch, order.seq] : []), vm.id,
   ]);
   return same ? undefined : (await findVm(tx, vm.id))?.vm;
 }

@@ -2,7 +2,7 @@
 // (storage, network, scheduler, templates) that keep what they were asked to make, so that a test can see what is left.
 import {
   AddressTaken, DeviceHeld, InUse, NoCapacity, NotFound, NotFoundOnHost, WrongState, attachVolume, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, getVolume, hostVmAdjust, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStatus,
-  hostVmStart, hostVmStop, keepVolume, movePort, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, releaseVolume, storageTask, wiringOfVm,
+  hostVmStart, hostVmStop, keepVolume, movePort, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, releaseVolume, resizeClaim, storageTask, wiringOfVm,
   type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmSpec, type HostVmStatus, type InputOf, type ReplyOf, type SavedMemory, type SwitchId, type Task, type TaskId, type Template, type Vm, type VmId, type Volume, type VolumeId,
 } from '#contracts';
 import { selectRow, selectRows, transaction } from '#database';
@@ -27,7 +27,8 @@ import { firstSpec } from './vm.ts';
 const savedLike: SavedMemory = { machine: 'pc-q35-7.2', rootPorts: [0, 16] };
 export const uids = { first: 200_000, last: 200_999 };
 const MiB = 1024 * 1024;
-const quick = { childLookMs: 30, leaseMs: 500, renewMs: 120, sweepMs: 60 };
+/** Room for a task at each point of a kind. */
+const quick = { childLookMs: 30, leaseMs: 500, renewMs: 120, sweepMs: 60, concurrency: 16 };
 
 export class VmWorld {
   readonly bus = new SceneBus();
@@ -37,6 +38,12 @@ export class VmWorld {
   readonly discarded = new Set<string>();
   readonly ports = new Map<string, ReplyOf<typeof provisionPort>[]>();
   readonly claims = new Map<string, string>();
+  /** MHz and bytes that a VM's claim reserves. */
+  readonly reserved = new Map<string, readonly [number, number]>();
+  /** What a running QEMU was last limited to. */
+  readonly limits = new Map<string, Extract<HostVmChange, { kind: 'limits' }>>();
+  /** No VM gets more than this reserved. */
+  roomMhz = Infinity;
   readonly onHost = new Map<string, HostVmStatus>();
   /** Ids of the disks and NICs that a running QEMU has, as plugged in since its start. */
   readonly plugged = new Map<string, Set<string>>();
@@ -264,7 +271,15 @@ export class VmWorld {
       const refusal = confinements.find(({ hostIds }) => hostIds !== null && !hostIds.includes(this.hostId));
       if (refusal || demand.memoryBytes > this.roomBytes) return Promise.resolve(failed(NoCapacity.fault(refusal?.text ?? 'too little memory', { refusals: [] })));
       this.claims.set(vmId, this.hostId);
+      this.reserved.set(vmId, [demand.cpuReservedMhz, demand.memoryReservedBytes]);
       return Promise.resolve(ok({ claim: { id: newUuid() as ClaimId, vmId, hostId: this.hostId, ...demand, createdAt: new Date().toISOString() }, refusals: [] }));
+    });
+    this.bus.handle(resizeClaim, ({ vmId, cpuReservedMhz, memoryReservedBytes }): Promise<Result<ReplyOf<typeof resizeClaim>>> => {
+      const [had] = this.reserved.get(vmId) ?? [0];
+      if (!this.claims.has(vmId)) return Promise.resolve(NotFound.fail('The VM holds no capacity.', { noun: 'claim', id: vmId }));
+      if (cpuReservedMhz > Math.max(had, this.roomMhz)) return Promise.resolve(NoCapacity.fail('The host cannot reserve so much.', { refusals: [] }));
+      this.reserved.set(vmId, [cpuReservedMhz, memoryReservedBytes]);
+      return Promise.resolve(ok({ id: newUuid() as ClaimId, vmId, hostId: this.hostId, vcpus: 1, memoryBytes: MiB, cpuReservedMhz, memoryReservedBytes, createdAt: new Date().toISOString() }));
     });
     this.bus.handle(releaseClaim, ({ vmId }) => {
       this.claims.delete(vmId);
@@ -305,6 +320,7 @@ export class VmWorld {
       const leaving = change.kind === 'detach-disk' ? change.diskId : change.kind === 'detach-nic' ? change.nicId : '';
       if (this.holds.has(leaving)) return DeviceHeld.fail('The guest has the disk mounted at /mnt; unmount it first.', { device: leaving, reason: 'mounted', mountPoints: ['/mnt'] });
       plug(this.plugged, vmId, change);
+      if (change.kind === 'limits') this.limits.set(vmId, change);
       if (change.kind === 'change-nic') this.wired.set(change.nic.nicId, change.nic.portGroupId);
       return ok({ ...status, guest: 'confirmed' });
     });
@@ -332,7 +348,7 @@ export const asService = () => contextOf({ system: true, caller: 'gateway', idem
 
 export const statusOf = (vmId: string, state: HostVmStatus['state'], epoch: number): HostVmStatus => ({
   vmId: vmId as VmId, state, epoch, pid: state === 'running' || state === 'paused' ? 4711 : null, startedAt: state === 'running' || state === 'paused' ? '2026-01-01T00:00:00.000Z' : null,
-  exitReason: state === 'stopped' ? 'requested' : null, detail: null, saved: null, guestAgent: false, guestAddresses: [],
+  exitReason: state === 'stopped' ? 'requested' : null, detail: null, saved: null, guestAgent: false, guestAddresses: [], memory: null,
 });
 
 function portOf(input: { vmId: string; portId: string; nicId: string; portGroupId: string }, index: number): ReplyOf<typeof provisionPort> {

@@ -22,7 +22,7 @@ import { keptDisks, namesToRestore, refuseBin } from './vm-bin.ts';
 import { holdMsOf, takeOutOfBin } from './vm-bin.store.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-vm.task.ts';
 import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
-import { refuseTpm } from './tpm.ts';
+import { refuseSpec } from './pending.ts';
 import { begin, firstSpec, holdsHost, volumeName, type VmOperation } from './vm.ts';
 import { changeVm, checkVersion, findVm, insertVm, lockVm, nameTaken, type VmRecord } from './vm.store.ts';
 import { takeUid } from './vm-uid.store.ts';
@@ -188,7 +188,7 @@ export class VmCommands {
   private async checkParts(input: InputOf<typeof createVm>, ctx: BusContext): Promise<Result<{ template: Template | null; clusterId: ClusterId }>> {
     const template = input.templateId === undefined ? ok(null) : await this.templateFor(input.templateId, ctx);
     if (!template.ok) return template;
-    const refusal = refuseSize(input, template.value) ?? refuseTpm(firstSpec(input, template.value)) ?? (await this.refuseDatastores([input.datastoreId, ...input.disks.map((disk) => disk.datastoreId)], ctx)) ?? (await this.refuseNics(input, ctx));
+    const refusal = refuseSize(input, template.value) ?? refuseSpec(firstSpec(input, template.value)) ?? (await this.refuseDatastores([input.datastoreId, ...input.disks.map((disk) => disk.datastoreId)], ctx)) ?? (await this.refuseNics(input, ctx));
     if (refusal) return refusal;
     if (input.hostId !== undefined && (await stateOfHost(this.db, input.hostId)) === undefined) {
       return NotFound.fail('There is no host with this id.', { noun: 'host', id: input.hostId });

@@ -3,7 +3,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import {
   HostCommandFailed, NotFound, NotFoundOnHost, WrongState, claimPlacement, discardVolume, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStop, placesOfVolumes,
   releaseClaim, vmChanged, wiringOfVm,
-  type Confinement, type HostId, type HostVmStatus, type ReplyOf, type Vm, type VolumeId,
+  type Confinement, type HostId, type HostVmStatus, type InputOf, type ReplyOf, type Vm, type VmPending, type VolumeId,
 } from '#contracts';
 import { FaultError, type Fault } from '#kernel';
 import { asResult, emit, passesByItself, type Step, type StepContext } from '#tasks';
@@ -72,10 +72,12 @@ export const findHostsStep = <I extends VmInput & { hostId: string | null }>(pla
 });
 
 /** As large as the VM will be when it starts. */
-function demandOf(vm: Vm): { vcpus: number; memoryBytes: number } {
-  const { cpu, memoryBytes } = effectiveSpec(vm);
-  return { vcpus: vcpusOf(cpu), memoryBytes };
+function demandOf(vm: Vm): InputOf<typeof claimPlacement>['demand'] {
+  const { cpu, cpuService, memoryBytes, memoryService } = effectiveSpec(vm);
+  return { vcpus: vcpusOf(cpu), memoryBytes, cpuReservedMhz: cpuService.reservation, memoryReservedBytes: memoryService.reservation };
 }
+
+const sizes = ['cpu', 'memoryBytes', 'cpuService', 'memoryService'] as const satisfies (keyof VmPending)[];
 
 /** For a VM that starts again where it is: what waits for its start may need more there than it holds. */
 export const claimAgainStep = <I extends VmInput & { hostId: string }>(): Step<I> => ({
@@ -83,7 +85,7 @@ export const claimAgainStep = <I extends VmInput & { hostId: string }>(): Step<I
   why: 'after the power is off: until then the VM needs what it holds',
   run: async (ctx) => {
     const { pending } = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-    if (pending?.cpu === undefined && pending?.memoryBytes === undefined) return {};
+    if (pending === null || !sizes.some((field) => pending[field] !== undefined)) return {};
     return claim(ctx, { confinements: [{ reason: 'pinned', text: 'the VM starts again where it was', hostIds: [ctx.input.hostId as HostId] }] });
   },
 });

@@ -8,7 +8,7 @@ import { conflict, stamp } from '../cluster/cluster.store.ts';
 export interface VmRow {
   id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown; pending: unknown; saved: unknown; tpm: unknown;
   state: VmState; observed_at: Date | null; host_state: HostVmStatus['state'] | null; host_reason: string | null; seen_boot: string | null; seen_epoch: number | string; seen_seq: number | string; epoch: number | string; host_id: string | null;
-  pid: number | null; started_at: Date | null; reason: string | null; guest_agent: number; addresses: unknown; task_id: string | null; claim_held: number; deleted_at: Date | null; recycled_at: Date | null; purge_at: Date | null;
+  pid: number | null; started_at: Date | null; reason: string | null; guest_agent: number; addresses: unknown; guest_memory: unknown; task_id: string | null; claim_held: number; deleted_at: Date | null; recycled_at: Date | null; purge_at: Date | null;
   number: number; version: number; created_at: Date; updated_at: Date;
 }
 
@@ -40,6 +40,7 @@ export function recordOf(row: VmRow): VmRecord {
       state: row.state, observedAt: isoAtOrNull(row.observed_at), epoch: Number(row.epoch), seq: Number(row.seen_seq), hostId: row.host_id as Vm['status']['hostId'], pid: row.pid,
       startedAt: isoAtOrNull(row.started_at), reason: row.reason, guestAgent: fromBit(row.guest_agent), addresses: fromJson(row.addresses), saved: saved && publicPart(saved),
       tpm: row.tpm === null ? null : fromJson(row.tpm),
+      memory: row.guest_memory === null ? null : fromJson(row.guest_memory),
     },
     taskId: row.task_id as Vm['taskId'], recycled: row.recycled_at === null || row.purge_at === null ? null : { at: isoAt(row.recycled_at), purgeAt: isoAt(row.purge_at) },
     ownerId: row.owner_id as Vm['ownerId'], folderId: row.folder_id as Vm['folderId'],
@@ -123,7 +124,7 @@ const columnOf: Readonly<Record<keyof VmChange, (value: Value) => Columns>> = {
   taskId: (value) => ({ task_id: value as string | null }),
   hostId: (value) => ({ host_id: value as string | null }),
   folderId: (value) => ({ folder_id: value as string | null }),
-  epoch: (value) => ({ epoch: value as number, host_state: null, host_reason: null, pid: null, started_at: null, guest_agent: false, addresses: '[]' }),
+  epoch: (value) => ({ epoch: value as number, host_state: null, host_reason: null, pid: null, started_at: null, guest_agent: false, addresses: '[]', guest_memory: null }),
   saved: (value) => ({ saved: value === null ? null : toJson(value) }),
   tpm: (value) => ({ tpm: value === null ? null : toJson(value) }),
   claimHeld: (value) => ({ claim_held: value as boolean }),

@@ -1,7 +1,8 @@
 // A stream of events through the real door, in front of a log that the test plays.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { newUuid, ok } from '#kernel';
-import { GatewayUnderTest, until } from '../gateway.fixture.ts';
+import { until } from '#testing';
+import { GatewayUnderTest } from '../gateway.fixture.ts';
 
 let gateway: GatewayUnderTest;
 let log: { globalSeq: number; name: string }[] = [];
@@ -57,9 +58,9 @@ describe('a stream of events', () => {
     happen(450);
     const client = await listen('/v1/events', { 'last-event-id': '20' });
     expect(client.answer.headers.get('content-type')).toContain('text/event-stream');
-    await until(() => client.ids().length === 430);
+    await until('so many events have come', () => client.ids().length === 430);
     happen(3);
-    await until(() => client.ids().length === 433);
+    await until('so many events have come', () => client.ids().length === 433);
     expect(client.ids()).toEqual(upTo(453, 21));
     await client.hangUp();
   });
@@ -67,9 +68,9 @@ describe('a stream of events', () => {
   it('begins with what comes from now on, or where the query says', async () => {
     happen(5);
     const [now, all] = await Promise.all([listen('/v1/events'), listen('/v1/events?after=0')]);
-    await until(() => all.ids().length === 5);
+    await until('so many events have come', () => all.ids().length === 5);
     happen();
-    await until(() => now.ids().length === 1 && all.ids().length === 6);
+    await until('so many events have come', () => now.ids().length === 1 && all.ids().length === 6);
     expect(now.ids()).toEqual([6]);
     await Promise.all([now.hangUp(), all.hangUp()]);
   });
@@ -77,12 +78,12 @@ describe('a stream of events', () => {
   it('goes on without a gap when the log was away', async () => {
     const client = await listen('/v1/events?after=0');
     happen(2);
-    await until(() => client.ids().length === 2);
+    await until('so many events have come', () => client.ids().length === 2);
     away = true;
     happen(3);
     await new Promise((resolve) => { setTimeout(resolve, 300); });
     away = false;
-    await until(() => client.ids().length === 5);
+    await until('so many events have come', () => client.ids().length === 5);
     expect(client.ids()).toEqual(upTo(5));
     await client.hangUp();
   });
@@ -91,7 +92,7 @@ describe('a stream of events', () => {
     happen(10);
     firstSeq = 8;
     const client = await listen('/v1/events', { 'last-event-id': '3' });
-    await until(() => client.ids().length === 3);
+    await until('so many events have come', () => client.ids().length === 3);
     expect(client.heard.find(({ event }) => event === 'reset')).toMatchObject({ data: '{"firstSeq":8}' });
     expect(client.ids()).toEqual([8, 9, 10]);
     await client.hangUp();

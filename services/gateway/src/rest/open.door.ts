@@ -1,15 +1,19 @@
 // Puts the REST door together from the parts of the process and opens it; `open` is over when it takes requests.
-import { allOperations, imageContentRoute } from '#contracts';
+import { allOperations, consoleRoute, imageContentRoute } from '#contracts';
 import type { Operation } from '#contracts';
 import type { GatewayConfig } from '#config';
 import { systemClock } from '#kernel';
 import { version } from '#service';
 import type { Door, Parts } from '#service';
 import { Callers } from '../caller/callers.client.ts';
+import { ConsoleDoor } from '../console/console.door.ts';
+import type { ConsoleLimits } from '../console/console.door.ts';
+import { addConsolePages, consolePagePaths } from '../console/console-pages.door.ts';
 import { addPages, pagePaths } from '../pages/pages.door.ts';
 import { addImageContent } from '../upload/image-content.door.ts';
 import type { UploadLimits } from '../upload/content.stream.ts';
 import type { BodyLimits } from './body.stream.ts';
+import type { Gates } from './admission.ts';
 import { doorNumbers } from './door.metrics.ts';
 import { RateLimit } from './rate-limit.ts';
 import { RestDoor } from './rest.door.ts';
@@ -19,6 +23,7 @@ export interface DoorLimits {
   readonly headersTimeoutMs: number;
   readonly drainMs: number;
   readonly upload: UploadLimits;
+  readonly console: ConsoleLimits;
 }
 
 export const doorLimits: DoorLimits = {
@@ -26,6 +31,10 @@ export const doorLimits: DoorLimits = {
   headersTimeoutMs: 10_000,
   drainMs: 8_000,
   upload: { idleMs: 30_000, tries: 5 },
+  console: {
+    mostPerUser: 20, mostAtOnce: 1_000, messageBytes: 256 * 1024,
+    pingMs: 10_000, checkMs: 30_000, slowMs: 30_000, idleMs: 30 * 60_000, longestMs: 12 * 3_600_000, partingMs: 2_000,
+  },
 };
 
 /** A door that also tells where it listens. */
@@ -33,10 +42,15 @@ export interface RestDoorHandle extends Door {
   url(): string;
 }
 
-export function restDoor(parts: Parts<GatewayConfig>, operations: readonly Operation[] = allOperations, limits: DoorLimits = doorLimits): RestDoorHandle {
-  const { config, bus, log, nats } = parts;
+/** What all doors of a gateway share: a user who comes through two of them is one user. */
+export function gatesOf({ config, get }: Parts<GatewayConfig>): Omit<Gates, 'closing'> {
   const { TOK_HTTP_REQUESTS_PER_SECOND: perSecond, TOK_HTTP_SIGN_INS_PER_SECOND: signIns } = config;
-  const callers = parts.get(Callers);
+  const limit = (rate: number, burst: number): RateLimit => new RateLimit(rate, burst, systemClock);
+  return { callers: get(Callers), byAddress: limit(perSecond, perSecond * 5), byUser: limit(perSecond, perSecond * 5), strangers: limit(signIns, signIns * 10) };
+}
+
+export function restDoor(parts: Parts<GatewayConfig>, gates = gatesOf(parts), operations: readonly Operation[] = allOperations, limits: DoorLimits = doorLimits): RestDoorHandle {
+  const { config, bus, log, nats } = parts;
   let door: RestDoor | undefined;
   let unwatch: (() => Promise<void>) | undefined;
   let url = '';
@@ -44,17 +58,19 @@ export function restDoor(parts: Parts<GatewayConfig>, operations: readonly Opera
     name: 'rest',
     url: () => url,
     async open() {
-      unwatch = await callers.watch(nats, log);
-      const limit = (rate: number, burst: number): RateLimit => new RateLimit(rate, burst, systemClock);
+      unwatch = await gates.callers.watch(nats, log);
       door = new RestDoor({
-        bus, log, operations, clock: systemClock,
-        gates: { callers, byAddress: limit(perSecond, perSecond * 5), byUser: limit(perSecond, perSecond * 5), strangers: limit(signIns, signIns * 10) },
-        numbers: await doorNumbers(parts.metrics.registry),
-        fixed: [...pagePaths, imageContentRoute],
+        bus, log, operations, gates, clock: systemClock,
+        numbers: await doorNumbers(parts.metrics.registry, 'rest'),
+        fixed: [...pagePaths, ...consolePagePaths, imageContentRoute, consoleRoute],
         ...limits,
       });
       addPages(door, operations, parts.health, version);
+      addConsolePages(door);
       addImageContent(door, bus, limits.upload);
+      const consoles = new ConsoleDoor(door, { bus, nats, callers: gates.callers, log, limits: limits.console });
+      consoles.add();
+      parts.metrics.gauge('tokamak_consoles_open', 'Consoles that are open at this door', () => consoles.count);
       url = await door.listen(config.TOK_HTTP_PORT, config.TOK_HTTP_HOST);
       log.info({ url }, 'the REST door is open');
     },

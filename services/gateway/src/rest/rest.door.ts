@@ -5,7 +5,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { IncomingMessage } from 'node:http';
 import type { BusClient } from '#bus';
 import { isIdempotencyKey } from '#bus';
-import { Internal, InvalidArgument, listEvents, MethodNotAllowed, ShuttingDown, UnknownOperation } from '#contracts';
+import { httpStatusOf, Internal, InvalidArgument, listEvents, MethodNotAllowed, ShuttingDown, UnknownOperation } from '#contracts';
 import type { Access, Operation } from '#contracts';
 import type { Clock, Fault, Result } from '#kernel';
 import { newUuid, ok } from '#kernel';
@@ -60,6 +60,12 @@ interface Ready extends Success {
 /** Long questions wait for something, each for as long as its own client does. */
 const isShared = ({ route, long }: DoorRoute): boolean => route.operation.kind === 'query' && !long;
 
+/** What the door itself says about a request, by the member of the input that it fills. */
+const filled: Readonly<Record<string, (call: Call) => [string, unknown][]>> = {
+  address: ({ address }) => [['address', address.slice(0, 64)]],
+  holder: ({ caller }) => (caller === undefined ? [] : [['holder', caller.holder]]),
+};
+
 const json = 'application/json; charset=utf-8';
 const keyHeader = 'idempotency-key';
 const never = new AbortController().signal;
@@ -99,6 +105,15 @@ export class RestDoor {
     const routes = doorRoutes(options.operations);
     for (const route of routes) this.addOperation(route);
     this.methodsOf = methodsByPath([...routes.map(({ route }) => route), ...options.fixed]);
+  }
+
+  /** Aborts when the door begins to close. */
+  get closing(): AbortSignal {
+    return this.leaving.signal;
+  }
+
+  get admission(): Gates {
+    return this.gates;
   }
 
   async listen(port: number, host: string): Promise<string> {
@@ -177,7 +192,7 @@ export class RestDoor {
     const input = inputOf(route, { params: request.params as Record<string, string>, query: queryOf(request.raw.url ?? ''), body: request.body, ifMatch });
     if (!input.ok || doorMembers.length === 0) return input;
     const clean = refuseDoorMembers(input.value, doorMembers);
-    return clean.ok ? ok({ ...clean.value, ...(doorMembers.includes('address') ? { address: call.address.slice(0, 64) } : {}) }) : clean;
+    return clean.ok ? ok({ ...clean.value, ...Object.fromEntries(doorMembers.flatMap((member) => filled[member]?.(call) ?? [])) }) : clean;
   }
 
   /** The key that goes to the owner and back to the client; null where none is needed. */
@@ -210,7 +225,7 @@ export class RestDoor {
     const call = (request.call ??= openCall('unknown', request, this.options.clock));
     const problem = problemOf(fault, { traceId: call.traceId, url: request.raw.url ?? '' });
     call.refused = problem.code;
-    this.note(fault, problem.status, call, request);
+    this.note(fault, request);
     reply.code(problem.status).headers(apiHeaders).headers(headersOf(fault)).header('content-type', problemType).header('x-request-id', call.traceId);
     // Bytes of the body that nobody will read must not be taken for the next request.
     if (!request.raw.complete || this.leaving.signal.aborted) reply.header('connection', 'close');
@@ -221,8 +236,11 @@ export class RestDoor {
     this.refuse(faultOfError(error, this.options.body.bytes), request, reply);
   }
 
-  private note(fault: Fault, status: number, call: Call, request: FastifyRequest): void {
+  /** Notes a refusal in log and numbers. */
+  note(fault: Fault, request: FastifyRequest): void {
     const { log, numbers } = this.options;
+    const call = callOf(request);
+    const status = httpStatusOf(fault.code);
     const fields = { operation: call.name, code: fault.code, address: call.address, user: call.caller?.actor.handle ?? null, trace: call.traceId };
     if (status === 401 || status === 403 || status === 429) {
       numbers.denied(call.name, fault.code);
@@ -239,7 +257,8 @@ export class RestDoor {
       : UnknownOperation.fault('There is nothing at this path; /v1/openapi.json lists all paths.');
   }
 
-  private finish(request: FastifyRequest, status: number): void {
+  /** Counts a request that has been answered, and ends its trace. */
+  finish(request: FastifyRequest, status: number): void {
     const { call } = request;
     if (call === null) return;
     call.end();

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { openApi } from '#contracts';
 import { newUuid, ok } from '#kernel';
 import { version } from '#service';
-import { GatewayUnderTest, people, until } from '../gateway.fixture.ts';
+import { until } from '#testing';
+import { GatewayUnderTest, people } from '../gateway.fixture.ts';
 
 let gateway: GatewayUnderTest;
 beforeAll(async () => { gateway = await GatewayUnderTest.start(); }, 30_000);
@@ -190,7 +191,7 @@ describe('a long call', () => {
     const request = httpRequest({ hostname, port, path: `/v1/tasks/${newUuid()}?waitMs=20000`, headers: { authorization: 'Bearer ann' } });
     request.on('error', () => undefined);
     request.end();
-    await until(() => gateway.questions('monitoring.task.get').length === 1);
+    await until('it asks', () => gateway.questions('monitoring.task.get').length === 1);
     request.destroy();
     waiting.resolve(undefined);
     expect((await gateway.fetch('/livez', { as: null })).status).toBe(200);
@@ -244,7 +245,7 @@ describe('a closing door', () => {
     closing.play('monitoring.task.get', () => new Promise(() => undefined));
     const short = closing.fetch(`/v1/clusters/${clusterId}`);
     const long = closing.fetch(`/v1/tasks/${newUuid()}?waitMs=20000`);
-    await until(() => closing.asked.length >= 3);
+    await until('three have asked', () => closing.asked.length >= 3);
     const stopped = closing.stop();
     expect((await long).status).toBe(503);
     inside.resolve(undefined);

@@ -4,7 +4,8 @@ import type { ClientRequest } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Result } from '#kernel';
 import { newUuid, ok } from '#kernel';
-import { GatewayUnderTest, people, until } from '../gateway.fixture.ts';
+import { until } from '#testing';
+import { GatewayUnderTest, people } from '../gateway.fixture.ts';
 
 let gateway: GatewayUnderTest;
 beforeAll(async () => { gateway = await GatewayUnderTest.start(); }, 30_000);
@@ -71,7 +72,7 @@ describe('the content of an image', () => {
     const bytes = randomBytes(2 * 1024 * 1024);
     const request = open(bytes.length);
     request.write(bytes.subarray(0, 1024 * 1024 + 100));
-    await until(() => gateway.questions('storage.upload.write').length >= 2);
+    await until('two pieces are written', () => gateway.questions('storage.upload.write').length >= 2);
     request.destroy();
     let status = 409;
     for (let turn = 0; turn < 200 && status === 409; turn++) status = (await put(bytes)).status;

@@ -6,6 +6,7 @@ import { silentLog } from '#bus';
 import { getLiveness, type Host, type HostId, type UserId } from '#contracts';
 import { openDatabase, selectRows, tasksMigrations, transaction } from '#database';
 import { newUuid, orThrow } from '#kernel';
+import { until } from '#testing';
 import { startService } from '#service';
 import { startNatsServer, testDir, type TestNats } from '#testing';
 import { makeTestSchema, type TestSchema } from '#testing';
@@ -26,12 +27,6 @@ let nowMs = 0;
 const clock = { now: () => nowMs, monotonic: () => nowMs };
 const hosts = [newUuid(), newUuid()] as HostId[];
 
-async function until(reached: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turn = 0; !(await reached()); turn++) {
-    if (turn > 2_000) throw new Error('it did not come to that');
-    await new Promise((resolve) => { setTimeout(resolve, 10); });
-  }
-}
 const states = async () => (await allLiveness(db)).sort((a, b) => (a.hostId < b.hostId ? -1 : 1)).map(({ state }) => state);
 const told = async () => (await selectRows<{ event: string }>(db, 'SELECT event FROM outbox ORDER BY id'))
   .map(({ event }) => (JSON.parse(event) as { data: { liveness: { state: string } } }).data.liveness.state);
@@ -133,7 +128,7 @@ it('the service hears heartbeats over the bus', async () => {
   try {
     const hostId = newUuid();
     await transaction(rows, (tx) => watch(tx, { id: hostId, clusterId: newUuid() } as unknown as Host));
-    await until(async () => {
+    await until('the host is connected', async () => {
       connections[0]!.publish(`tok.v1.hb.${hostId}`, JSON.stringify({}));
       return (await allLiveness(rows))[0]?.state === 'connected';
     });

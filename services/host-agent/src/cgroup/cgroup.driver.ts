@@ -1,19 +1,26 @@
 // One group per VM, below one group of the platform, in cgroup v1 or v2, whichever of them has the processor's controller.
-// Without either VMs run unlimited, and the host says why.
+// Without either VMs run unlimited, and the host says why. How VMs weigh against each other follows from all of them
+// together, so every change looks at all, and writes what is not so yet.
 import { mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import type { HostVmSpec } from '#contracts';
-import { sleep } from '#kernel';
+import { HostCommandFailed } from '#contracts';
+import { ok, sleep } from '#kernel';
 import type { CgroupDriver } from '../drivers.ts';
 import { processorMhz } from '../processor.proc.ts';
-import { cgroupMounts, settingsV1, settingsV2 } from './limits.ts';
-import type { Setting } from './limits.ts';
+import { oneAtATime } from '../switch/turns.ts';
+import { cgroupMounts, kernelWeights, says, settingsV1, settingsV2, weightRanges, weightsOf } from './limits.ts';
+import type { Placed, Setting, Settings } from './limits.ts';
 
 export interface CgroupOptions {
   /** TOK_CGROUP_NAME */
   readonly name: string;
   /** Clock of one processor, for limits in MHz; the default is what the system says. */
   readonly hostMhz?: number;
+  readonly processors?: number;
+  /** Where the kernel lists what is mounted; another file in tests. */
+  readonly mountsFile?: string;
   readonly onProblem?: (reason: string) => void;
 }
 export interface HostCgroups extends CgroupDriver {
@@ -22,41 +29,86 @@ export interface HostCgroups extends CgroupDriver {
 }
 
 type Controller = 'cpu' | 'memory';
-interface Hierarchy { readonly path: string; settings(spec: HostVmSpec, hostMhz: number): Setting[] }
+interface Hierarchy extends Settings { readonly path: string }
+/** A settings file of the kernel and what it shall say. */
+interface Wanted { readonly directory: string; readonly setting: Setting }
+interface Found { readonly version: CgroupDriver['version']; readonly reason: string; readonly hierarchies: readonly Hierarchy[] }
+
 const controllers: readonly Controller[] = ['cpu', 'memory'];
 const codeOf = (error: unknown): string => (typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '');
 
-export async function createCgroupDriver({ name, hostMhz = processorMhz(), onProblem }: CgroupOptions): Promise<HostCgroups> {
-  const found = await findHierarchies(name);
+export async function createCgroupDriver({ name, hostMhz = processorMhz(), processors = cpus().length, mountsFile = '/proc/self/mounts', onProblem }: CgroupOptions): Promise<HostCgroups> {
+  const { version, reason, hierarchies } = await findHierarchies(name, mountsFile);
+  const inTurn = oneAtATime();
+  const groups = new Map<string, HostVmSpec>();
+  const told = new Set<string>();
 
-  const apply = async (directory: string, settings: readonly Setting[]): Promise<void> => {
-    for (const [file, text] of settings) {
-      // A kernel without bandwidth control, say, lacks a file: the VM runs all the same, and the host says so.
-      await writeFile(join(directory, file), text).catch((error: unknown) => onProblem?.(`${join(directory, file)}: ${codeOf(error)}`));
+  const wanted = (): Wanted[] => {
+    if (version === 'none') return [];
+    const specs = [...groups.values()];
+    const weights = kernelWeights(weightsOf(specs.map(({ cpuService }) => cpuService), hostMhz * processors), weightRanges[version]);
+    return hierarchies.flatMap(({ path, own, all }) => [
+      ...all(specs).map((setting) => ({ directory: path, setting })),
+      ...specs.flatMap((spec, index) => own({ spec, weight: weights[index]!, hostMhz }).map((setting) => ({ directory: join(path, spec.vmId), setting }))),
+    ]);
+  };
+
+  /** What the kernel did not take, as words by directory. */
+  const settle = async (): Promise<Map<string, string>> => {
+    const problems = new Map<string, string>();
+    for (const { directory, setting: [file, text] } of wanted()) {
+      const path = join(directory, file);
+      const found = await readFile(path, 'utf8').catch(() => '');
+      if (says(found, text)) continue;
+      await writeFile(path, text).catch((error: unknown) => {
+        const problem = `${path}: ${codeOf(error)}`;
+        problems.set(directory, problem);
+        // A kernel without bandwidth control, say, lacks a file: the VM runs all the same, and the host says so, once.
+        if (!told.has(problem)) onProblem?.(problem);
+        told.add(problem);
+      });
     }
+    return problems;
   };
 
   return {
-    version: found.version,
-    reason: found.reason,
-    prepare: async (vmId, spec) => {
-      const entered: string[] = [];
-      for (const hierarchy of found.hierarchies) {
-        const directory = join(hierarchy.path, vmId);
-        await mkdir(directory, { recursive: true });
-        await apply(directory, hierarchy.settings(spec, hostMhz));
-        entered.push(join(directory, 'cgroup.procs'));
-      }
-      return entered;
-    },
+    version,
+    reason,
+    prepare: (vmId, spec) => inTurn(async () => {
+      for (const { path } of hierarchies) await mkdir(join(path, vmId), { recursive: true });
+      groups.set(vmId, spec);
+      await settle();
+      return hierarchies.map(({ path }) => join(path, vmId, 'cgroup.procs'));
+    }),
+    adjust: (vmId, spec) => inTurn(async () => {
+      const before = groups.get(vmId);
+      groups.set(vmId, spec);
+      const problems = await settle();
+      const mine = hierarchies.flatMap(({ path }) => problems.get(join(path, vmId)) ?? []);
+      if (mine.length === 0) return ok(undefined);
+      if (before) groups.set(vmId, before);
+      await settle();
+      return HostCommandFailed.fail(`The kernel did not take the VM’s limits: ${mine.join('; ')}.`, { reason: mine.join('; ') });
+    }),
+    restore: (running) => inTurn(async () => {
+      groups.clear();
+      for (const spec of running) groups.set(spec.vmId, spec);
+      await settle();
+    }),
+    hold: () => inTurn(async () => { await settle(); }),
     release: async (vmId) => {
-      for (const { path } of found.hierarchies) await removeGroup(join(path, vmId));
+      await inTurn(async () => {
+        groups.delete(vmId);
+        await settle();
+      });
+      // Out of turn: no start waits for another VM's end.
+      for (const { path } of hierarchies) await removeGroup(join(path, vmId));
     },
   };
 }
 
-async function findHierarchies(name: string): Promise<{ version: CgroupDriver['version']; reason: string; hierarchies: Hierarchy[] }> {
-  const mounts = cgroupMounts(await readFile('/proc/self/mounts', 'utf8'));
+async function findHierarchies(name: string, mountsFile: string): Promise<Found> {
+  const mounts = cgroupMounts(await readFile(mountsFile, 'utf8'));
   try {
     const offered = mounts.v2 === null ? [] : (await readFile(join(mounts.v2, 'cgroup.controllers'), 'utf8')).trim().split(' ');
     const usable = controllers.filter((controller) => offered.includes(controller));
@@ -65,11 +117,13 @@ async function findHierarchies(name: string): Promise<{ version: CgroupDriver['v
       await mkdir(path, { recursive: true });
       // Controllers are handed down level by level.
       for (const directory of [mounts.v2, path]) await writeFile(join(directory, 'cgroup.subtree_control'), usable.map((one) => `+${one}`).join(' '));
-      return { version: 'v2', reason: `cgroup v2 with ${usable.join(', ')}`, hierarchies: [{ path, settings: (spec, mhz) => usable.flatMap((one) => settingsV2[one](spec, mhz)) }] };
+      const own = (placed: Placed): Setting[] => usable.flatMap((one) => settingsV2[one].own(placed));
+      const all = (specs: readonly HostVmSpec[]): Setting[] => usable.flatMap((one) => settingsV2[one].all(specs));
+      return { version: 'v2', reason: `cgroup v2 with ${usable.join(', ')}`, hierarchies: [{ path, own, all }] };
     }
     const hierarchies = controllers.flatMap((controller): Hierarchy[] => {
       const mount = mounts.v1[controller];
-      return mount === undefined ? [] : [{ path: join(mount, name), settings: settingsV1[controller] }];
+      return mount === undefined ? [] : [{ path: join(mount, name), ...settingsV1[controller] }];
     });
     if (mounts.v1.cpu === undefined) return { version: 'none', reason: 'no cgroup file system with the cpu controller is mounted', hierarchies: [] };
     for (const { path } of hierarchies) await mkdir(path, { recursive: true });

@@ -1,7 +1,7 @@
 // The host: keeps one actor per VM, carries out what is no VM's, and knows when it has looked at its world. It takes no
 // command before that, and nothing it does at start or stop touches a guest.
-import type { HostInventory, HostVmStatus, ReplyOf, hostStatus } from '#contracts';
-import { HostCommandFailed, InvalidArgument, ShuttingDown } from '#contracts';
+import type { HostInventory, HostVmSpec, HostVmStatus, ReplyOf, hostStatus } from '#contracts';
+import { HostCommandFailed, InvalidArgument, NotFoundOnHost, ShuttingDown } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
 import type { Progress, VolumeWork } from '../drivers.ts';
@@ -10,9 +10,11 @@ import { qemuProcesses } from '../vm/process-table.proc.ts';
 import { VmActor } from '../vm/vm-actor.ts';
 import type { VmReply } from '../vm/vm-actor.ts';
 import { listVmDirectories, VmDirectory } from '../vm/vm-directory.store.ts';
+import type { VmPaths } from '../vm/command-line.ts';
 import { absentVm, statusOf } from '../vm/vm.ts';
 import type { VmCommand } from '../vm/vm.ts';
 import { noGuest } from '../vm/guest-watch.socket.ts';
+import type { Ballooned } from '../balloon/balloons.process.ts';
 import { unmanaged } from './adoption.ts';
 import type { Unmanaged } from './adoption.ts';
 import { isLasting, lastingCommands } from './host-commands.ts';
@@ -23,6 +25,8 @@ import { Ledger } from './ledger.ts';
 export interface HostHooks {
   onVmChange(status: HostVmStatus): void;
   onProgress(commandId: string, volumeId: string, progress: Progress): void;
+  /** A VM has started or has other limits. */
+  onSizes(): void;
   inventory(): Promise<HostInventory>;
 }
 export type HostStatus = ReplyOf<typeof hostStatus>;
@@ -57,7 +61,7 @@ export class HostActor {
     const ids = await listVmDirectories(hostDir);
     const kept = (await Promise.all(ids.map((vmId) => this.finishDeletion(vmId)))).filter((vmId) => vmId !== null);
     await Promise.all(kept.map(async (vmId) => (await this.actorOf(vmId)).adopt(seen)));
-    await this.restorePorts();
+    await Promise.all([this.restorePorts(), this.restoreGroups()]);
     this.settleOpenCommands();
     this.looked = true;
     this.environment.log.info({ vms: kept.length, qemus: seen.length }, 'the host has been looked at');
@@ -71,14 +75,22 @@ export class HostActor {
   }
 
   private async restorePorts(): Promise<void> {
-    const actors = await this.actors();
-    const running = actors.flatMap((actor) => {
-      const { document } = actor;
-      const keepsPorts = actor.status().pid !== null || actor.status().state === 'unknown';
-      return document !== null && keepsPorts ? [{ vmId: document.spec.vmId, uid: document.spec.uid, nics: document.spec.nics }] : [];
-    });
+    const running = (await this.mayRun()).map(({ vmId, uid, nics }) => ({ vmId, uid, nics }));
     const restored = await this.environment.drivers.switches.restore(running);
     if (!restored.ok) this.environment.log.error({ fault: restored.fault }, 'the ports of running VMs could not be restored');
+  }
+
+  /** Limits that an agent was setting when it died are set; what somebody else has set meanwhile is put right. */
+  private async restoreGroups(): Promise<void> {
+    await this.environment.drivers.cgroups.restore(await this.mayRun());
+  }
+
+  /** What the VMs were started with that run, as far as anybody knows. */
+  private async mayRun(): Promise<HostVmSpec[]> {
+    return (await this.actors()).flatMap((actor) => {
+      const { pid, state } = actor.status();
+      return actor.document !== null && (pid !== null || state === 'unknown') ? [actor.document.spec] : [];
+    });
   }
 
   private settleOpenCommands(): void {
@@ -99,6 +111,7 @@ export class HostActor {
     const actor = await this.actorOf(vmId);
     const result = await actor.command(order);
     if (actor.disposable) this.vms.delete(vmId);
+    if (order.type === 'vm.adjust' || order.type === 'vm.start') this.hooks.onSizes();
     return result;
   }
 
@@ -109,15 +122,27 @@ export class HostActor {
     return InvalidArgument.fail(`VMs of this host run as users ${first} to ${last}, not ${command.spec.uid}.`, { issues: [{ path: 'spec.uid', message: `must be ${first} to ${last}` }] });
   }
 
-  /** Keeps what VMs write bounded. */
+  /** Keeps what VMs write bounded, and their groups as they were set. */
   async tidy(): Promise<void> {
-    await Promise.all((await this.actors()).map((actor) => actor.tidy()));
+    await Promise.all([this.environment.drivers.cgroups.hold(), ...(await this.actors()).map((actor) => actor.tidy())]);
+  }
+
+  /** For the balloons; none before the host has been looked at. */
+  balloons(): Promise<readonly Ballooned[]> {
+    return this.ready ? this.actors() : Promise.resolve([]);
   }
 
   async vmStatus(vmId: string): Promise<Result<HostVmStatus>> {
     if (!this.ready) return notReady();
     const actor = await this.vms.get(vmId);
-    return ok(actor?.status() ?? statusOf({ ...absentVm(vmId), epoch: this.memory.deletedEpoch(vmId) ?? 0 }, noGuest, null));
+    return ok(actor?.status() ?? statusOf({ ...absentVm(vmId), epoch: this.memory.deletedEpoch(vmId) ?? 0 }, { ...noGuest, memory: null }, null));
+  }
+
+  /** What is known of a VM, and where its QEMU listens. */
+  async placeOf(vmId: string): Promise<Result<{ status: HostVmStatus; paths: VmPaths }>> {
+    if (!this.ready) return notReady();
+    const actor = await this.vms.get(vmId);
+    return actor === undefined ? NotFoundOnHost.fail('The host does not know this VM.', { noun: 'vm', id: vmId }) : ok({ status: actor.status(), paths: actor.paths });
   }
 
   async lasting(name: LastingCommandName, commandId: string, input: unknown): Promise<Result<unknown>> {

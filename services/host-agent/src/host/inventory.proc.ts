@@ -58,10 +58,9 @@ export function parseCpuTicks(stat: string): { busy: number; total: number } {
   return { busy: total - (ticks[3] ?? 0) - (ticks[4] ?? 0), total };
 }
 
-export function parseMemoryUsed(meminfo: string): number {
-  const kib = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(meminfo)?.[1] ?? 0);
-  return (kib('MemTotal') - kib('MemAvailable')) * 1024;
-}
+const bytesOf = (meminfo: string, name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(meminfo)?.[1] ?? 0) * 1024;
+export const parseMemoryAvailable = (meminfo: string): number => bytesOf(meminfo, 'MemAvailable');
+export const parseMemoryUsed = (meminfo: string): number => bytesOf(meminfo, 'MemTotal') - parseMemoryAvailable(meminfo);
 
 /** Each call answers the use since the call before. */
 export function usageMeter(): () => Promise<{ cpuPercent: number; memoryUsedBytes: number } | null> {

@@ -3,12 +3,13 @@ import type { BusContext, HostRoute } from '#bus';
 import { hostHandler } from '#bus';
 import type { InputOf, hostVolumeCancel } from '#contracts';
 import {
-  CommandRunning, ShuttingDown, hostCommands, hostConfirm, hostDatastoreProbe, hostDatastoreScan, hostStatus, hostUploadWrite,
+  CommandRunning, ShuttingDown, hostCommands, hostConfirm, hostConsoleOpen, hostDatastoreProbe, hostDatastoreScan, hostStatus, hostUploadWrite,
   hostVmAdjust, hostVmDefine, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStart, hostVmStatus, hostVmStop,
 } from '#contracts';
 import type { HostVmStatus, ReplyOf } from '#contracts';
 import type { Result } from '#kernel';
 import { sleep } from '#kernel';
+import type { ConsoleSessions } from '../console/console-sessions.nats.ts';
 import type { Drivers } from '../environment.ts';
 import type { HostActor } from './host-actor.ts';
 import { isLasting } from './host-commands.ts';
@@ -33,7 +34,7 @@ async function inTime<T>(commandId: string, ctx: BusContext, work: Promise<Resul
 type StatusResult = Promise<Result<HostVmStatus>>;
 const commandIdOf = (input: unknown): string => (input as { commandId: string }).commandId; // every lasting command's contract has it
 
-export function hostRoutes(host: HostActor, { volumes }: Drivers): HostRoute[] {
+export function hostRoutes(host: HostActor, { volumes }: Drivers, consoles: ConsoleSessions): HostRoute[] {
   const own: HostRoute[] = [
     hostHandler(hostVmDefine, ({ vmId, commandId, epoch, spec }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.define', vmId, commandId, epoch, spec }) as StatusResult)),
     hostHandler(hostVmStart, ({ vmId, commandId, epoch, spec, paused, memory }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.start', vmId, commandId, epoch, spec, paused, memory }) as StatusResult)),
@@ -44,6 +45,7 @@ export function hostRoutes(host: HostActor, { volumes }: Drivers): HostRoute[] {
     ...[hostVmPause, hostVmResume, hostVmReset].map((operation) => hostHandler(operation, ({ vmId, commandId, epoch }, ctx) => inTime(commandId, ctx, host.command({ type: operation.name as Steering, vmId, commandId, epoch }) as StatusResult))),
     hostHandler(hostVmSave, ({ vmId, commandId, epoch, place }, ctx) => inTime(commandId, ctx, host.command({ type: 'vm.save', vmId, commandId, epoch, place }) as StatusResult)),
     hostHandler(hostVmStatus, ({ vmId }) => host.vmStatus(vmId)),
+    hostHandler(hostConsoleOpen, (input) => consoles.open(input)),
     hostHandler(hostStatus, async () => (host.ready ? host.status() : ShuttingDown.fail('The agent has not yet looked at its host, or is stopping.'))),
     hostHandler(hostConfirm, ({ commandIds }) => host.confirm(commandIds)),
     hostHandler(hostUploadWrite, (input, ctx) => volumes.uploadWrite(input, host.volumeWork('upload', null, ctx.signal))),

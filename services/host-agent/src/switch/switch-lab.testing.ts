@@ -4,22 +4,13 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { orThrow, sleep } from '#kernel';
+import { orThrow } from '#kernel';
+import { until } from '#testing';
 import { outputOf, runCommand } from '../run-command.ts';
 
 const schema = '/usr/share/openvswitch/vswitch.ovsschema';
 const run = async (...argv: string[]): Promise<string> => orThrow(await outputOf(argv, { deadlineMs: 15_000 }));
 export const inside = (namespace: string, ...argv: string[]): string[] => ['nsenter', `--net=/run/netns/${namespace}`, '--', ...argv];
-
-export async function until<T>(what: string, look: () => Promise<T | undefined | false | null>, withinMs = 20_000): Promise<T> {
-  const end = performance.now() + withinMs;
-  for (;;) {
-    const found = await look();
-    if (found) return found;
-    if (performance.now() > end) throw new Error(`${what}: not within ${withinMs} ms`);
-    await sleep(50);
-  }
-}
 
 export class SwitchLab {
   readonly namespaces: string[] = [];

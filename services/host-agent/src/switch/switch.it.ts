@@ -8,7 +8,8 @@ import { newUuid, orThrow } from '#kernel';
 import type { SwitchDriver } from '../drivers.ts';
 import { outputOf } from '../run-command.ts';
 import { bridgeName, dhcpPortName, tapName } from './names.ts';
-import { SwitchLab, inside, until } from './switch-lab.testing.ts';
+import { until } from '#testing';
+import { SwitchLab, inside } from './switch-lab.testing.ts';
 import type { TestVm } from './switch-lab.testing.ts';
 import { createSwitchDriver } from './switch.driver.ts';
 

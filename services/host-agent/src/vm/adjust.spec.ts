@@ -41,6 +41,13 @@ describe.each(cases)('$kind', (of, device) => {
   });
 });
 
+test('limits are the document’s alone, and count as made when it has them', () => {
+  const limits = change({ kind: 'limits', cpuService: { shares: 3000, limit: 500 }, memoryService: { reservation: 1024 } });
+  const once = applied(spec, limits);
+  expect(once).toEqual({ ...spec, cpuService: { reservation: 0, shares: 3000, limit: 500 }, memoryService: { reservation: 1024, shares: 1000, limit: null } });
+  expect([isApplied(spec, limits, []), isApplied(once, limits, []), refusal(spec, limits)]).toEqual([false, true, null]);
+});
+
 test('a slot that holds another device is refused; the same slot of another bus is not', () => {
   expect(refusal(spec, change({ kind: 'attach-disk', disk: disk(2, 0) }))?.code).toBe('NO_FREE_SLOT');
   expect(refusal(spec, change({ kind: 'attach-disk', disk: disk(2, 0, 'scsi') }))).toBeNull();

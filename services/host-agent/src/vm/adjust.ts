@@ -49,6 +49,12 @@ const rows: { readonly [K in Kind]: Row<ChangeOf<K>> } = {
     refusal: () => null,
     shown: (spec, { nicId }) => spec.nics.every((nic) => nic.nicId !== nicId),
   },
+  limits: {
+    applied: (spec, { cpuService, memoryService }) => ({ ...spec, cpuService, memoryService }),
+    refusal: () => null,
+    // The agent has put the groups as the document says before it takes commands.
+    shown: (spec, { cpuService, memoryService }) => canonicalJson([spec.cpuService, spec.memoryService]) === canonicalJson([cpuService, memoryService]),
+  },
 };
 
 // The row of a change's kind takes the change; TypeScript cannot follow that through the lookup.

@@ -77,7 +77,8 @@ export function commandLine(input: CommandLineInput): Result<string[]> {
     '-rtc', `base=${clockBase(input)}`,
     '-boot', 'strict=on',
     '-display', 'none',
-    '-vnc', `unix:${escaped(paths.vnc)}`,
+    // Whoever opens a console joins: a viewer that asks to be alone neither throws the others out nor is refused.
+    '-vnc', `unix:${escaped(paths.vnc)},share=ignore`,
     ...(paused ? ['-S'] : []),
     ...uefi(input),
     ...sockets(paths),

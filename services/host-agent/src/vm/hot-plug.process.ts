@@ -1,4 +1,4 @@
-// Plugs disks and NICs into a QEMU that runs, and takes them out when the guest has let them go. The VM's document always
+// Plugs disks and NICs into a QEMU that runs, takes them out when the guest has let them go, and sets its limits. The VM's document always
 // holds at least what QEMU has: a device enters it before QEMU, and leaves it after QEMU, so that after a crash at any
 // point the same change can be made again, or taken back, by the document alone.
 import type { GuestWord, HostDisk, HostNic, HostVmChange, HostVmSpec } from '#contracts';
@@ -68,6 +68,7 @@ export class HotPlug {
       return this.detach(change, work, diskDeviceId(disk), () => this.removeNode(work.monitor, disk), () => this.plugDisk(work.monitor, disk));
     },
     'change-nic': ({ nic }, work) => this.rewire(nic, work),
+    limits: (change, work) => this.limit(change, work),
     'detach-nic': async (change, work) => {
       const nic = nicOf(work.document.spec, change.nicId);
       if (!nic) return this.removePort(change.nicId, 'not-asked');
@@ -112,6 +113,17 @@ export class HotPlug {
     await link(true);
     await keep(made.ok ? { ...document, spec: next, argv: await this.argvOf(next, document) } : document);
     return made.ok ? ok('not-asked') : made;
+  }
+
+  /** The kernel weighs and limits from now on as the document says; the balloon follows. */
+  private async limit(change: ChangeOf<'limits'>, { document, keep }: Work): Promise<Result<GuestWord>> {
+    const next = applied(document.spec, change);
+    await keep({ ...document, spec: next });
+    faultPoint('vm.adjust:kept');
+    const set = await this.environment.drivers.cgroups.adjust(this.directory.vmId, next);
+    faultPoint('vm.adjust:limited');
+    if (!set.ok) await keep(document);
+    return set.ok ? ok('not-asked') : set;
   }
 
   private async detach(change: ChangeOf<'detach-disk' | 'detach-nic'>, { document, monitor, keep }: Work, deviceId: string, clean: () => Promise<void>, back: () => Promise<Result<void>>): Promise<Result<GuestWord>> {

@@ -6,7 +6,9 @@ import type { Fault, Result } from '#kernel';
 import { failed, ok, sleep } from '#kernel';
 import type { AgentEnvironment } from '../environment.ts';
 import { isKept, outcomeOf, resultOf } from '../journal/outcome.ts';
+import type { Guest } from '../balloon/targets.ts';
 import { faultPoint } from '../fault-point.ts';
+import type { VmPaths } from './command-line.ts';
 import { Mailbox } from './mailbox.ts';
 import type { ProcessSeen } from './process-table.proc.ts';
 import { settle } from './recovery.ts';
@@ -60,8 +62,12 @@ export class VmActor {
     return this.told(this.vm);
   }
 
+  get paths(): VmPaths {
+    return this.directory.paths;
+  }
+
   private told(vm: Vm): HostVmStatus {
-    const status = statusOf(vm, this.world.guest.info, this.memory.document?.saved ?? null);
+    const status = statusOf(vm, { ...this.world.guest.info, memory: this.world.balloon.info }, this.memory.document?.saved ?? null);
     return { ...status, detail: status.detail ?? this.memory.problem };
   }
 
@@ -70,7 +76,22 @@ export class VmActor {
     if (this.vm.process !== null) await this.directory.rotateConsole(consoleLimitBytes);
   }
 
-  /** The document and whether its process runs; for restoring ports. */
+  /** A guest that is held still, or is being worked on, is left alone. */
+  async lookAtMemory(): Promise<Guest | null> {
+    const spec = this.memory.document?.spec;
+    return spec === undefined || this.vm.state !== 'running' || this.vm.open.length > 0 ? null : this.world.lookAtMemory(spec);
+  }
+
+  async aimMemory(targetBytes: number): Promise<void> {
+    const spec = this.memory.document?.spec;
+    if (spec !== undefined && this.vm.state === 'running' && this.vm.open.length === 0) await this.world.aimMemory(targetBytes, spec.memoryBytes);
+  }
+
+  get memoryMoves(): boolean {
+    return this.world.balloon.moves;
+  }
+
+  /** The document and whether its process runs; for restoring ports and groups. */
   get document(): VmMemory['document'] {
     return this.memory.document;
   }

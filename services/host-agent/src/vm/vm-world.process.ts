@@ -1,7 +1,7 @@
 // Carries out what a VM's decisions ask for, on the real process, ports and files. Every effect ends in an input for the
 // actor; an effect that throws becomes one too, so that no VM waits for an outcome that never comes.
 import { HostCommandFailed, JournalFailed, QemuFailed } from '#contracts';
-import type { VolumePlace } from '#contracts';
+import type { HostVmSpec, VolumePlace } from '#contracts';
 import type { Fault, Result } from '#kernel';
 import { ok, sleep } from '#kernel';
 import type { AgentEnvironment } from '../environment.ts';
@@ -10,6 +10,8 @@ import { optionOf } from '../host/adoption.ts';
 import { withGuestAgent } from '../qmp/guest-agent.socket.ts';
 import type { QmpEvent } from '../qmp/wire.ts';
 import { guestAgentChardev } from './command-line.ts';
+import { BalloonWatch } from '../balloon/balloon.socket.ts';
+import type { Guest } from '../balloon/targets.ts';
 import { GuestWatch } from './guest-watch.socket.ts';
 import { HotPlug } from './hot-plug.process.ts';
 import { saveMemory } from './memory.process.ts';
@@ -29,7 +31,7 @@ type EffectOf<K extends VmEffect['do']> = Extract<VmEffect, { do: K }>;
 
 export interface WorldEvents {
   readonly post: (input: Outcome) => void;
-  /** What the guest agent says has changed. */
+  /** What the guest says, by its agent or its balloon, has changed. */
   readonly onGuest: () => void;
   /** The process must be looked at again. */
   readonly onSilent: (detail: string) => void;
@@ -44,6 +46,7 @@ const textOf = (error: unknown): string => (error instanceof Error ? error.messa
 
 export class VmWorld {
   readonly guest: GuestWatch;
+  readonly balloon: BalloonWatch;
   private qemu: QemuProcess | undefined;
   private starting: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
   private grace: AbortController | undefined;
@@ -53,6 +56,7 @@ export class VmWorld {
 
   constructor(private readonly environment: AgentEnvironment, private readonly directory: VmDirectory, private readonly events: WorldEvents) {
     this.guest = new GuestWatch(directory.paths.guestAgent, events.onGuest);
+    this.balloon = new BalloonWatch(events.onGuest);
     this.plug = new HotPlug(environment, directory, { monitor: () => this.qemu?.current, asksGuest: () => this.guest.info.guestAgent });
   }
 
@@ -151,6 +155,20 @@ export class VmWorld {
     return this.adjusting;
   }
 
+  /** null = there is no balloon to look at, or its QEMU does not answer now. */
+  async lookAtMemory(spec: HostVmSpec): Promise<Guest | null> {
+    const monitor = this.qemu?.current;
+    return monitor === undefined ? null : this.balloon.look(monitor, spec).catch((error: unknown) => {
+      this.note(error, 'the balloon could not be looked at');
+      return null;
+    });
+  }
+
+  async aimMemory(targetBytes: number, memoryBytes: number): Promise<void> {
+    const monitor = this.qemu?.current;
+    if (monitor) await this.balloon.aim(monitor, targetBytes, memoryBytes).catch((error: unknown) => this.note(error, 'the balloon could not be told its target'));
+  }
+
   async end({ gently }: EffectOf<'end'>, process: VmProcess | null): Promise<void> {
     this.grace?.abort();
     if (this.starting) {
@@ -227,6 +245,7 @@ export class VmWorld {
     this.grace?.abort();
     this.plug.let();
     this.guest.stop();
+    this.balloon.forget();
     this.qemu?.release();
     this.qemu = undefined;
   }

@@ -305,12 +305,12 @@ function onLooked(vm: Vm, { finding, done, dropped }: { finding: Finding; done: 
 
 const without = (vm: Vm, command: OpenCommand): Vm => ({ ...vm, open: vm.open.filter(({ commandId }) => commandId !== command.commandId) });
 
-/** What is told about a VM; what its guest agent says is added by the actor. */
-export function statusOf(vm: Vm, guest: Pick<HostVmStatus, 'guestAgent' | 'guestAddresses'>, saved: SavedMemory | null): HostVmStatus {
+/** What is told about a VM; what its guest says is added by the actor. */
+export function statusOf(vm: Vm, guest: Pick<HostVmStatus, 'guestAgent' | 'guestAddresses' | 'memory'>, saved: SavedMemory | null): HostVmStatus {
   return {
     vmId: vm.vmId as VmId, state: vm.state, epoch: vm.epoch,
     pid: vm.process?.pid ?? null, startedAt: vm.process?.startedAt ?? null, exitReason: vm.exitReason, detail: vm.detail,
     saved: vm.exitReason === 'saved' ? saved : null,
-    ...(vm.process === null ? { guestAgent: false, guestAddresses: [] } : guest),
+    ...(vm.process === null ? { guestAgent: false, guestAddresses: [], memory: null } : guest),
   };
 }

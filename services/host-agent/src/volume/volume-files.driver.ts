@@ -9,7 +9,7 @@ import { ok } from '#kernel';
 import type { VolumeWork } from '../drivers.ts';
 import { readChain } from './backing-chain.driver.ts';
 import { badInput, checkSpace, codeOf, draftsOf, enter, failedBecause, publish, remove, statOf, syncDirectory } from './datastore.driver.ts';
-import { backingReference, directoryOf, draftPath, recordPath, volumePath } from './places.ts';
+import { backingReference, directoryOf, draftPath, recordPath, volumePath, whyNotPlace } from './places.ts';
 import { convert, createImage, growImage, isInUse, measureCopy } from './qemu-img.driver.ts';
 
 type Allocated = Result<{ allocatedBytes: number }>;
@@ -54,8 +54,8 @@ export async function createVolume({ commandId, place, sizeBytes, backing }: Inp
 
   if (place.format !== 'qcow2') return badInput('place.format', 'a linked clone is always qcow2');
   if (backing.datastoreId !== place.datastoreId || backing.datastorePath !== place.datastorePath) return badInput('backing', 'a linked clone stays on the datastore of its image');
-  const entered = await enter(backing);
-  if (!entered.ok) return entered;
+  const outside = whyNotPlace(backing);
+  if (outside) return badInput('backing', outside);
   const chain = await readChain(backing);
   if (!chain.ok) return chain;
   if (sizeBytes < chain.value[0].virtualBytes) return badInput('sizeBytes', `smaller than the image, which has ${chain.value[0].virtualBytes} bytes`);

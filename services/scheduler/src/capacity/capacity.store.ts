@@ -5,17 +5,19 @@ import { accessFilter, execute, fromBit, pageQuery, searchFilter, selectRow, sel
 import { ok, type Result } from '#kernel';
 import type { z } from 'zod';
 import type { HostCapacity } from '#contracts';
-import { capacityOf, type HostView } from '../placement/placement.ts';
+import { capacityOf, usableBytes, type HostView } from '../placement/placement.ts';
 
 interface ViewRow {
   host_id: string; cluster_id: string; name: string; connected: number; maintenance: number; state_text: string;
   logical_cpus: number; memory_bytes: number | string; vcpus_capacity: number; memory_capacity: number | string;
   vcpus_claimed: number; memory_claimed: number | string;
+  cpu_mhz: number; memory_physical: number | string; cpu_reserved: number; memory_reserved: number | string;
 }
 const viewOf = (row: ViewRow): HostView => ({
   hostId: row.host_id, name: row.name, clusterId: row.cluster_id,
   connected: fromBit(row.connected), maintenance: fromBit(row.maintenance), stateText: row.state_text,
   vcpusCapacity: row.vcpus_capacity, memoryCapacity: Number(row.memory_capacity), vcpusClaimed: row.vcpus_claimed, memoryClaimed: Number(row.memory_claimed),
+  cpuMhz: row.cpu_mhz, memoryPhysical: Number(row.memory_physical), cpuReserved: row.cpu_reserved, memoryReserved: Number(row.memory_reserved),
 });
 type CapacityValue = z.output<typeof HostCapacity>;
 
@@ -37,6 +39,7 @@ export async function keepHost(tx: EntityManager, host: Host): Promise<void> {
   const row = {
     cluster_id: host.clusterId, name: host.name, connected: host.state === 'connected', maintenance: host.maintenance, state_text: host.state,
     logical_cpus: logicalCpus, memory_bytes: memoryBytes, vcpus_capacity: capacity.vcpus, memory_capacity: capacity.memoryBytes,
+    cpu_mhz: logicalCpus * (host.inventory?.cpu.mhz ?? 0), memory_physical: usableBytes(memoryBytes),
   };
   const columns = Object.keys(row);
   // The version is set last: MariaDB evaluates assignments from left to right.
@@ -76,6 +79,7 @@ export async function pageOfCapacity(tx: Queryable, who: Who, input: InputOf<typ
   const items = page.value.rows.map((row): CapacityValue => ({
     hostId: row.host_id as CapacityValue['hostId'], hostName: row.name, vcpus: row.vcpus_capacity, vcpusClaimed: row.vcpus_claimed,
     memoryBytes: Number(row.memory_capacity), memoryClaimedBytes: Number(row.memory_claimed),
+    cpuMhz: row.cpu_mhz, cpuReservedMhz: row.cpu_reserved, memoryPhysicalBytes: Number(row.memory_physical), memoryReservedBytes: Number(row.memory_reserved),
   }));
   return ok({ items, next: page.value.next });
 }

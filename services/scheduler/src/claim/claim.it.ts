@@ -6,9 +6,10 @@ import { openDatabase, selectRow, selectRows, tasksMigrations, transaction } fro
 import { failed, newUuid, ok, orThrow } from '#kernel';
 import { makeTestSchema, type TestSchema } from '#testing';
 import { contextOf } from '#testing';
-import { schedulerMigrations } from '../../migrations/0001-tables.ts';
+import { schedulerTables } from '../../scheduler.definition.ts';
 import { claimReconciler, viewReconciler } from '../capacity/capacity.reconciler.ts';
 import { keepCluster, keepHost } from '../capacity/capacity.store.ts';
+import { recount } from './claim.store.ts';
 import { PlacementHandlers } from '../placement/placement.handlers.ts';
 
 const GiB = 1024 ** 3;
@@ -21,7 +22,7 @@ let replicas: PlacementHandlers[];
 function hostOf(name: string, over: Partial<Host> = {}): Host {
   return {
     id: newUuid(), clusterId, name, state: 'connected', maintenance: false, stateSince: '', reason: null, vms: 0, unmanaged: [], number: 1, version: 1, createdAt: '', updatedAt: '',
-    inventory: { memoryBytes: 64 * GiB, cpu: { model: 'x', logical: 2, mhz: 1 } }, ...over,
+    inventory: { memoryBytes: 64 * GiB, cpu: { model: 'x', logical: 2, mhz: 1_000 } }, ...over,
   } as Host;
 }
 const ask = (vmId: string, over: object = {}): InputOf<typeof claimPlacement> =>
@@ -43,7 +44,7 @@ const expectEqualSums = async (): Promise<void> => {
 let hosts: Host[];
 beforeAll(async () => {
   schema = await makeTestSchema('scheduler');
-  const open = () => openDatabase({ url: schema.url, migrations: [...tasksMigrations, ...schedulerMigrations], name: 'scheduler' });
+  const open = () => openDatabase({ url: schema.url, migrations: [...tasksMigrations, ...schedulerTables], name: 'scheduler' });
   databases = [await open(), await open()];
   replicas = databases.map((db) => new PlacementHandlers(db));
 });
@@ -108,6 +109,57 @@ describe('claims', () => {
     const input = ask(newUuid());
     const first = await replicas[0]!.claim(input, once);
     expect(await replicas[1]!.claim(input, once)).toEqual(first);
+  });
+});
+
+describe('what is reserved', () => {
+  const reserving = (over: object) => ({ demand: { vcpus: 1, memoryBytes: GiB / 4, ...over } });
+  const reservedOf = async () => orThrow(await replicas[0]!.capacity(listCapacity.input.parse({ limit: 10 }), ctx())).items.map((item) => [item.cpuReservedMhz, item.memoryReservedBytes / GiB]);
+  const resize = (vmId: string, cpuReservedMhz: number, memoryReservedBytes = 0) => replicas[1]!.resize({ vmId: ask(vmId).vmId, cpuReservedMhz, memoryReservedBytes }, ctx());
+
+  it('by forty VMs at once through two replicas is never more than the hosts have, and the refusal says so', async () => {
+    const answers = await Promise.all(Array.from({ length: 40 }, (_, index) => place(index, newUuid(), reserving({ cpuReservedMhz: 300 }))));
+    // Two hosts of 2,000 MHz: six times 300 on each.
+    expect(answers.filter(({ ok: done }) => done)).toHaveLength(12);
+    expect(await reservedOf()).toEqual([[1_800, 0], [1_800, 0]]);
+    const refused = await place(0, newUuid(), reserving({ cpuReservedMhz: 300 }));
+    expect(refused).toMatchObject({ ok: false, fault: { code: 'NO_CAPACITY', details: { refusals: [{ reason: 'cpu-reservation' }, { reason: 'cpu-reservation' }] } } });
+    const rest = orThrow(await place(1, newUuid(), reserving({ cpuReservedMhz: 200 }))).claim;
+    expect(rest.cpuReservedMhz).toBe(200);
+    orThrow(await place(1, newUuid()));
+    await expectEqualSums();
+  });
+
+  it('of memory is what the host has for VMs, also where the cluster promises four times as much', async () => {
+    await transaction(databases[0]!, (tx) => keepCluster(tx, { ...cluster, memoryOvercommit: 4 }));
+    const big = { demand: { vcpus: 1, memoryBytes: 100 * GiB, memoryReservedBytes: 40 * GiB } };
+    for (const replica of [0, 1]) orThrow(await place(replica, newUuid(), big));
+    expect(await place(0, newUuid(), big)).toMatchObject({ ok: false, fault: { details: { refusals: [{ reason: 'memory-reservation' }, { reason: 'memory-reservation' }] } } });
+    orThrow(await place(0, newUuid(), { demand: { vcpus: 1, memoryBytes: 100 * GiB } }));
+    expect(await place(0, newUuid(), { demand: { vcpus: 1, memoryBytes: 200 * GiB } })).toMatchObject({ ok: false, fault: { details: { refusals: [{ reason: 'memory' }, { reason: 'memory' }] } } });
+  });
+
+  it('is changed where it is: more when there is more, less always, also on a host in maintenance', async () => {
+    const vmId = newUuid();
+    const first = orThrow(await place(0, vmId, reserving({ cpuReservedMhz: 500 }))).claim;
+    const host = hosts.find(({ id }) => id === first.hostId)!;
+    await transaction(databases[0]!, (tx) => keepHost(tx, { ...host, maintenance: true, version: 2 }));
+    expect(orThrow(await resize(vmId, 2_000, GiB))).toEqual({ ...first, cpuReservedMhz: 2_000, memoryReservedBytes: GiB });
+    expect(orThrow(await resize(vmId, 2_000, GiB))).toMatchObject({ id: first.id });
+    expect(await resize(vmId, 2_001)).toMatchObject({ ok: false, fault: { code: 'NO_CAPACITY', details: { refusals: [{ hostId: host.id, reason: 'cpu-reservation', text: 'has 2000 MHz of 2000 MHz unreserved, 2001 MHz are to be reserved' }] } } });
+    await transaction(databases[0]!, (tx) => keepHost(tx, { ...host, inventory: { ...host.inventory!, memoryBytes: GiB, cpu: { ...host.inventory!.cpu, logical: 1 } }, version: 3 }));
+    expect(orThrow(await resize(vmId, 1_500, GiB / 2))).toMatchObject({ cpuReservedMhz: 1_500 });
+    await replicas[0]!.release({ vmId: ask(vmId).vmId }, ctx());
+    expect(await reservedOf()).toEqual([[0, 0], [0, 0]]);
+    expect(await resize(vmId, 1)).toMatchObject({ ok: false, fault: { code: 'NOT_FOUND' } });
+  });
+
+  it('is counted anew with the rest when the view is rebuilt', async () => {
+    orThrow(await place(0, newUuid(), reserving({ cpuReservedMhz: 700, memoryReservedBytes: GiB })));
+    const before = await reservedOf();
+    await databases[0]!.query('UPDATE host_view SET cpu_reserved = 0, memory_reserved = 5');
+    await transaction(databases[0]!, async (tx) => { for (const { id } of hosts) await recount(tx, id); });
+    expect(await reservedOf()).toEqual(before);
   });
 });
 

@@ -2,14 +2,14 @@
 import { Controller, Inject } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import { Handles, type BusContext } from '#bus';
-import { NoCapacity, claimPlacement, explainPlacement, listCapacity, listClaims, releaseClaim, type InputOf, type ReplyOf } from '#contracts';
+import { NoCapacity, NotFound, claimPlacement, explainPlacement, listCapacity, listClaims, releaseClaim, resizeClaim, type InputOf, type ReplyOf } from '#contracts';
 import { whoOf, mayAccess } from '#database';
-import type { Result } from '#kernel';
+import { ok, type Result } from '#kernel';
 import { Db } from '#service';
 import { runCommand } from '#tasks';
 import { hostViews, pageOfCapacity } from '../capacity/capacity.store.ts';
-import { claimOfVm, dropClaim, pageOfClaims, takeClaim, type ClaimValue } from '../claim/claim.store.ts';
-import { decide, type Decision, type HostView } from './placement.ts';
+import { claimOfVm, dropClaim, pageOfClaims, resizeReserved, takeClaim, type ClaimValue } from '../claim/claim.store.ts';
+import { decide, refuseReservation, type Decision, type HostView } from './placement.ts';
 
 @Controller()
 export class PlacementHandlers {
@@ -24,6 +24,10 @@ export class PlacementHandlers {
       await dropClaim(tx, input.vmId, { ctx });
       return {};
     });
+  }
+
+  @Handles(resizeClaim) resize(input: InputOf<typeof resizeClaim>, ctx: BusContext) {
+    return runCommand(this.db, { ctx, operation: resizeClaim, input }, (tx) => resize(tx, input, ctx));
   }
 
   @Handles(explainPlacement) async explain(input: InputOf<typeof explainPlacement>, ctx: BusContext): Promise<ReplyOf<typeof explainPlacement>> {
@@ -53,12 +57,27 @@ async function place(tx: EntityManager, input: InputOf<typeof claimPlacement>, c
   return NoCapacity.fail(refusals.length === 0 ? 'No host is registered in the cluster.' : `No host can take the VM: ${words}.`, { refusals });
 }
 
-const decideNow = async (tx: EntityManager, input: InputOf<typeof claimPlacement>, without?: ClaimValue): Promise<Decision> => {
+async function resize(tx: EntityManager, input: InputOf<typeof resizeClaim>, ctx: BusContext): Promise<Result<ClaimValue>> {
+  const held = await claimOfVm(tx, input.vmId);
+  if (!held) return NotFound.fail('The VM holds no capacity.', { noun: 'claim', id: input.vmId });
+  const resized = await resizeReserved(tx, held, input, { ctx });
+  if (resized) return ok(resized);
+  const host = (await hostViews(tx)).find(({ hostId }) => hostId === held.hostId);
+  const refusal = host && refuseReservation(without(host, held), input);
+  return NoCapacity.fail(`The host cannot reserve so much: ${refusal ? `${refusal.hostName} ${refusal.text}` : 'it is not registered'}.`, { refusals: refusal ? [refusal] : [] });
+}
+
+const decideNow = async (tx: EntityManager, input: InputOf<typeof claimPlacement>, held?: ClaimValue): Promise<Decision> => {
   const hosts = await hostViews(tx);
-  const own = (host: HostView): HostView => (without?.hostId !== host.hostId ? host
-    : { ...host, vcpusClaimed: host.vcpusClaimed - without.vcpus, memoryClaimed: host.memoryClaimed - without.memoryBytes });
-  return decide(hosts.map(own), input);
+  return decide(hosts.map((host) => (held?.hostId === host.hostId ? without(host, held) : host)), input);
 };
 
-const fits = (held: ClaimValue, input: InputOf<typeof claimPlacement>, { candidates }: Decision): boolean =>
-  held.vcpus === input.demand.vcpus && held.memoryBytes === input.demand.memoryBytes && candidates.some((candidate) => candidate.hostId === held.hostId);
+/** The host as it would be if the claim were not held. */
+const without = (host: HostView, claim: ClaimValue): HostView => ({
+  ...host, vcpusClaimed: host.vcpusClaimed - claim.vcpus, memoryClaimed: host.memoryClaimed - claim.memoryBytes,
+  cpuReserved: host.cpuReserved - claim.cpuReservedMhz, memoryReserved: host.memoryReserved - claim.memoryReservedBytes,
+});
+
+const fits = (held: ClaimValue, { demand }: InputOf<typeof claimPlacement>, { candidates }: Decision): boolean =>
+  held.vcpus === demand.vcpus && held.memoryBytes === demand.memoryBytes && held.cpuReservedMhz === demand.cpuReservedMhz && held.memoryReservedBytes === demand.memoryReservedBytes
+  && candidates.some((candidate) => candidate.hostId === held.hostId);

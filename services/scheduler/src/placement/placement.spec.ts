@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { capacityOf, decide, type HostView, type PlacementRequest } from './placement.ts';
 
 const GiB = 1024 ** 3;
-const host = (change: Partial<HostView> = {}): HostView => ({ hostId: 'h1', name: 'host1', clusterId: 'c', connected: true, maintenance: false, stateText: 'connected', vcpusCapacity: 16, memoryCapacity: 16 * GiB, vcpusClaimed: 0, memoryClaimed: 0, ...change });
-const request = (change: Partial<PlacementRequest> = {}): PlacementRequest => ({ clusterId: 'c', demand: { vcpus: 2, memoryBytes: GiB }, confinements: [], preferHostId: null, ...change });
+const host = (change: Partial<HostView> = {}): HostView => ({ hostId: 'h1', name: 'host1', clusterId: 'c', connected: true, maintenance: false, stateText: 'connected', vcpusCapacity: 16, memoryCapacity: 16 * GiB, vcpusClaimed: 0, memoryClaimed: 0, cpuMhz: 8_000, memoryPhysical: 8 * GiB, cpuReserved: 0, memoryReserved: 0, ...change });
+const request = (change: Partial<PlacementRequest> = {}): PlacementRequest => ({ clusterId: 'c', demand: { vcpus: 2, memoryBytes: GiB, cpuReservedMhz: 0, memoryReservedBytes: 0 }, confinements: [], preferHostId: null, ...change });
 
 describe('placement', () => {
   it.each([
@@ -13,6 +13,8 @@ describe('placement', () => {
     ['maintenance', host({ maintenance: true }), request()],
     ['memory', host({ memoryClaimed: 15.5 * GiB }), request()],
     ['cpu', host({ vcpusClaimed: 15 }), request()],
+    ['memory-reservation', host({ memoryReserved: 7.5 * GiB }), request({ demand: { ...request().demand, memoryReservedBytes: GiB } })],
+    ['cpu-reservation', host({ cpuReserved: 7_000 }), request({ demand: { ...request().demand, cpuReservedMhz: 1_001 } })],
     ['datastore', host(), request({ confinements: [{ reason: 'datastore', text: 'does not see it', hostIds: [] }] })],
     ['network', host(), request({ confinements: [{ reason: 'network', text: 'switch not applied', hostIds: [] }] })],
     ['hardware', host(), request({ confinements: [{ reason: 'hardware', text: 'swtpm is not installed there', hostIds: [] }] })],
@@ -26,6 +28,17 @@ describe('placement', () => {
 
   it('says how much is missing', () => {
     expect(decide([host({ memoryClaimed: 15.5 * GiB })], request()).refusals[0]!.text).toBe('has 512 MiB of 16384 MiB unclaimed, 1024 MiB are needed');
+  });
+
+  it('reserves what the host has and no more, whatever the ratios promise, and says so', () => {
+    const reserving = (cpuReservedMhz: number, memoryReservedBytes: number) => request({ demand: { ...request().demand, cpuReservedMhz, memoryReservedBytes } });
+    const textOf = (view: HostView, asked: PlacementRequest) => decide([view], asked).refusals[0]?.text;
+    expect(textOf(host({ cpuReserved: 7_500 }), reserving(600, 0))).toBe('has 500 MHz of 8000 MHz unreserved, 600 MHz are to be reserved');
+    expect(textOf(host({ memoryReserved: 7 * GiB }), reserving(0, 2 * GiB))).toBe('has 1024 MiB of 8192 MiB unreserved, 2048 MiB are to be reserved');
+    expect(textOf(host({ cpuMhz: 0 }), reserving(1, 0))).toBe('has 0 MHz of 0 MHz unreserved, 1 MHz are to be reserved; what it has is not known yet');
+    expect(textOf(host({ cpuReserved: 7_500, memoryReserved: 7 * GiB }), reserving(500, GiB))).toBeUndefined();
+    // One whose host has lost memory since, or none that reserves: neither is anybody else's matter.
+    expect(textOf(host({ cpuReserved: 9_000, memoryReserved: 9 * GiB, cpuMhz: 0 }), request())).toBeUndefined();
   });
 
   it('takes the emptiest host, and stays where the VM was among equals', () => {

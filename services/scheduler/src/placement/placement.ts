@@ -14,6 +14,11 @@ export interface HostView {
   readonly memoryCapacity: number;
   readonly vcpusClaimed: number;
   readonly memoryClaimed: number;
+  /** What the host has, without any ratio: reservations are never over-committed. */
+  readonly cpuMhz: number;
+  readonly memoryPhysical: number;
+  readonly cpuReserved: number;
+  readonly memoryReserved: number;
 }
 export interface PlacementRequest {
   readonly clusterId: string;
@@ -32,10 +37,26 @@ interface Filter {
 }
 
 const mib = (bytes: number): string => `${Math.floor(bytes / 1024 / 1024)} MiB`;
+const mhz = (value: number): string => `${value} MHz`;
+const unknownOf = (all: number): string => (all === 0 ? '; what it has is not known yet' : '');
+
+/** Of each resource what is left of what the host may promise or reserve, what is needed, and how both are said. */
+function lacks(what: string, all: number, taken: number, needed: number, say: (value: number) => string, need: string): string | null {
+  return all - taken >= needed ? null : `has ${say(Math.max(0, all - taken))} of ${say(all)} ${what}, ${say(needed)} ${need}`;
+}
 const confined = (reason: 'datastore' | 'network' | 'hardware' | 'pinned'): Filter => ({
   reason,
   refuse: (host, request) => request.confinements.find((rule) => rule.reason === reason && rule.hostIds !== null && !rule.hostIds.some((id) => id === host.hostId))?.text ?? null,
 });
+
+type Reserving = Pick<PlacementRequest['demand'], 'cpuReservedMhz' | 'memoryReservedBytes'>;
+/** By what the host has, without any ratio. Who reserves nothing is never refused by it. */
+const reservationFilters = {
+  'memory-reservation': (host: HostView, { memoryReservedBytes }: Reserving): string | null => (memoryReservedBytes === 0 ? null
+    : lacks('unreserved', host.memoryPhysical, host.memoryReserved, memoryReservedBytes, mib, `are to be reserved${unknownOf(host.memoryPhysical)}`)),
+  'cpu-reservation': (host: HostView, { cpuReservedMhz }: Reserving): string | null => (cpuReservedMhz === 0 ? null
+    : lacks('unreserved', host.cpuMhz, host.cpuReserved, cpuReservedMhz, mhz, `are to be reserved${unknownOf(host.cpuMhz)}`)),
+} as const;
 
 /** In the order in which they are asked; the cheapest and most telling first. */
 export const filters: readonly Filter[] = [
@@ -46,21 +67,21 @@ export const filters: readonly Filter[] = [
   confined('datastore'),
   confined('network'),
   confined('hardware'),
-  {
-    reason: 'memory',
-    refuse: (host, { demand }) => {
-      const free = host.memoryCapacity - host.memoryClaimed;
-      return free >= demand.memoryBytes ? null : `has ${mib(Math.max(0, free))} of ${mib(host.memoryCapacity)} unclaimed, ${mib(demand.memoryBytes)} are needed`;
-    },
-  },
-  {
-    reason: 'cpu',
-    refuse: (host, { demand }) => {
-      const free = host.vcpusCapacity - host.vcpusClaimed;
-      return free >= demand.vcpus ? null : `has ${Math.max(0, free)} of ${host.vcpusCapacity} vCPUs unclaimed, ${demand.vcpus} are needed`;
-    },
-  },
+  // By the cluster's ratios.
+  { reason: 'memory', refuse: (host, { demand }) => lacks('unclaimed', host.memoryCapacity, host.memoryClaimed, demand.memoryBytes, mib, 'are needed') },
+  { reason: 'cpu', refuse: (host, { demand }) => lacks('vCPUs unclaimed', host.vcpusCapacity, host.vcpusClaimed, demand.vcpus, String, 'are needed') },
+  { reason: 'memory-reservation', refuse: (host, { demand }) => reservationFilters['memory-reservation'](host, demand) },
+  { reason: 'cpu-reservation', refuse: (host, { demand }) => reservationFilters['cpu-reservation'](host, demand) },
 ];
+
+/** Why a host cannot reserve so much; null = it can. */
+export function refuseReservation(host: HostView, wanted: Reserving): RefusalValue | null {
+  for (const reason of ['memory-reservation', 'cpu-reservation'] as const) {
+    const text = reservationFilters[reason](host, wanted);
+    if (text !== null) return refusalOf(host, reason, text);
+  }
+  return null;
+}
 
 /** A VM stays where it was unless another host is clearly emptier: its pages and images may still be cached there. */
 const STAY_BONUS = 0.05;
@@ -88,16 +109,21 @@ export function decide(hosts: readonly HostView[], request: PlacementRequest): D
 function firstRefusal(host: HostView, request: PlacementRequest): RefusalValue | null {
   for (const { reason, refuse } of filters) {
     const text = refuse(host, request);
-    if (text !== null) return { hostId: host.hostId as RefusalValue['hostId'], hostName: host.name, reason, text };
+    if (text !== null) return refusalOf(host, reason, text);
   }
   return null;
 }
 
-/** What a host may promise: `reservedBytes` of its memory stay for itself. */
+const refusalOf = (host: HostView, reason: RefusalValue['reason'], text: string): RefusalValue =>
+  ({ hostId: host.hostId as RefusalValue['hostId'], hostName: host.name, reason, text });
+
+/** What a host may promise, by the ratios of its cluster. */
 export function capacityOf(host: { logicalCpus: number; memoryBytes: number }, cluster: { cpuOvercommit: number; memoryOvercommit: number }): { vcpus: number; memoryBytes: number } {
-  const usable = Math.max(0, host.memoryBytes - reservedBytes(host.memoryBytes));
-  return { vcpus: Math.floor(host.logicalCpus * cluster.cpuOvercommit), memoryBytes: Math.floor(usable * cluster.memoryOvercommit) };
+  return { vcpus: Math.floor(host.logicalCpus * cluster.cpuOvercommit), memoryBytes: Math.floor(usableBytes(host.memoryBytes) * cluster.memoryOvercommit) };
 }
 
+/** Memory that VMs may have for good: what the host keeps for itself is not theirs. */
+export const usableBytes = (memoryBytes: number): number => Math.max(0, memoryBytes - reservedBytes(memoryBytes));
+
 /** A twentieth of the memory, at least 512 MiB: kernel, agent, Open vSwitch, QEMU's own overhead. */
-export const reservedBytes = (memoryBytes: number): number => Math.max(512 * 1024 * 1024, Math.floor(memoryBytes / 20));
+const reservedBytes = (memoryBytes: number): number => Math.max(512 * 1024 * 1024, Math.floor(memoryBytes / 20));

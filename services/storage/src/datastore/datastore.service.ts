@@ -2,13 +2,14 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { BusClient, BusContext } from '#bus';
-import { createDatastore, datastoreChanged, datastoreDeleted, deleteDatastore, hostDatastoreProbe, hostDatastoreScan, InUse, InvalidArgument, PermissionDenied, WrongState } from '#contracts';
+import { createDatastore, datastoreChanged, datastoreDeleted, deleteDatastore, getHost, hostDatastoreProbe, hostDatastoreScan, InUse, InvalidArgument, PermissionDenied, WrongState } from '#contracts';
 import type { chooseDatastore as chooseContract, Datastore, DatastoreId, HostId, InputOf, listDatastores, ReplyOf } from '#contracts';
 import { allowed, mayAccess, transaction, whoOf } from '#database';
 import { FaultError, newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
 import { Bus, Db } from '#service';
 import { emit, runCommand } from '#tasks';
+import { recordHost } from '../host/host.store.ts';
 import { chooseDatastore, identify, isConnected, sameDirectory } from './datastore.ts';
 import type { HostView } from './datastore.ts';
 import {
@@ -30,6 +31,7 @@ export class DatastoreService {
     return runCommand(this.db, { ctx, operation: createDatastore, input }, async (tx) => {
       if (!mayAccess(whoOf(ctx), 'datastore.write', {})) throw new FaultError(PermissionDenied.fault('You lack the right datastore.write on the site.', { permission: 'datastore.write' }));
       const { id, probe } = await this.survey(tx, input, ctx);
+      await this.hearOf(tx, input.hostIds, ctx);
       await insertDatastore(tx, { id, name: input.name, description: input.description, scope: input.scope, path: input.path, totalBytes: probe.totalBytes, freeBytes: probe.freeBytes, hostIds: input.hostIds });
       return this.announce(tx, id, ctx);
     });
@@ -110,6 +112,15 @@ export class DatastoreService {
       if (fault !== undefined) throw new FaultError(fault);
     }
     return { id, probe };
+  }
+
+  /** Hosts that are seconds old: what is still to be heard of their beginning would hide for a moment that they are connected. */
+  private async hearOf(tx: EntityManager, hostIds: readonly HostId[], ctx: BusContext): Promise<void> {
+    for (const hostId of hostIds) {
+      const host = await this.bus.request(getHost, { hostId }, { ctx, as: 'system', timeoutMs: 1_000 });
+      if (!host.ok) return; // compute's events will tell
+      if (await recordHost(tx, host.value)) await this.announceHost(tx, hostId);
+    }
   }
 
   private async mustProbe(hostId: HostId, id: DatastoreId, path: string, initialise: boolean, ctx: BusContext): Promise<Probe> {

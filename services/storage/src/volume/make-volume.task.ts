@@ -91,7 +91,7 @@ export async function finishMade(tx: EntityManager, outcome: TaskOutcome<{ reado
     await emit(tx, volumeDeleted, { ...origin, data: { volumeId, name: volume.name } });
     return;
   }
-  if (outcome.state === 'succeeded' && made !== undefined) await markReady(tx, volumeId, made);
+  if (outcome.state === 'succeeded' && made !== undefined) await markReady(tx, volumeId, outcome.task.id, made);
   else await markState(tx, volumeId, 'failed');
   await emit(tx, volumeChanged, { ...origin, data: { volume: volumeView(await required(tx, volumeId)) } });
 }

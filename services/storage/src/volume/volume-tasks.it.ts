@@ -7,7 +7,7 @@ import type { DataSource } from 'typeorm';
 import { FakeHost, FakeWorld } from '../../../../test/integration/fake-host.fixture.ts';
 import { startNatsServer, testDir } from '../../../../test/integration/pool.fixture.ts';
 import type { TestNats } from '../../../../test/integration/pool.fixture.ts';
-import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, undoTwice } from '#testing';
+import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, retryWhereverStuck, undoTwice } from '#testing';
 import { quickSettings } from '#testing';
 import type { Trial } from '#testing';
 import { BusClient, silentLog } from '#bus';
@@ -124,7 +124,7 @@ const begins = {
     return transaction(db, async (tx) => {
       const ref = await engine.start(tx, kind, { objectId: volumeId, lock: [{ noun: 'volume', id: volumeId }], input: { volumeId, name: 'disk', place: placed(volumeId), hostId, before: 'ready' } });
       await insertVolume(tx, newRow(volumeId, ref.taskId));
-      await markReady(tx, volumeId, { allocatedBytes: 1 });
+      await markReady(tx, volumeId, ref.taskId, { allocatedBytes: 1 });
       await markState(tx, volumeId, 'deleting', ref.taskId);
       return ref.taskId;
     });
@@ -150,6 +150,7 @@ describe.each([
     ['is undone twice', undoTwice],
     ['dies at every step', killAtEveryStep],
     ['dies in every undo', killAtEveryUndo],
+    ['is stuck in every undo and retried', retryWhereverStuck],
     ['is cancelled at every step', cancelAtEveryStep],
   ] as const)('leaves what it must when it %s', async (_what, ordeal) => {
     await ordeal(trial());

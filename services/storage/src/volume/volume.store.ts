@@ -88,9 +88,10 @@ export async function required(tx: Queryable, volumeId: string): Promise<StoredV
   return volume;
 }
 
-export const markReady = (tx: EntityManager, volumeId: string, bytes: { readonly allocatedBytes: number; readonly sizeBytes?: number }): Promise<number> =>
+/** Also what the same task had left as failed when it needed attention; not what a deletion has been at meanwhile. */
+export const markReady = (tx: EntityManager, volumeId: string, taskId: string, bytes: { readonly allocatedBytes: number; readonly sizeBytes?: number }): Promise<number> =>
   execute(tx, sql`UPDATE volume SET state = 'ready', allocated_bytes = ${bytes.allocatedBytes}, size_bytes = COALESCE(${bytes.sizeBytes ?? null}, size_bytes),
-    claimed_bytes = 0, copied_from = NULL, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${volumeId} AND state = 'creating'`);
+    claimed_bytes = 0, copied_from = NULL, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${volumeId} AND (state = 'creating' OR (state = 'failed' AND task_id = ${taskId}))`);
 
 export const markState = (tx: EntityManager, volumeId: string, state: VolumeState, taskId?: string): Promise<number> =>
   execute(tx, sql`UPDATE volume SET state = ${state}, task_id = COALESCE(${taskId ?? null}, task_id), claimed_bytes = 0, copied_from = NULL,
