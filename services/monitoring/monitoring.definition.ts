@@ -1,28 +1,34 @@
 // Monitoring as a table: its module, schema, the events of all services that it takes in, and what it keeps at its size.
 import { services, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
-import type { databaseServiceConfig } from '#config';
+import { monitoringConfig } from '#config';
 import type { DatabaseService } from '#service';
 import { monitoringMigrations } from './migrations/0001-tables.ts';
+import { monitoringScopeMigrations } from './migrations/0011-scopes.ts';
 import { MonitoringModule } from './monitoring.module.ts';
 import { logNews } from './src/event/event.reader.ts';
 import { logEvent } from './src/event/event.store.ts';
 import { retentionReconciler } from './src/event/retention.reconciler.ts';
+import { keepScope } from './src/scope/scope.store.ts';
 import { keepTask } from './src/task/task.store.ts';
 import { TaskWaiters } from './src/task/task.waiters.ts';
 
+export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigrations];
+
 const taskData = taskChanged('compute').data;
 
-export const monitoringService: DatabaseService<typeof databaseServiceConfig> = {
+export const monitoringService: DatabaseService<typeof monitoringConfig> = {
   name: 'monitoring',
+  config: monitoringConfig,
   module: MonitoringModule,
-  migrations: monitoringMigrations,
+  migrations: monitoringTables,
   consumers: ({ get }) => [
     {
       name: 'monitoring-log',
       sources: services,
       handle: async (tx, event) => {
         await logEvent(tx, event);
+        await keepScope(tx, event);
         afterCommit(tx, () => { get(TaskWaiters).wake(logNews); });
         if (event.noun !== 'task') return;
         const { task, ownerId } = taskData.parse(event.data);
@@ -30,5 +36,8 @@ export const monitoringService: DatabaseService<typeof databaseServiceConfig> = 
       },
     },
   ],
-  reconcilers: ({ db }) => [retentionReconciler(db)],
+  reconcilers: ({ db, config }) => [retentionReconciler(db, {
+    events: { days: config.TOK_KEEP_EVENTS_DAYS, most: config.TOK_KEEP_EVENTS },
+    tasks: { days: config.TOK_KEEP_TASKS_DAYS, most: config.TOK_KEEP_TASKS },
+  })],
 };

@@ -5,12 +5,13 @@ import type { BusClient } from '#bus';
 import { Bus, Db } from '#service';
 import { EventHandlers } from './src/event/event.handlers.ts';
 import { EventReader } from './src/event/event.reader.ts';
+import { HistoryHandlers } from './src/history/history.handlers.ts';
 import { TaskHandlers } from './src/task/task.handlers.ts';
 import { TaskReader } from './src/task/task.reader.ts';
 import { TaskWaiters } from './src/task/task.waiters.ts';
 
 @Module({
-  controllers: [EventHandlers, TaskHandlers],
+  controllers: [EventHandlers, TaskHandlers, HistoryHandlers],
   providers: [
     { provide: TaskWaiters, useFactory: () => new TaskWaiters() },
     { provide: EventReader, inject: [Db, TaskWaiters], useFactory: (db: DataSource, waiters: TaskWaiters) => new EventReader(db, waiters) },

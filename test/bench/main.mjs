@@ -13,6 +13,7 @@ import { benchRest } from './rest.mjs';
 import { judge, report } from './report.mjs';
 import { benchDeploys } from './deploys.mjs';
 import { benchHibernate } from './hibernate.mjs';
+import { benchTasks } from './tasks.mjs';
 import { benchVm } from './vm.mjs';
 
 const repo = join(import.meta.dirname, '../..');
@@ -37,6 +38,7 @@ try {
   take(await benchHibernate(lab, record, rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
   take(await benchDeploys(rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
   take(await benchLists(record, rest, record.demo.vmId));
+  take(await benchTasks(lab, record, rest, record.demo.vmId));
   const { accelerator, acceleratorReason } = hosts[0].inventory;
   const missed = rows.filter((row) => judge(row).met === false);
   writeFileSync(join(repo, 'docs/benchmarks.md'), report(rows, {

@@ -40,6 +40,18 @@ describe('rights', () => {
   });
 });
 
+describe('dry runs', () => {
+  it('are of commands alone', () => {
+    expect(offenders(({ kind, dryRun }) => !dryRun || kind === 'command')).toEqual([]);
+  });
+  it('are of every command to a VM', () => {
+    expect(offenders(({ service, noun, kind, http, dryRun }) => service !== 'compute' || noun !== 'vm' || kind === 'query' || http === undefined || dryRun)).toEqual([]);
+  });
+  it('find no member of that name in an input', () => {
+    expect(offenders((operation) => !('dryRun' in shapeOf(operation)))).toEqual([]);
+  });
+});
+
 describe('errors', () => {
   it('name what is not there wherever an object is touched', () => {
     expect(offenders(({ on, errors }) => on === undefined || errors.includes(NotFound))).toEqual([]);

@@ -1,8 +1,7 @@
 // The guide of a new user's first hour holds: its blocks marked `sh run` are pasted into one shell, in their order.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { deletePortGroup, deleteSubnet, listPortGroups, listSubnets } from '#contracts';
+import { blocksOf, paste, PASTED } from './guide.ts';
 import { holdings } from './holdings.ts';
 import type { Holdings } from './holdings.ts';
 import { openShell } from './shell.ts';
@@ -28,22 +27,11 @@ afterAll(async () => {
   await shell.close();
 });
 
-/** The guide's blocks with their headings. */
-function blocks(): { heading: string; text: string }[] {
-  const guide = readFileSync(join(world.lab.repo, 'docs/guides/first-hour.md'), 'utf8');
-  return guide.split(/^## /m).flatMap((section) => {
-    const heading = section.split('\n')[0] ?? '';
-    return [...section.matchAll(/^```sh run\n([\s\S]*?)^```$/gm)].map(([, text]) => ({ heading, text: text ?? '' }));
-  });
-}
-
 describe('the guide of the first hour', () => {
   it('can be pasted as it stands', async () => {
-    const all = blocks();
+    const all = blocksOf(world, 'first-hour.md');
     expect(all.length).toBeGreaterThan(5);
-    const script = ['set -euo pipefail', ...all.flatMap(({ heading, text }, index) => [`echo '@@ ${index}: ${heading.replaceAll('\'', '’')}'`, text]), 'echo @@ done'].join('\n');
-    const ended = await shell.run(['bash', '-c', script], { withinMs: 240_000 });
-    expect({ ...ended, out: ended.out.slice(-2_000), err: ended.err.slice(-2_000) }).toMatchObject({ status: 0, out: expect.stringContaining('@@ done') });
+    expect(await paste(shell, all, 240_000)).toMatchObject({ status: 0, out: expect.stringContaining(PASTED) });
   }, 260_000);
 
   it('leaves nothing behind', async () => {

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import {
+import { listTemplates,
   createDatastore, createImage, createTemplate, deleteImage, deleteTemplate, getImage, getTemplate, getVolume, importImage, listImages, provisionVolume, templatesTask, updateTemplate, writeUpload, discardVolume, storageTask,
 } from '#contracts';
-import type { Image, VmId, VolumeId } from '#contracts';
+import type { FolderId, Image, VmId, VolumeId } from '#contracts';
 import { newUuid } from '#kernel';
 import { storageService } from '../../services/storage/storage.definition.ts';
 import { templatesService } from '../../services/templates/templates.definition.ts';
@@ -72,6 +72,12 @@ describe('an image', () => {
     expect([template.hardware.tpm, secure.hardware.tpm]).toEqual(['none', '2.0']);
     await pool.must(deleteTemplate, { templateId: secure.id });
     expect(codeOf(await pool.ask(deleteImage, { imageId: image.id }))).toBe('IN_USE');
+    const [top, below, gone] = [newUuid() as FolderId, newUuid() as FolderId, newUuid() as FolderId];
+    pool.folders.set(top, [top, below]).set(below, [below]);
+    expect(codeOf(await pool.ask(createTemplate, { name: fresh('template'), imageId: image.id, folderId: gone }))).toBe('NOT_FOUND');
+    const filed = await pool.must(createTemplate, { name: fresh('template'), imageId: image.id, folderId: below });
+    expect((await pool.must(listTemplates, { folderId: top, subfolders: true })).items.map(({ id }) => id)).toEqual([filed.id]);
+    await pool.must(deleteTemplate, { templateId: filed.id });
     const clone = { volumeId: newUuid() as VolumeId, name: fresh('disk'), datastoreId: image.datastoreId, sizeBytes: template.diskBytes, source: { volumeId: template.volumeId, mode: 'linked' as const }, vmId: newUuid() as VmId, hostId: null, ownerId: null, folderId: null };
     expect(await pool.ended(storageTask, await pool.must(provisionVolume, clone))).toMatchObject({ state: 'succeeded' });
     await pool.must(deleteTemplate, { templateId: template.id });

@@ -1,16 +1,16 @@
 // A pool without machines for tests of services: a NATS of its own, a schema per service, keys that sign actors, and
 // hosts that compute would know of.
 import { randomBytes } from 'node:crypto';
-import { connect } from '@nats-io/transport-node';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { connect, headers } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import mysql from 'mysql2/promise';
 import { startNatsServer, testDir, until } from '#testing';
 import type { TestNats } from '#testing';
 import { BusClient } from '#bus';
 import type { serviceConfig } from '#config';
-import { endStates, listHosts, signingKeys } from '#contracts';
-import type { Actor, HostId, Operation, Permission, ReplyOf, RequestOf, storageTask, Task } from '#contracts';
+import { endStates, foldersBelow, listHosts, signingKeys } from '#contracts';
+import type { Actor, HostId, Operation, Permission, Plan, ReplyOf, RequestOf, storageTask, Task } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
 import { startService } from '#service';
@@ -26,6 +26,8 @@ export class Pool {
   readonly world = new FakeWorld();
   readonly hosts: FakeHost[] = [];
   readonly services: RunningService[] = [];
+  /** Folders that there are, each with itself and all below it. */
+  readonly folders = new Map<string, readonly string[]>();
   private readonly schemas = new Map<string, string>();
   private key: Awaited<ReturnType<typeof generateKeyPair>>['privateKey'] | undefined;
 
@@ -84,6 +86,23 @@ export class Pool {
     return this.bus.request(operation, input, { as: 'system', idempotencyKey });
   }
 
+  /** Asks what a command would do, and sees to it that nothing is left of the question in the schema of its owner. */
+  async foretold<O extends Operation>(operation: O, input: RequestOf<O>): Promise<Plan> {
+    const before = await this.everything(operation.service);
+    const plan = orThrow(await this.bus.explain(operation, input, { as: 'system' }));
+    if ((await this.everything(operation.service)) !== before) throw new Error(`a dry run of ${operation.name} has left something`);
+    return plan;
+  }
+
+  /** Leases and positions come and go by themselves. */
+  private async everything(service: string): Promise<string> {
+    const tables = await this.rows<{ name: string }>(service, 'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY table_name');
+    const kept = tables.filter(({ name }) => !['relay_lease', 'consumer_position'].includes(name));
+    const rows: unknown[] = [];
+    for (const { name } of kept) rows.push([name, await this.rows(service, name === 'outbox' ? 'SELECT id, event FROM outbox' : `SELECT * FROM \`${name}\``)]);
+    return JSON.stringify([rows, this.hosts.map((host) => [...host.switches]), [...this.world.files]]);
+  }
+
   async must<O extends Operation>(operation: O, input: RequestOf<O>): Promise<ReplyOf<O>> {
     return orThrow(await this.ask(operation, input));
   }
@@ -115,6 +134,19 @@ export class Pool {
     await this.sql.end();
   }
 
+  private answerFolders(message: Msg): void {
+    const { folderId } = foldersBelow.input.parse(message.json());
+    const folderIds = this.folders.get(folderId);
+    if (folderIds !== undefined) {
+      message.respond(JSON.stringify({ folderIds }));
+      return;
+    }
+    const refused = headers();
+    refused.set('Nats-Service-Error-Code', '404');
+    refused.set('Nats-Service-Error', 'NOT_FOUND');
+    message.respond(JSON.stringify({ code: 'NOT_FOUND', detail: 'There is no folder with this id.', details: { noun: 'folder', id: folderId }, traceId: null }), { headers: refused });
+  }
+
   private async playAuth(): Promise<void> {
     const { publicKey, privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519' });
     this.key = privateKey;
@@ -122,5 +154,6 @@ export class Pool {
     this.nats.subscribe(signingKeys.subject, { callback: (_error, message) => { message.respond(answer); } });
     // Compute's list is empty here: hosts are what the test says.
     this.nats.subscribe(listHosts.subject, { callback: (_error, message) => { message.respond('{"items":[],"next":null}'); } });
+    this.nats.subscribe(foldersBelow.subject, { callback: (_error, message) => { this.answerFolders(message); } });
   }
 }

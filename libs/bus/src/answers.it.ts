@@ -62,6 +62,10 @@ describe('a request that cannot be served is refused', () => {
     ['a user on an internal operation', 'secret', '{}', { 'Tok-Actor': tokenOf('eve', 'vm.create') }, 'PERMISSION_DENIED', '403'],
     ['a command without idempotency key', 'write', '{}', { 'Tok-Actor': 'service:ha' }, 'INVALID_ARGUMENT', '400'],
     ['an idempotency key that is too long', 'write', '{}', { 'Tok-Actor': 'service:ha', 'Idempotency-Key': 'k'.repeat(129) }, 'INVALID_ARGUMENT', '400'],
+    ['a dry run of what cannot be explained', 'write', '{}', { 'Tok-Actor': 'service:ha', 'Tok-Dry-Run': 'true' }, 'DRY_RUN_UNSUPPORTED', '400'],
+    ['a dry run of a question', 'echo', '{"text":"a"}', { 'Tok-Dry-Run': 'true' }, 'DRY_RUN_UNSUPPORTED', '400'],
+    ['a dry run that is half meant', 'tell', '{"takesBack":true}', { 'Tok-Actor': 'service:ha', 'Tok-Dry-Run': 'yes' }, 'INVALID_ARGUMENT', '400'],
+    ['a dry run that was not taken back', 'tell', '{"takesBack":false}', { 'Tok-Actor': 'service:ha', 'Tok-Dry-Run': 'true' }, 'INTERNAL', '500'],
     ['a fault', 'fail', '{"how":"fault"}', {}, 'NOT_FOUND', '404'],
     ['a thrown fault', 'fail', '{"how":"thrown-fault"}', {}, 'NOT_FOUND', '404'],
     ['a bug', 'fail', '{"how":"bug"}', {}, 'INTERNAL', '500'],
@@ -85,6 +89,14 @@ describe('a request that cannot be served is refused', () => {
     expect(refusal(message).traceId).toBe('0af7651916cd43dd8448eb211c80319c');
     expect(probe.ledger.errors).toContainEqual(expect.objectContaining({ traceId: '0af7651916cd43dd8448eb211c80319c', err: new Error('SELECT secret FROM users') }));
   });
+});
+
+test('a dry run needs no key and is answered with its plan, without what the reader may not see', async () => {
+  const plan = { operation: 'ha.probe.tell', task: null, succeeds: true, error: null, checks: ['It can be told.'], warnings: [], steps: [], result: { done: 'told' } };
+  const told = { text: 'it is told', details: { loudly: true } };
+  const dry = (actor: string) => ask('tell', '{"takesBack":true}', { 'Tok-Actor': actor, 'Tok-Dry-Run': 'true' });
+  expect((await dry(tokenOf('ann', 'vm.power'))).json()).toEqual({ ...plan, decisions: [told] });
+  expect((await dry(tokenOf('ann', 'vm.power', 'host.read'))).json()).toEqual({ ...plan, decisions: [told, { text: 'for other eyes' }] });
 });
 
 test('a body over the limit of the NATS server never reaches the service', async () => {

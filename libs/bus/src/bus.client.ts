@@ -2,8 +2,8 @@
 // of the way there comes back as a fault. Nothing is retried that could happen twice.
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { headers as newHeaders, InvalidArgumentError, RequestError, TimeoutError, NoRespondersError } from '@nats-io/transport-node';
-import type { BodyOf, HostOperation, Operation, ReplyOf, Report, RequestOf } from '#contracts';
-import { DeadlineExceeded, heartbeatSubject, hostSubject, HostUnreachable, InvalidArgument, PayloadTooLarge, reportSubject, Unavailable, Internal } from '#contracts';
+import type { BodyOf, HostOperation, Operation, Plan, ReplyOf, Report, RequestOf } from '#contracts';
+import { DeadlineExceeded, DryRunUnsupported, heartbeatSubject, hostSubject, HostUnreachable, InvalidArgument, PayloadTooLarge, reportSubject, Unavailable, Internal } from '#contracts';
 import type { Failed, Result } from '#kernel';
 import { failed, ok, sleep } from '#kernel';
 import type { z } from 'zod';
@@ -39,6 +39,8 @@ interface Call<I extends z.ZodType, R extends z.ZodType> {
   readonly subject: string;
   readonly operation: { readonly input: I; readonly reply: R; readonly timeoutMs: number };
   readonly options: CallOptions;
+  /** Asks what would happen. */
+  readonly dry?: true;
   readonly retryAbsent: boolean;
   /** Answers of hosts are checked: a host is trusted less than a service. */
   readonly checkReply: boolean;
@@ -59,6 +61,7 @@ export class BusClient {
 
   /** Asks the owner of `operation`. UNAVAILABLE = nobody took it; DEADLINE_EXCEEDED = it may still happen. */
   request<O extends Operation>(operation: O, input: RequestOf<O>, options: CallOptions = {}): Promise<Result<ReplyOf<O>>> {
+    if (operation.kind === 'command') onlyInEarnest(operation, options);
     const hasKey = options.idempotencyKey !== undefined;
     return this.call<O['input'], O['reply']>({
       name: operation.name,
@@ -71,8 +74,18 @@ export class BusClient {
     }, input) as Promise<Result<ReplyOf<O>>>;
   }
 
+  /** Asks the owner what a command would do; nothing of it happens. DRY_RUN_UNSUPPORTED where the contract does not say that it can tell. */
+  explain<O extends Operation>(operation: O, input: RequestOf<O>, options: CallOptions = {}): Promise<Result<Plan>> {
+    if (!operation.dryRun) return Promise.resolve(DryRunUnsupported.fail(`The server cannot explain ${operation.name} beforehand; nothing was done.`, { operation: operation.name }));
+    return this.call({
+      name: operation.name, subject: operation.subject, operation, options, dry: true, retryAbsent: true, checkReply: false,
+      absent: () => Unavailable.fail(`The service ${operation.service} does not answer.`, { service: operation.service }),
+    }, input) as Promise<Result<Plan>>;
+  }
+
   /** Sends a command to one host. HOST_UNREACHABLE = no agent listens; DEADLINE_EXCEEDED = it may still happen. */
   requestHost<O extends HostOperation>(hostId: string, operation: O, input: RequestOf<O>, options: CallOptions = {}): Promise<Result<ReplyOf<O>>> {
+    onlyInEarnest(operation, options);
     if (!isSubjectToken(hostId)) return Promise.resolve(InvalidArgument.fail('The host id cannot be part of a subject.', { issues: [{ path: 'hostId', message: 'not an id' }] }));
     return this.call<O['input'], O['reply']>({
       name: `host.${operation.name}`,
@@ -149,7 +162,7 @@ export class BusClient {
     for (let pauseMs = 25; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       const leftMs = Math.floor(deadline.leftMs());
       if (leftMs < 1 || signal?.aborted) return DeadlineExceeded.fail('No time is left for the call.');
-      const answer = await this.once(call.subject, body, leftMs, this.headersOf(call.options, leftMs, traceparent), signal);
+      const answer = await this.once(call.subject, body, leftMs, this.headersOf(call, leftMs, traceparent), signal);
       if (answer !== 'absent') return answer.ok ? this.read(call, answer.value) : answer;
       if (!call.retryAbsent || giveUp.leftMs() <= pauseMs) return call.absent();
       await sleep(pauseMs, signal);
@@ -169,11 +182,12 @@ export class BusClient {
     }
   }
 
-  private headersOf(options: CallOptions, leftMs: number, traceparent: string): MsgHdrs {
+  private headersOf({ options, dry }: Pick<Call<z.ZodType, z.ZodType>, 'options' | 'dry'>, leftMs: number, traceparent: string): MsgHdrs {
     const headers = newHeaders();
     headers.set(header.timeoutMs, String(leftMs));
     headers.set(header.traceparent, traceparent);
     if (options.idempotencyKey !== undefined) headers.set(header.idempotencyKey, options.idempotencyKey);
+    if (dry) headers.set(header.dryRun, 'true');
     const actor = this.actorOf(options);
     if (actor !== null) headers.set(header.actor, actor);
     return headers;
@@ -194,6 +208,11 @@ export class BusClient {
     const parsed = call.operation.reply.safeParse(body.value);
     return parsed.success ? ok(parsed.data) : failed(bug(parsed.error));
   }
+}
+
+/** A dry run that sends what changes something is a bug, and is stopped before it is sent. */
+function onlyInEarnest({ name }: { readonly name: string }, { ctx }: CallOptions): void {
+  if (ctx?.dryRun !== undefined) throw new Error(`a dry run was about to send ${name}`);
 }
 
 async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T | 'aborted'> {

@@ -12,8 +12,9 @@ import type { BusContext } from './context.ts';
 import { deadlineIn } from './deadline.ts';
 import { hostHandler, serveHost } from './host.server.ts';
 import { startNatsServer, testDir } from './nats.fixture.ts';
+import { PlanDraft } from './plan-draft.ts';
 import type { TestNats } from './nats.fixture.ts';
-import { echo, fail, hold, missing, moved, relay, startProbe, tokenOf, who, write } from './probe.fixture.ts';
+import { echo, fail, hold, missing, moved, relay, startProbe, tell, tokenOf, who, write } from './probe.fixture.ts';
 import { until } from '#testing';
 import type { ProbeService } from './probe.fixture.ts';
 
@@ -50,8 +51,16 @@ test('a reply comes back as a value, a fault as a fault with its details', async
 test('input that does not fit, a bad key and a body that is too large are refused before they leave', async () => {
   expect(codeOf(await bus.request(hold, { n: 1.5 }))).toBe('INVALID_ARGUMENT');
   expect(codeOf(await bus.request(write, {}, { as: 'system', idempotencyKey: 'ä' }))).toBe('INVALID_ARGUMENT');
+  expect(codeOf(await bus.explain(write, {}, { as: 'system' }))).toBe('DRY_RUN_UNSUPPORTED');
   expect(codeOf(await bus.request(echo, { text: 'x'.repeat(1_048_576) }))).toBe('PAYLOAD_TOO_LARGE');
   expect(codeOf(await bus.request(echo, { text: 'x'.repeat(1_048_576 - 40) }))).toBe('PAYLOAD_TOO_LARGE'); // headers count too
+});
+
+test('a dry run is explained by its owner, and sends nothing that changes something', async () => {
+  expect(await bus.explain(tell, { takesBack: true }, { as: 'system' })).toMatchObject({ ok: true, value: { operation: tell.name, result: { done: 'told' } } });
+  const ctx: BusContext = { actor: null, system: true, actorToken: null, caller: 'ha', idempotencyKey: null, dryRun: new PlanDraft(), deadline: deadlineIn(5_000), signal: new AbortController().signal, traceId: 'a'.repeat(32) };
+  expect(() => bus.request(write, {}, { ctx, idempotencyKey: 'k' })).toThrow('a dry run was about to send ha.probe.write');
+  expect(codeOf(await bus.request(echo, { text: 'a' }, { ctx }))).toBe('ok');
 });
 
 test('an operation that the service does not have yet', async () => {

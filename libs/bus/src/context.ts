@@ -2,6 +2,7 @@
 import type { Actor } from '#contracts';
 import type { Result } from '#kernel';
 import type { Deadline } from './deadline.ts';
+import type { PlanDraft } from './plan-draft.ts';
 
 export interface BusContext {
   /** The signed-in user on whose behalf the call is made; null for a service on its own behalf and for public operations. */
@@ -13,6 +14,8 @@ export interface BusContext {
   /** Name of the calling service, where `system`. */
   readonly caller: string | null;
   readonly idempotencyKey: string | null;
+  /** Set where the caller only asks what would happen: everything is decided as it would be, and nothing of it stays. */
+  readonly dryRun?: PlanDraft;
   readonly deadline: Deadline;
   /** Aborts at the deadline, and when the service stops without waiting any longer. */
   readonly signal: AbortSignal;

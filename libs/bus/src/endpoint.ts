@@ -1,14 +1,15 @@
 // What the responder knows of a contract that it serves: who may call, what fits, what runs, what leaves.
 import { z } from 'zod';
 import type { HostOperation, Operation } from '#contracts';
-import { InvalidArgument, projected } from '#contracts';
+import { DryRunUnsupported, InvalidArgument, Plan, projected } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
 import { identify, nobody, refusal } from './access.ts';
 import type { Caller } from './access.ts';
 import type { ActorVerifier, BusContext } from './context.ts';
 import { callingService, header, isIdempotencyKey } from './headers.ts';
-import { parseWith } from './wire.ts';
+import { PlanDraft } from './plan-draft.ts';
+import { isResult, parseWith } from './wire.ts';
 
 /** Reads a header; '' where it is absent. */
 export type HeaderReader = (name: string) => string;
@@ -22,6 +23,8 @@ export interface Endpoint {
   readonly answered: boolean;
   admit(read: HeaderReader): Promise<Result<Caller>>;
   parse(body: unknown): Result<unknown>;
+  /** Where the message only asks what would happen: the plan to fill; undefined = it is meant. `admit` has seen to it that it may ask. */
+  draft?(read: HeaderReader): PlanDraft | undefined;
   run(input: unknown, ctx: BusContext): unknown;
   /** What leaves the process, as its caller asked for it; throws where the value does not fit its contract. */
   encode(value: unknown, input?: unknown): unknown;
@@ -47,12 +50,36 @@ export function operationEndpoint(operation: Operation, run: Run, verifier: Acto
       if (!caller.ok) return caller;
       const fault = refusal(operation.permission, caller.value);
       if (fault) return { ok: false, fault };
-      return keyRefusal(read(header.idempotencyKey), needsKey) ?? caller;
+      const dry = read(header.dryRun);
+      return dryRefusal(operation, dry) ?? keyRefusal(read(header.idempotencyKey), needsKey && dry === '') ?? caller;
     },
+    draft: (read) => (read(header.dryRun) === '' ? undefined : new PlanDraft()),
     parse: (body) => parseWith(input, body),
-    run,
-    encode: (value, asked) => projected(operation.reply.parse(value), asked),
+    run: async (given, ctx) => {
+      const answer = await run(given, ctx);
+      return ctx.dryRun === undefined ? answer : planned(operation, ctx.dryRun, ctx, answer);
+    },
+    encode: (value, asked) => (value instanceof Planned ? Plan.parse(value.plan) : projected(operation.reply.parse(value), asked)),
   };
+}
+
+/** An answer that is a plan instead of the operation's reply. */
+class Planned {
+  constructor(readonly plan: Plan) {}
+}
+
+/** Throws where a handler did not roll back what it was asked to do for show: its contract must not say that it can. */
+function planned(operation: Operation, draft: PlanDraft, ctx: BusContext, answer: unknown): unknown {
+  const result = isResult(answer) ? answer : ok(answer);
+  if (!result.ok) return result;
+  if (!draft.rolledBack) throw new Error(`${operation.name} says that it takes dry runs and did one for good`);
+  return new Planned(draft.finished(operation, ctx.system ? 'system' : ctx.actor, result.value));
+}
+
+function dryRefusal({ name, dryRun }: Operation, asked: string): Result<never> | undefined {
+  if (asked === '') return undefined;
+  if (asked !== 'true') return InvalidArgument.fail(`The header ${header.dryRun} takes true alone.`, { issues: [{ path: header.dryRun, message: 'true, or no such header' }] });
+  return dryRun ? undefined : DryRunUnsupported.fail(`The server cannot explain ${name} beforehand; nothing was done.`, { operation: name });
 }
 
 function keyRefusal(key: string, needed: boolean): Result<never> | undefined {

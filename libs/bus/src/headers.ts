@@ -4,6 +4,7 @@ export const header = {
   timeoutMs: 'Tok-Timeout-Ms',
   actor: 'Tok-Actor',
   idempotencyKey: 'Idempotency-Key',
+  dryRun: 'Tok-Dry-Run',
   traceparent: 'traceparent',
   tracestate: 'tracestate',
   errorCode: 'Nats-Service-Error-Code',

@@ -5,6 +5,7 @@ export * from './deadline.ts';
 export * from './handles.decorator.ts';
 export * from './headers.ts';
 export * from './limits.ts';
+export * from './plan-draft.ts';
 export * from './bus.server.ts';
 export * from './connect.nats.ts';
 export * from './host.server.ts';

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { Actor, BodyOf, InputOf, ReplyOf, UserId } from '#contracts';
 import { defineCommand, defineQuery, defineReport, NotFound, Unauthenticated } from '#contracts';
 import { FaultError, newUuid, ok } from '#kernel';
+import { checked, decided } from './plan-draft.ts';
 import type { Result } from '#kernel';
 import { BusClient } from './bus.client.ts';
 import { BusServer } from './bus.server.ts';
@@ -20,6 +21,7 @@ export const hold = defineQuery('ha.probe.hold', { summary: 'Waits to be release
 export const fail = defineQuery('ha.probe.fail', { summary: 'Fails as asked', permission: 'public', input: z.strictObject({ how: z.enum(['fault', 'thrown-fault', 'bug', 'bad-reply', 'huge-reply']) }), reply: z.strictObject({ text: z.string() }), errors: [NotFound] });
 export const who = defineQuery('ha.probe.who', { summary: 'Says who asks', permission: 'vm.create', input: z.strictObject({}), reply: z.strictObject({ handle: z.string().nullable(), system: z.boolean(), caller: z.string().nullable(), traceId: z.string(), leftMs: z.number() }) });
 export const write = defineCommand('ha.probe.write', { summary: 'Changes something', permission: 'vm.power', input: z.strictObject({}), reply: z.strictObject({ key: z.string().nullable() }) });
+export const tell = defineCommand('ha.probe.tell', { summary: 'Tells what it would do, or fails to take it back', permission: 'vm.power', dryRun: true, input: z.strictObject({ takesBack: z.boolean() }), reply: z.strictObject({ done: z.string() }) });
 export const secret = defineQuery('ha.probe.secret', { summary: 'For services', permission: 'internal', input: z.strictObject({}), reply: z.strictObject({}) });
 export const relay = defineQuery('ha.probe.relay', { summary: 'Asks who', permission: 'public', input: z.strictObject({ timeoutMs: z.int() }), reply: who.reply });
 export const missing = defineQuery('ha.probe.missing', { summary: 'Has no handler', permission: 'public', input: z.strictObject({}), reply: z.strictObject({}) });
@@ -94,6 +96,15 @@ class ProbeHandlers {
   @Handles(write)
   async write(_: InputOf<typeof write>, ctx: BusContext): Promise<ReplyOf<typeof write>> {
     return { key: ctx.idempotencyKey };
+  }
+
+  @Handles(tell)
+  async tell({ takesBack }: InputOf<typeof tell>, ctx: BusContext): Promise<ReplyOf<typeof tell>> {
+    checked(ctx, 'It can be told.');
+    decided(ctx, 'it is told', { loudly: true });
+    ctx.dryRun?.decided({ text: 'for other eyes', seenWith: { permission: 'host.read', id: 'h', clusterId: null } });
+    if (takesBack && ctx.dryRun) ctx.dryRun.rolledBack = true;
+    return { done: 'told' };
   }
 
   @Handles(secret)

@@ -144,8 +144,10 @@ export class Responder {
       if (!body.ok) return body;
       const input = endpoint.parse(body.value);
       if (!input.ok) return input;
+      const dryRun = endpoint.draft?.(read);
       const ctx: BusContext = {
         ...caller.value,
+        ...(dryRun === undefined ? {} : { dryRun }),
         idempotencyKey: read(header.idempotencyKey) || null,
         deadline: exchange.deadline,
         signal: exchange.signal,

@@ -27,17 +27,30 @@ export const redisConfig = z.object({
   TOK_REDIS_URL: UrlOf('redis', 'rediss').describe('Redis that carries the wake-ups of tasks'),
 });
 
+const whole = (least: number, most: number) => z.coerce.number({ error: 'must be a whole number' }).int('must be a whole number').min(least, `must be at least ${least}`).max(most, `must be at most ${most}`);
+
+/** How long tasks that have ended are kept; below a week a repeated command could meet a task that is gone. */
+export const retentionConfig = z.object({
+  TOK_KEEP_TASKS_DAYS: whole(7, 36_500).default(90).describe('days that tasks are kept after their end; those that need attention, and what an open task still needs, are kept for longer'),
+  TOK_KEEP_TASKS: whole(1_000, 1_000_000_000).default(1_000_000).describe('tasks that have ended which are kept at most, by each service; the last week is kept whatever their number'),
+});
+
 /** A service with a database and no tasks. */
 export const databaseServiceConfig = processConfig.extend(databaseConfig.shape);
 
 /** A service with a database and tasks. */
-export const serviceConfig = databaseServiceConfig.extend(redisConfig.shape);
+export const serviceConfig = databaseServiceConfig.extend(redisConfig.shape).extend(retentionConfig.shape);
 
 export const authConfig = databaseServiceConfig.extend({
   TOK_DATA_DIR: AbsolutePath.describe('directory for the signing keys of tokens'),
   TOK_BUS_AUTHORITY_FILE: AbsolutePath.optional().describe('file of the NATS setup with the keys that let users in and shut them out; without it nobody gets bus credentials'),
   TOK_BUS_PUBLIC_URL: NatsUrl.optional().describe('NATS servers as users reach them, separated by commas; the default is TOK_NATS_URL'),
   TOK_ADMIN_PASSWORD_FILE: AbsolutePath.optional().describe('file that the generated password of the first administrator is written to'),
+});
+
+export const monitoringConfig = databaseServiceConfig.extend(retentionConfig.shape).extend({
+  TOK_KEEP_EVENTS_DAYS: whole(1, 36_500).default(90).describe('days that events are kept in the log'),
+  TOK_KEEP_EVENTS: whole(1_000, 1_000_000_000).default(5_000_000).describe('events that are kept in the log at most, the newest'),
 });
 
 const vmUids = IdRange.default({ first: 200_000, last: 265_535 }).describe('user ids that QEMU processes run under, first-last; the same for compute and on every host of a site');
@@ -72,7 +85,7 @@ export const processConfigs = [
   { process: 'templates', schema: serviceConfig },
   { process: 'scheduler', schema: databaseServiceConfig },
   { process: 'ha', schema: databaseServiceConfig },
-  { process: 'monitoring', schema: databaseServiceConfig },
+  { process: 'monitoring', schema: monitoringConfig },
   { process: 'gateway', schema: gatewayConfig },
   { process: 'host-agent', schema: hostAgentConfig },
 ] as const;
@@ -80,6 +93,8 @@ export const processConfigs = [
 export type ProcessConfig = z.output<typeof processConfig>;
 export type DatabaseConfig = z.output<typeof databaseConfig>;
 export type RedisConfig = z.output<typeof redisConfig>;
+export type RetentionConfig = z.output<typeof retentionConfig>;
+export type MonitoringConfig = z.output<typeof monitoringConfig>;
 export type DatabaseServiceConfig = z.output<typeof databaseServiceConfig>;
 export type ServiceConfig = z.output<typeof serviceConfig>;
 export type AuthConfig = z.output<typeof authConfig>;

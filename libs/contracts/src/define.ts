@@ -37,6 +37,8 @@ export interface Operation<I extends z.ZodType = z.ZodType, R extends z.ZodType 
   readonly task: boolean;
   /** Time a caller grants by default, ms. */
   readonly timeoutMs: number;
+  /** A command that can be asked what it would do: the answer is a `Plan`, and nothing is left of the question. */
+  readonly dryRun: boolean;
   /** How the CLI calls it, where `<noun> <verb>` would read badly. */
   readonly cli?: string;
 }
@@ -56,6 +58,7 @@ interface OperationText<I extends z.ZodType, R extends z.ZodType> {
   reply: R;
   errors?: readonly ErrorDef[];
   timeoutMs?: number;
+  dryRun?: true;
   cli?: string;
 }
 
@@ -78,6 +81,7 @@ function define<I extends z.ZodType, R extends z.ZodType>(kind: 'command' | 'que
     subject: `tok.v1.${name}`,
     task: text.reply.meta()?.id === 'TaskRef',
     timeoutMs: 10_000,
+    dryRun: false,
     ...text,
     errors: text.errors ?? [],
   };

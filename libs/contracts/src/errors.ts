@@ -67,6 +67,7 @@ export const BadJson = defineError('BAD_JSON', 'invalid_argument', 'The body is 
 export const PayloadTooLarge = defineError('PAYLOAD_TOO_LARGE', 'content_too_large', 'The body is larger than allowed', 'changed', z.strictObject({ limitBytes: z.number() }));
 export const IdempotencyKeyReused = defineError('IDEMPOTENCY_KEY_REUSED', 'already_exists', 'This idempotency key was used for another request', 'changed', none);
 export const UnknownOperation = defineError('UNKNOWN_OPERATION', 'not_found', 'There is no such operation', 'no', none);
+export const DryRunUnsupported = defineError('DRY_RUN_UNSUPPORTED', 'invalid_argument', 'The server cannot explain this beforehand', 'changed', z.strictObject({ operation: z.string() }));
 export const BadReplySubject = defineError('BAD_REPLY_SUBJECT', 'invalid_argument', 'The reply subject is not an inbox', 'no', none);
 export const ImageRefused = defineError('IMAGE_REFUSED', 'unprocessable', 'The image is not acceptable', 'changed', z.strictObject({ reason: z.string() }));
 export const MethodNotAllowed = defineError('METHOD_NOT_ALLOWED', 'method_not_allowed', 'The path does not take this method', 'no', z.strictObject({ allowed: z.array(z.string()) }));
@@ -127,7 +128,7 @@ export const Internal = defineError('INTERNAL', 'internal', 'A bug; the log of t
 export const allErrors: ReadonlyMap<string, ErrorDef> = registry;
 
 /** Errors any operation may answer; contracts list only what they add. */
-export const commonErrors: readonly ErrorDef[] = [InvalidArgument, BadJson, PayloadTooLarge, Unauthenticated, TokenExpired, PermissionDenied, RateLimited, IdempotencyKeyReused, Unavailable, Overloaded, ShuttingDown, DeadlineExceeded, Internal];
+export const commonErrors: readonly ErrorDef[] = [InvalidArgument, BadJson, PayloadTooLarge, Unauthenticated, TokenExpired, PermissionDenied, RateLimited, IdempotencyKeyReused, DryRunUnsupported, Unavailable, Overloaded, ShuttingDown, DeadlineExceeded, Internal];
 
 /** HTTP status of a code; 500 for a code outside the list. */
 export const httpStatusOf = (code: string): number => errorKinds[registry.get(code)?.kind ?? 'internal'];

@@ -5,6 +5,7 @@ import { allOperations } from './catalogue.ts';
 import type { Operation } from './define.ts';
 import { allErrors, commonErrors, errorKinds, FieldIssue, ImageRefused, NotFound, WrongState } from './errors.ts';
 import type { ErrorDef } from './errors.ts';
+import { Plan } from './plan.ts';
 import { imageContentRoute, routesOf } from './routes.ts';
 import type { Route } from './routes.ts';
 
@@ -60,7 +61,7 @@ export function openApi(operations: readonly Operation[] = allOperations, versio
     openapi: '3.1.1',
     info: {
       title, version, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-      description: 'Long work answers `202` with `Location: /v1/tasks/{id}`. Every refusal is `application/problem+json` with a stable `code`. Commands take `Idempotency-Key`; changes take `If-Match` with the version that `ETag` gave.',
+      description: 'Long work answers `202` with `Location: /v1/tasks/{id}`. Every refusal is `application/problem+json` with a stable `code`. Commands take `Idempotency-Key`, and those that can be explained `?dryRun=true`; changes take `If-Match` with the version that `ETag` gave.',
     },
     security: [{ bearer: [] }],
     tags: [...new Set(routesOf(operations).map(tagOf))].sort().map((name) => ({ name })),
@@ -85,7 +86,8 @@ function operationObject(route: Route, schemas: Schemas): Json {
     return { name, in: place, required: place === 'path' || required.includes(name), ...(description === undefined ? {} : { description }), schema };
   };
   const others = members.filter((name) => !pathParams.includes(name));
-  const parameters = [...pathParams.map(parameter('path')), ...(rest === 'query' ? others.map(parameter('query')) : []), ...headerParameters(operation, members)];
+  const dryRun = operation.dryRun ? [{ name: 'dryRun', in: 'query', required: false, description: 'true = only asks what would happen: the answer is 200 with a `Plan`, and nothing is done', schema: { type: 'boolean', default: false } }] : [];
+  const parameters = [...pathParams.map(parameter('path')), ...dryRun, ...(rest === 'query' ? others.map(parameter('query')) : []), ...headerParameters(operation, members)];
   const body = rest === 'body' && others.length > 0 ? { requestBody: bodyOf(properties, required, others) } : {};
   return {
     operationId: operation.name,
@@ -95,7 +97,7 @@ function operationObject(route: Route, schemas: Schemas): Json {
     ...(operation.permission === 'public' ? { security: [] } : {}),
     ...(parameters.length > 0 ? { parameters } : {}),
     ...body,
-    responses: { [String(route.successStatus)]: success(route, schemas), ...refusals([...operation.errors, ...commonErrors]) },
+    responses: { ...(operation.dryRun ? plan(schemas, route.successStatus === 200 ? schemas.of(operation.reply, 'output') : undefined) : {}), ...(operation.dryRun && route.successStatus === 200 ? {} : { [String(route.successStatus)]: success(route, schemas) }), ...refusals([...operation.errors, ...commonErrors]) },
   };
 }
 
@@ -117,6 +119,12 @@ const accessText = ({ permission }: Operation): string => accessTexts[permission
 function success({ operation, successStatus }: Route, schemas: Schemas): Json {
   const headers = successStatus === 200 ? {} : { headers: { Location: { description: successStatus === 202 ? 'the task' : 'the new object', schema: { type: 'string' } } } };
   return { description: successStatus === 202 ? 'Accepted; a task does it' : 'Done', ...headers, content: { 'application/json': { schema: schemas.of(operation.reply, 'output') } } };
+}
+
+/** What a dry run answers; where a success is 200 as well, it is one of the two. */
+function plan(schemas: Schemas, reply: Json | undefined): Json {
+  const asPlan = schemas.of(Plan, 'output');
+  return { 200: { description: reply === undefined ? 'With `dryRun`: what would happen' : 'Done; with `dryRun`: what would happen', content: { 'application/json': { schema: reply === undefined ? asPlan : { oneOf: [reply, asPlan] } } } } };
 }
 
 function refusals(errors: readonly ErrorDef[]): Json {

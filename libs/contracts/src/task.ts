@@ -16,7 +16,16 @@ export const endStates: readonly TaskState[] = ['succeeded', 'failed', 'cancelle
 export const TaskProgress = z.strictObject({ done: z.number(), total: z.number(), unit: z.enum(['bytes', 'steps']), ratePerSecond: z.number().nullable(), remainingMs: z.number().nullable() });
 export const WaitsFor = z.strictObject({ what: z.string(), holder: z.string().nullable(), position: z.int().nullable(), since: At });
 export const StepState = z.enum(['pending', 'running', 'done', 'failed', 'undoing', 'undone', 'undo-failed', 'skipped']);
-export const TaskStep = z.strictObject({ seq: z.int(), name: z.string(), state: StepState, attempt: z.int(), startedAt: At.nullable(), endedAt: At.nullable(), error: ErrorBody.nullable() });
+/** Another service's task that a step has started, as it last told; null where it has told nothing yet. */
+export const TaskChild = z.strictObject({
+  taskId: TaskId, service: z.string(), kind: z.string().nullable(), object: z.strictObject({ noun: z.string(), id: z.string(), name: z.string().nullable() }).nullable(),
+  state: TaskState, step: z.string().nullable().describe('the step it is at'), progress: TaskProgress.nullable(), waitsFor: WaitsFor.nullable(),
+});
+export type TaskChild = z.infer<typeof TaskChild>;
+export const TaskStep = z.strictObject({
+  seq: z.int(), name: z.string(), state: StepState, attempt: z.int(), startedAt: At.nullable(), endedAt: At.nullable(), error: ErrorBody.nullable(),
+  children: z.array(TaskChild).default([]).describe('tasks of other services that this step has started'),
+});
 
 export const Task = z.strictObject({
   id: TaskId, service: z.string(), kind: z.string(),

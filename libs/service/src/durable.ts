@@ -10,7 +10,7 @@ import type { Migration } from '#database';
 import { orThrow } from '#kernel';
 import type { Fault } from '#kernel';
 import { consumeEvents, HELD_LEASE_MS, holdsOf, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
-import type { Consumption, EventConsumer, TaskKind } from '#tasks';
+import type { Consumption, EventConsumer, TaskKind, TasksKept } from '#tasks';
 import type { Health, Logger } from '#telemetry';
 import { runPeriodically } from './periodic.ts';
 import { eventsController, tasksController } from './standard.handlers.ts';
@@ -23,6 +23,8 @@ export interface StorageOptions {
   readonly mysqlUrl: string;
   /** Absent in a service without tasks. */
   readonly redisUrl: string | undefined;
+  /** How long tasks are kept after their end. */
+  readonly kept: TasksKept;
 }
 
 /** How long running steps are given at a stop, ms; another replica repeats the others. */
@@ -45,7 +47,7 @@ export class Storage {
     const owner = taskServices.find((service) => service === name);
     if (redisUrl !== undefined && owner === undefined) throw new Error(`the contracts know no tasks of ${name}`);
     this.tasks = redisUrl === undefined || owner === undefined ? undefined
-      : new TaskEngine({ service: owner, db, bus, log, redisUrl, nats: bus.connection, settings: { stopMs: stepGraceMs } });
+      : new TaskEngine({ service: owner, db, bus, log, redisUrl, nats: bus.connection, settings: { stopMs: stepGraceMs }, kept: options.kept });
     this.controllers = [eventsController(name, db), ...(this.tasks === undefined ? [] : [tasksController(this.tasks)])];
   }
 

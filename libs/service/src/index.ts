@@ -2,6 +2,7 @@
 export * from './tokens.ts';
 export type { DatabaseParts, DatabaseService, Door, Parts, PlainService, Reconciler, RunningService, ServiceSchema, TaskParts, TaskService } from './definition.ts';
 export { Lifecycle } from './lifecycle.ts';
+export { foldersMeant, folderStands } from './folders.ts';
 export { runPeriodically } from './periodic.ts';
 export { JwtActorVerifier } from './actor-verifier.ts';
 export type { ActorKey, ActorKeySource } from './actor-verifier.ts';

@@ -4,7 +4,7 @@ import type { DynamicModule, INestMicroservice, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { z } from 'zod';
 import { BusClient, BusServer, connectBus, ensureStreams } from '#bus';
-import { ConfigError, databaseConfig, processConfig, processConfigs, readConfig, redisConfig, unknownVariables } from '#config';
+import { ConfigError, databaseConfig, processConfig, processConfigs, readConfig, redisConfig, retentionConfig, unknownVariables } from '#config';
 import type { databaseServiceConfig, Environment, ProcessConfig, serviceConfig } from '#config';
 import { services, signingKeys } from '#contracts';
 import { ok } from '#kernel';
@@ -73,7 +73,7 @@ export async function startService(service: AnyService, { env = process.env, own
 
 function settingsOf(service: AnyService, env: Environment): ProcessConfig {
   const own: z.ZodObject = service.config ?? processConfig;
-  const schema = own.extend({ ...(service.migrations ? databaseConfig.shape : {}), ...(service.tasks ? redisConfig.shape : {}) });
+  const schema = own.extend({ ...(service.migrations ? databaseConfig.shape : {}), ...(service.tasks ? { ...redisConfig.shape, ...retentionConfig.shape } : {}) });
   return readConfig(schema, env) as ProcessConfig;
 }
 
@@ -150,6 +150,7 @@ class Start {
     if (owner === undefined) throw new Error(`${service.name} is not a service that may own a schema`);
     // Loaded here and not above: a service that keeps nothing should not carry the weight of a database.
     const { openStorage } = await import('./durable.ts');
+    const keep = readConfig(retentionConfig, env);
     const [storage] = await Promise.all([
       openStorage({
         name: owner,
@@ -158,6 +159,7 @@ class Start {
         migrations,
         mysqlUrl: readConfig(databaseConfig, env).TOK_MYSQL_URL,
         redisUrl: service.tasks === undefined ? undefined : readConfig(redisConfig, env).TOK_REDIS_URL,
+        kept: { days: keep.TOK_KEEP_TASKS_DAYS, most: keep.TOK_KEEP_TASKS },
       }),
       ensureStreams(bus.connection),
     ]);

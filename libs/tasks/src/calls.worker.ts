@@ -13,7 +13,7 @@ import type { ChildResult } from './kind.ts';
 import type { ChildRecord } from './rows.ts';
 
 /** The part of the bus that tasks use. */
-export type TaskBus = Pick<BusClient, 'request' | 'requestHost'>;
+export type TaskBus = Pick<BusClient, 'request' | 'requestHost' | 'explain'>;
 
 export interface Caller {
   readonly bus: TaskBus;
@@ -28,6 +28,8 @@ export interface Caller {
   readonly hostTryMs: number;
   readonly children: Readonly<Record<string, ChildRecord>>;
   noteChild(key: string, child: Omit<ChildRecord, 'arrivesUntil'>, onItsWayMs: number): Promise<void>;
+  /** What the parent shows of a child that it has looked at. */
+  showChild(task: Task): Promise<void>;
 }
 
 /** The fault of a child that has ended: final, however it reads. */
@@ -63,12 +65,15 @@ export async function callService<O extends Operation>(caller: Caller, operation
 
 const systemCall = (caller: Caller, part: string | undefined): CallOptions => ({ as: 'system', idempotencyKey: requestKeyOf(caller.place, part), signal: caller.signal });
 
-/** The child's result, or undefined while it works (it has been started then). */
-export async function followChild(caller: Caller, operation: Operation, input: unknown, part: string | undefined): Promise<ChildResult | undefined> {
+/** The child's result, or its id while it works (it has been started then). */
+export async function followChild(caller: Caller, operation: Operation, input: unknown, part: string | undefined): Promise<ChildResult | string> {
   const key = requestKeyOf(caller.place, part);
   const known = caller.children[key];
   const seen = known === undefined ? undefined : await lookAtChild(caller, known);
-  if (seen !== undefined) return endOf(seen);
+  if (seen !== undefined) {
+    if (seen.state !== 'succeeded') await caller.showChild(seen);
+    return endOf(seen) ?? seen.id;
+  }
   const expected = { service: operation.service, taskId: known?.taskId ?? childTaskId(operation.service, key) };
   await caller.noteChild(key, expected, operation.timeoutMs * 2);
   const answer = await caller.bus.request(operation, input, systemCall(caller, part));
@@ -79,7 +84,7 @@ export async function followChild(caller: Caller, operation: Operation, input: u
   }
   const taskId = taskIdOf(operation, answer.value);
   if (taskId !== expected.taskId) await caller.noteChild(key, { ...expected, taskId }, 0);
-  return undefined;
+  return taskId;
 }
 
 /** Undefined = there is no such task. */

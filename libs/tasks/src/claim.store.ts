@@ -4,6 +4,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { execute, selectRow, selectRows, transaction } from '#database';
 import type { Queryable } from '#database';
 import { ClaimLost } from './interrupt.ts';
+import { isGone } from './process-name.proc.ts';
 
 export interface Claim {
   readonly taskId: string;
@@ -38,6 +39,14 @@ export const fenced = <T>(db: DataSource, claim: Claim, work: (tx: EntityManager
     if (row === undefined) throw new ClaimLost();
     return work(tx);
   });
+
+/** Ends the claims of workers that are certainly gone. A new count of wakes: the job that the dead one was at still has the old one's name. */
+export async function freeClaimsOfGone(db: Queryable): Promise<void> {
+  const workers = await selectRows<{ claimed_by: string }>(db, 'SELECT DISTINCT claimed_by FROM task WHERE ended_at IS NULL AND claim_until >= UTC_TIMESTAMP(3)');
+  for (const { claimed_by: worker } of workers.filter((found) => isGone(found.claimed_by))) {
+    await execute(db, 'UPDATE task SET claim_until = UTC_TIMESTAMP(3) - INTERVAL 1 SECOND, wake_count = wake_count + 1 WHERE ended_at IS NULL AND claimed_by = ?', [worker]);
+  }
+}
 
 export interface DueTask {
   readonly id: string;

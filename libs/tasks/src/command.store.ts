@@ -1,7 +1,7 @@
 // A mutation that happens once however often it is sent: key, operation, hash of the body and reply are stored in the
 // transaction of the effect. Refusals are not stored: nothing happened, so the key is free again.
 import type { DataSource, EntityManager } from 'typeorm';
-import type { BusContext } from '#bus';
+import type { BusContext, PlanDraft } from '#bus';
 import type { InputOf, Operation, ReplyOf } from '#contracts';
 import { IdempotencyKeyReused } from '#contracts';
 import { execute, fromJson, isDuplicate, selectRow, toJson, transaction } from '#database';
@@ -10,7 +10,7 @@ import { bodyHash, FaultError, failed, ok } from '#kernel';
 import type { Result } from '#kernel';
 
 export interface CommandCall<O extends Operation> {
-  readonly ctx: Pick<BusContext, 'actor' | 'system' | 'caller' | 'idempotencyKey'>;
+  readonly ctx: Pick<BusContext, 'actor' | 'system' | 'caller' | 'idempotencyKey' | 'dryRun'>;
   readonly operation: O;
   readonly input: InputOf<O>;
 }
@@ -20,16 +20,42 @@ const KEEP_HOURS = 72;
 
 /**
  * Runs `work` in one transaction and answers its reply, or the recorded reply when the same caller sent the same key and
- * body before. Another body: IDEMPOTENCY_KEY_REUSED. A fault, thrown or answered, rolls everything back.
+ * body before. Another body: IDEMPOTENCY_KEY_REUSED. A fault, thrown or answered, rolls everything back. In a dry run
+ * everything is rolled back whatever comes of it, and no key is taken.
  */
 export async function runCommand<O extends Operation>(
   db: DataSource, call: CommandCall<O>, work: (tx: EntityManager) => Promise<ReplyOf<O> | Result<ReplyOf<O>>>,
 ): Promise<Result<ReplyOf<O>>> {
   try {
-    return ok(await transaction(db, (tx) => once(tx, call, () => unwrapped(work(tx)))));
+    const { dryRun } = call.ctx;
+    return ok(await (dryRun === undefined ? transaction(db, (tx) => once(tx, call, () => unwrapped(work(tx)))) : rehearsed(db, dryRun, (tx) => unwrapped(work(tx)))));
   } catch (error) {
     if (error instanceof FaultError) return failed(error.fault);
     throw error;
+  }
+}
+
+/** Carries the reply of a dry run past the transaction that it rolls back. */
+class RolledBack<T> extends Error {
+  constructor(readonly reply: T) {
+    super('a dry run ends');
+  }
+}
+
+async function rehearsed<T>(db: DataSource, draft: PlanDraft, work: (tx: EntityManager) => Promise<T>): Promise<T> {
+  const again = draft.mark();
+  try {
+    return await transaction(db, async (tx) => {
+      again();
+      const reply = await work(tx);
+      // While the rows are there: the steps of a task look at what the command has just made.
+      await draft.foresee();
+      throw new RolledBack(reply);
+    });
+  } catch (error) {
+    if (!(error instanceof RolledBack)) throw error;
+    draft.rolledBack = true;
+    return (error as RolledBack<T>).reply;
   }
 }
 

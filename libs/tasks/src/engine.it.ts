@@ -58,6 +58,18 @@ const codeOf = async (work: Promise<unknown>): Promise<string> => {
   }
 };
 
+describe('a sweep', () => {
+  it('goes on until nothing is left that is late, without a pause and without Redis', async () => {
+    const closed = await compute.open([kindOf(() => Promise.resolve())]);
+    await closed.close();
+    const tasks = await Promise.all(Array.from({ length: 250 }, () => begin(closed)));
+    const kind = defineTask({ kind: `compute.trial.run-${kinds}`, object: 'trial', steps: [{ name: 'step-0', run: () => Promise.resolve() }] });
+    const engine = await compute.open([kind], { settings: { sweepMs: 600_000 } });
+    await until('all have ended', async () => (await selectRows(compute.db, 'SELECT id FROM task WHERE kind = ? AND ended_at IS NULL', [kind.kind])).length === 0, 60_000);
+    expect(await stateOf(engine, tasks[249]!)).toBe('succeeded');
+  });
+});
+
 describe('claims', () => {
   it('go to one of many, and a worker that slept too long writes nothing', async () => {
     const sleeper = await compute.open([kindOf(() => Promise.resolve())], { settings: { sweepMs: 600_000 } });

@@ -1,6 +1,5 @@
 // Takes in other services' events once each and in order. The position per source is stored in the transaction of the
 // effect; what JetStream lost, dropped or never had is asked from the owner by number.
-import { randomBytes } from 'node:crypto';
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
@@ -14,6 +13,7 @@ import { holdLease, releaseLease } from './lease.store.ts';
 import type { TaskLog } from './kind.ts';
 import { Loop } from './loop.ts';
 import type { EventsAnswer } from './outbox.store.ts';
+import { processName } from './process-name.proc.ts';
 
 /** What a service does with other services' events. */
 export interface EventConsumer {
@@ -59,7 +59,7 @@ export function consumeEvents(options: ConsumeOptions): Consumption {
 
 class Consumer implements Consumption {
   private readonly loop: Loop;
-  private readonly holder = `consumer:${process.pid}:${randomBytes(6).toString('hex')}`;
+  private readonly holder = `consumer:${processName()}`;
   private readonly leaseName: string;
   private readonly leaseMs: number;
   private readonly askEveryMs: number;

@@ -14,7 +14,8 @@ interface Running {
 export class Floor {
   /** By run, not by task: a run that lost its claim may still be ending while the task runs here again. */
   private readonly running = new Set<Running>();
-  private readonly waiting: (() => void)[] = [];
+  /** Who waits for a place, the longest first; told whether he has it. */
+  private readonly waiting = new Set<(placed: boolean) => void>();
   private taken = 0;
   private stopping = false;
   private renewTimer: NodeJS.Timeout | undefined;
@@ -36,17 +37,53 @@ export class Floor {
 
   /** Claims and runs the task if it is due and free; waits for a place first. */
   async look(taskId: string): Promise<void> {
-    if (!this.hasRoom && !this.stopping) await new Promise<void>((resolve) => this.waiting.push(resolve));
-    if (this.stopping) return;
-    this.taken += 1;
+    if (await this.place()) await this.run(taskId);
+  }
+
+  /** The same, told when it has its place: false when none was free within so many ms. */
+  async begin(taskId: string, withinMs: number): Promise<boolean> {
+    const placed = await this.place(withinMs);
+    if (placed) void this.run(taskId);
+    return placed;
+  }
+
+  private place(withinMs?: number): Promise<boolean> {
+    if (this.stopping) return Promise.resolve(false);
+    if (this.hasRoom) {
+      this.taken += 1;
+      return Promise.resolve(true);
+    }
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.waiting.add(resolve);
+    if (withinMs === undefined) return promise;
+    const timer = setTimeout(() => { if (this.waiting.delete(resolve)) resolve(false); }, withinMs);
+    return promise.finally(() => { clearTimeout(timer); });
+  }
+
+  /** A place that becomes free belongs to who has waited longest: nobody slips in between. */
+  private leave(): void {
+    const [next] = this.waiting;
+    if (next === undefined) {
+      this.taken -= 1;
+      return;
+    }
+    this.waiting.delete(next);
+    next(true);
+  }
+
+  private dismiss(): void {
+    for (const turnAway of this.waiting) turnAway(false);
+    this.waiting.clear();
+  }
+
+  private async run(taskId: string): Promise<void> {
     try {
-      await this.claimAndRun(taskId);
+      if (!this.stopping) await this.claimAndRun(taskId);
     } catch (error) {
       // Database gone, most likely: the claim runs out and the sweep finds the task again.
       this.shop.log.error({ err: error, taskId }, 'a run broke off; the task goes on when its claim has run out');
     } finally {
-      this.taken -= 1;
-      this.waiting.shift()?.();
+      this.leave();
     }
   }
 
@@ -100,7 +137,7 @@ export class Floor {
   /** Waits for running steps up to `graceMs`, then tells them to stop; what they have not recorded is repeated elsewhere. */
   async close(graceMs: number): Promise<void> {
     this.stopping = true;
-    for (const resume of this.waiting.splice(0)) resume();
+    this.dismiss();
     for (const { control } of this.running) control.interrupt('stopping');
     const all = Promise.all([...this.running].map((running) => running.ended));
     const limit = Promise.withResolvers<undefined>();
@@ -115,7 +152,7 @@ export class Floor {
   vanish(): void {
     this.stopping = true;
     clearInterval(this.renewTimer);
-    for (const resume of this.waiting.splice(0)) resume();
+    this.dismiss();
     for (const { control } of this.running) control.interrupt('lost');
     this.running.clear();
   }

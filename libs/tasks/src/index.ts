@@ -9,4 +9,5 @@ export * from './outbox.relay.ts';
 export * from './events.consumer.ts';
 export * from './task.handlers.ts';
 export { HELD_LEASE_MS, holdsOf } from './hold.ts';
+export type { TasksKept } from './retention.store.ts';
 export type { StartTask } from './start.store.ts';

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Task } from '#contracts';
-import { selectRow, selectRows, transaction } from '#database';
+import { execute, selectRow, selectRows, transaction } from '#database';
 import { newUuid } from '#kernel';
 import { until } from '#testing';
 import { mortalKind } from './testing/mortal.worker.ts';
@@ -53,6 +53,16 @@ describe('a worker', () => {
     child = spawnMortal();
     const [, signal] = (await once(child, 'exit')) as [number | null, string | null];
     expect(signal).toBe('SIGKILL');
+    const engine = await scene.open([mortalKind(false)]);
+    await checkWhole(await taskEnd(engine, taskId));
+    await engine.close();
+  });
+
+  it('that is killed holds nothing any longer, however long its claim would last', async () => {
+    const taskId = await beginFor({ at: 'two', place: 'after', signal: 'SIGKILL' });
+    child = spawnMortal();
+    await once(child, 'exit');
+    await execute(scene.db, 'UPDATE task SET claim_until = UTC_TIMESTAMP(3) + INTERVAL 1 DAY WHERE id = ?', [taskId]);
     const engine = await scene.open([mortalKind(false)]);
     await checkWhole(await taskEnd(engine, taskId));
     await engine.close();

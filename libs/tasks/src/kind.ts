@@ -84,6 +84,8 @@ export interface StepContext<I> {
   tx<T>(work: (tx: EntityManager) => Promise<T>): Promise<T>;
   /** Remembered and shown at most twice a second. */
   progress(progress: Progress): void;
+  /** Says in the plan of a dry run what was decided; nothing otherwise. */
+  decided(text: string, details?: Readonly<Record<string, unknown>>): void;
   /** Parks; the step runs again when the task is woken or after `lookAgainMs`. */
   waitFor(blocker: Blocker): never;
   /** Starts another service's task under this one and parks until it has ended. Throws its fault when it failed. */
@@ -119,6 +121,13 @@ export interface Step<I> {
   undo?(ctx: StepContext<I>): Promise<unknown>;
   /** From the beginning of this step on the task can only go forward: no cancel, no undo. */
   readonly noReturn?: true;
+  /**
+   * A dry run may call `run` to see what it finds: all that it does goes through `ctx`. Questions are asked then, commands
+   * only of those who explain them, and what can be known only when it is done ends the look.
+   */
+  readonly foreseeable?: true;
+  /** The part of `run` that a dry run may call, where not all of it; undefined = nothing can be said before it is done. */
+  foresee?(ctx: StepContext<I>): Promise<unknown>;
   /** How long faults that pass by themselves are tried again, ms; default of the engine: ten minutes. */
   readonly retryForMs?: number;
   /** Why the step stands where it stands. */

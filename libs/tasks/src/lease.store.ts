@@ -2,6 +2,7 @@
 // holder; who writes under a lease checks holder and epoch in the same transaction.
 import { execute, selectRow } from '#database';
 import type { Queryable } from '#database';
+import { isGone } from './process-name.proc.ts';
 
 export interface Lease {
   readonly name: string;
@@ -9,13 +10,14 @@ export interface Lease {
   readonly epoch: number;
 }
 
-/** Takes or renews; null while somebody else holds it. */
+/** Takes or renews; null while somebody else holds it. One that is certainly gone holds nothing. */
 export async function holdLease(db: Queryable, name: string, holder: string, forMs: number): Promise<Lease | null> {
   const met = await take(db, name, holder, forMs);
   if (met === 0) {
-    const known = await selectRow(db, 'SELECT name FROM relay_lease WHERE name = ?', [name]);
-    if (known !== undefined) return null;
-    await execute(db, 'INSERT IGNORE INTO relay_lease (name, held_until) VALUES (?, UTC_TIMESTAMP(3))', [name]);
+    const known = await selectRow<{ holder: string | null }>(db, 'SELECT holder FROM relay_lease WHERE name = ?', [name]);
+    if (known === undefined) await execute(db, 'INSERT IGNORE INTO relay_lease (name, held_until) VALUES (?, UTC_TIMESTAMP(3))', [name]);
+    else if (known.holder !== null && isGone(known.holder)) await execute(db, 'UPDATE relay_lease SET holder = NULL WHERE name = ? AND holder = ?', [name, known.holder]);
+    else return null;
     if ((await take(db, name, holder, forMs)) === 0) return null;
   }
   const row = await selectRow<{ lease_epoch: number }>(db, 'SELECT lease_epoch FROM relay_lease WHERE name = ? AND holder = ?', [name, holder]);

@@ -18,7 +18,8 @@ export async function takeLocks(tx: Queryable, holder: Holder, objects: readonly
       ON DUPLICATE KEY UPDATE holders = holders + IF(root_task_id = ?, 1, 0)`, [noun, id, holder.rootTaskId, holder.taskId, holder.rootTaskId]);
     const row = await selectRow<{ root_task_id: string; task_id: string }>(tx, 'SELECT root_task_id, task_id FROM task_lock WHERE noun = ? AND object_id = ?', [noun, id]);
     if (row !== undefined && row.root_task_id !== holder.rootTaskId) {
-      throw new FaultError(Busy.fault(`A task works on this ${noun}.`, { noun, id, taskId: row.task_id, heldBy: row.root_task_id }));
+      const held = await selectRow<{ kind: string }>(tx, 'SELECT kind FROM task WHERE id = ?', [row.task_id]);
+      throw new FaultError(Busy.fault(`${held === undefined ? 'A task' : `The task ${held.kind}`} works on this ${noun}.`, { noun, id, taskId: row.task_id, heldBy: row.root_task_id }));
     }
   }
 }

@@ -14,6 +14,7 @@ import type { TestSchema } from '../../database/src/testing/test-schema.store.ts
 import { consumeEvents } from './events.consumer.ts';
 import type { ConsumeOptions, Consumption } from './events.consumer.ts';
 import { holdLease, releaseLease } from './lease.store.ts';
+import { processName } from './process-name.proc.ts';
 import { emit, purgeOutbox, readEvents } from './outbox.store.ts';
 import { OutboxRelay } from './outbox.relay.ts';
 import { ownNats } from './testing/own-servers.ts';
@@ -123,6 +124,13 @@ describe('the relay', () => {
     await allSent();
     expect((await (await jetstreamManager(nats)).streams.info(stream)).state.messages).toBe(1);
   });
+  it('is held by no process that is gone, and by one that is there', async () => {
+    const gone = processName().replace(/:\d+:[^:]*$/, ':1:abc');
+    expect(await holdLease(db, 'inherited', gone, 3_600_000)).toMatchObject({ epoch: 1 });
+    expect(await holdLease(db, 'inherited', processName(), 3_600_000)).toMatchObject({ epoch: 2 });
+    expect(await holdLease(db, 'inherited', processName(), 3_600_000)).toBeNull();
+  });
+
   it('writes nothing under a lease that went to another', async () => {
     const mine = await holdLease(db, 'trial', 'me', 1);
     expect(mine).not.toBeNull();

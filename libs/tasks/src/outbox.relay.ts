@@ -1,6 +1,5 @@
 // Carries the outbox to JetStream: one relay per schema at a time (a lease), which numbers the events without gaps and
 // records the numbers before it sends, so that an event keeps its number however often it is sent again.
-import { randomBytes } from 'node:crypto';
 import { jetstream } from '@nats-io/jetstream';
 import type { JetStreamClient } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -12,6 +11,7 @@ import type { Lease } from './lease.store.ts';
 import type { TaskLog } from './kind.ts';
 import { Loop } from './loop.ts';
 import { numbered, onOutboxFilled, OUTBOX_LEASE } from './outbox.store.ts';
+import { processName } from './process-name.proc.ts';
 
 export interface RelayOptions {
   readonly service: ServiceName;
@@ -38,7 +38,7 @@ const OUTAGE_MS = 1_000;
 export class OutboxRelay {
   private readonly loop: Loop;
   private readonly js: JetStreamClient;
-  private readonly holder = `relay:${process.pid}:${randomBytes(6).toString('hex')}`;
+  private readonly holder = `relay:${processName()}`;
   private readonly pollMs: number;
   private readonly leaseMs: number;
   private lease: Lease | null = null;

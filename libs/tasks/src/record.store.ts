@@ -135,7 +135,8 @@ export const recordChild = (book: Book, claim: Claim, seq: number, key: string, 
     const arrivesUntil = await inFuture(tx, onItsWayMs);
     const row = await selectRow<{ calls: unknown }>(tx, 'SELECT calls FROM task_step WHERE task_id = ? AND seq = ?', [claim.taskId, seq]);
     const calls = fromJson<Record<string, ChildRecord> | null>(row?.calls) ?? {};
-    await setStep(tx, claim, seq, { calls: toJson({ ...calls, [key]: { ...child, arrivesUntil } }) });
+    const seen = calls[key]?.seen;
+    await setStep(tx, claim, seq, { calls: toJson({ ...calls, [key]: { ...child, arrivesUntil, ...(seen === undefined || calls[key]?.taskId !== child.taskId ? {} : { seen }) } }) });
   });
 
 export interface Ending {

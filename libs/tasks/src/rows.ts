@@ -2,6 +2,8 @@
 import type { Actor, ErrorBody, StepState, Task, TaskState, WaitsFor } from '#contracts';
 import type { z } from 'zod';
 import { fromJson, isoAt, isoAtOrNull } from '#database';
+import { blockerOf, childView, sumOf } from './child-view.ts';
+import type { ChildSeen } from './child-view.ts';
 import type { TaskInfo } from './kind.ts';
 
 export type StepStateName = z.infer<typeof StepState>;
@@ -23,6 +25,8 @@ export interface ChildRecord {
   readonly taskId: string;
   /** Until then a task that is not found may still come into being: the request may be on its way. */
   readonly arrivesUntil: string;
+  /** What it last told. */
+  readonly seen?: ChildSeen;
 }
 
 export interface StepRow {
@@ -42,14 +46,17 @@ export const taskInfo = (row: TaskRow): TaskInfo => ({
 
 /** The task as everybody sees it; fields as in the contract `Task`. */
 export function taskView(service: string, row: TaskRow, steps: readonly StepRow[]): Task {
+  const ended = row.ended_at !== null;
+  const children = new Map(steps.map((step) => [step.seq, Object.values(childrenOf(step)).map((child) => childView(child, step.state === 'done'))]));
+  const working = ended ? [] : steps.filter(({ state }) => state === 'running' || state === 'undoing').flatMap(({ seq }) => children.get(seq) ?? []);
   return {
     id: row.id as Task['id'],
     service,
     kind: row.kind,
     object: { noun: row.object_noun, id: row.object_id, name: row.object_name },
     state: row.state,
-    progress: fromJson<Task['progress']>(row.progress),
-    waitsFor: fromJson<WaitsForRow | null>(row.waits_for),
+    progress: fromJson<Task['progress']>(row.progress) ?? sumOf(working),
+    waitsFor: blockerOf(fromJson<WaitsForRow | null>(row.waits_for), working),
     error: fromJson<ErrorBody | null>(row.error),
     output: fromJson<unknown>(row.output),
     actor: fromJson<Task['actor']>(row.actor),
@@ -57,7 +64,7 @@ export function taskView(service: string, row: TaskRow, steps: readonly StepRow[
     traceId: row.trace_id,
     steps: steps.map((step) => ({
       seq: step.seq, name: step.name, state: step.state, attempt: step.attempt,
-      startedAt: isoAtOrNull(step.started_at), endedAt: isoAtOrNull(step.ended_at), error: fromJson<ErrorBody | null>(step.error),
+      startedAt: isoAtOrNull(step.started_at), endedAt: isoAtOrNull(step.ended_at), error: fromJson<ErrorBody | null>(step.error), children: children.get(step.seq) ?? [],
     })),
     version: row.version,
     createdAt: isoAt(row.created_at),

@@ -15,7 +15,7 @@ export interface StartTask<I> {
   readonly objectName?: string | null;
   readonly input: I;
   /** The request that asks for it. One that another service's task makes for itself makes this task its child. */
-  readonly ctx?: Pick<BusContext, 'actor' | 'system' | 'idempotencyKey' | 'traceId'>;
+  readonly ctx?: Pick<BusContext, 'actor' | 'system' | 'idempotencyKey' | 'traceId' | 'dryRun'> & Partial<Pick<BusContext, 'deadline' | 'signal'>>;
   /** Who may see and cancel it; default: the user of `ctx`. */
   readonly ownerId?: string | null;
   /** Objects that no other root task may work on until this one ends. BUSY is thrown when one does. */

@@ -16,6 +16,7 @@ import { recordChild } from './record.store.ts';
 import { childrenOf, taskInfo } from './rows.ts';
 import type { StepRow, TaskRow } from './rows.ts';
 import type { Workshop } from './run.worker.ts';
+import { showChildren } from './show-child.store.ts';
 
 const LOOK_AGAIN_MS = 5_000;
 
@@ -72,36 +73,43 @@ export class StepRun implements StepContext<unknown> {
     this.scene.meter.show(progress);
   }
 
+  decided(): void {
+    // It is done, not planned.
+  }
+
   waitFor(blocker: Blocker): never {
     return this.park(new Parked({ what: blocker.what, holder: blocker.holder ?? null, position: blocker.position ?? null }, blocker.lookAgainMs ?? LOOK_AGAIN_MS));
   }
 
   async child<O extends Operation>(operation: O, input: RequestOf<O>, options: CallPart = {}): Promise<ChildResult> {
     const ended = await this.follow({ operation, input, part: options.part });
-    return ended ?? this.park(this.childWork([operation.name]));
+    return typeof ended === 'string' ? this.park(this.childWork([operation.name], ended)) : ended;
   }
 
   async children(calls: readonly ChildCall[]): Promise<ChildResult[]> {
     const ended: ChildResult[] = [];
     const working: string[] = [];
+    let first: string | undefined;
     // One after the other: each must be noted before it is asked for.
     for (const call of calls) {
       const result = await this.follow(call);
-      if (result === undefined) working.push(call.operation.name);
-      else ended.push(result);
+      if (typeof result === 'string') {
+        working.push(call.operation.name);
+        first ??= result;
+      } else ended.push(result);
     }
-    return working.length === 0 ? ended : this.park(this.childWork(working));
+    return first === undefined ? ended : this.park(this.childWork(working, first));
   }
 
-  private follow(call: { operation: Operation; input: unknown; part: string | undefined }): Promise<ChildResult | undefined> {
+  private follow(call: { operation: Operation; input: unknown; part: string | undefined }): Promise<ChildResult | string> {
     this.check();
     this.once(call.operation.service, call.operation.name, call.input, call.part);
     return this.keep(followChild(this.caller(), call.operation, call.input, call.part));
   }
 
-  private childWork(names: readonly string[]): Parked {
+  private childWork(names: readonly string[], first: string): Parked {
     const what = names.length === 1 ? `the task ${names[0] ?? ''}` : `${names.length} tasks, among them ${names[0] ?? ''}`;
-    return new Parked({ what, holder: null, position: null }, this.scene.shop.settings.childLookMs);
+    return new Parked({ what, holder: first, position: null }, this.scene.shop.settings.childLookMs);
   }
 
   host<O extends HostOperation>(hostId: string, operation: O, input: HostInput<O>, options: CallPart = {}): Promise<ReplyOf<O>> {
@@ -124,6 +132,7 @@ export class StepRun implements StepContext<unknown> {
       retryForMs: plan.retryForMs ?? shop.settings.retryForMs, childLookMs: shop.settings.childLookMs, hostTryMs: shop.settings.hostTryMs,
       children: childrenOf(step),
       failingForMs: async () => (step.retry_since === null ? 0 : (await dbNow(shop.book.db)).getTime() - step.retry_since.getTime()),
+      showChild: (task) => showChildren(shop.book, row.id, [task]),
       noteChild: (key, child, onItsWayMs) => recordChild(shop.book, { taskId: row.id, epoch: control.claim.epoch }, step.seq, key, child, onItsWayMs),
     };
   }

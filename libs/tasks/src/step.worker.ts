@@ -71,7 +71,7 @@ async function outcome(work: StepToRun, ctx: StepRun, act: (ctx: StepRun) => Pro
     const answer = await act(ctx);
     if (ctx.parked !== undefined) return { is: 'parked', parked: ctx.parked };
     if (isFailed(answer)) return await failure(ctx, work, answer.fault);
-    return { is: 'done', output: isOk(answer) ? answer.value : answer ?? null };
+    return { is: 'done', output: outputOf(answer) };
   } catch (error) {
     if (error instanceof Parked) return { is: 'parked', parked: error };
     if (error instanceof ClaimLost) return { is: 'lost' };
@@ -104,7 +104,7 @@ async function endChildren(work: StepToRun): Promise<void> {
   const undoKey = requestKeyOf(place);
   const caller: Caller = {
     ...patienceOf(work), bus: shop.bus, place, signal: control.signal, childLookMs: shop.settings.childLookMs, hostTryMs: shop.settings.hostTryMs,
-    children: {}, noteChild: () => Promise.resolve(),
+    children: {}, noteChild: () => Promise.resolve(), showChild: () => Promise.resolve(),
   };
   // Children of the undo itself must go on.
   const children = Object.entries(childrenOf(step)).filter(([key]) => !key.includes('/undo'));
@@ -123,5 +123,7 @@ async function endChildren(work: StepToRun): Promise<void> {
 }
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
-const isFailed = (answer: unknown): answer is Failed => isObject(answer) && 'ok' in answer && answer.ok === false && 'fault' in answer;
+export const isFailed = (answer: unknown): answer is Failed => isObject(answer) && 'ok' in answer && answer.ok === false && 'fault' in answer;
+/** What a step's answer records. */
+export const outputOf = (answer: unknown): unknown => (isOk(answer) ? answer.value : answer ?? null);
 const isOk = (answer: unknown): answer is Extract<Result<unknown>, { ok: true }> => isObject(answer) && 'ok' in answer && answer.ok === true && 'value' in answer;

@@ -2,30 +2,43 @@
 // own hands when it does not or when a wake-up has been on its way for too long. Takes no input; every replica does it.
 import type { DataSource } from 'typeorm';
 import { purgeCommands } from './command.store.ts';
-import { dueTasks } from './claim.store.ts';
+import { dueTasks, freeClaimsOfGone } from './claim.store.ts';
 import { purgeOutbox } from './outbox.store.ts';
+import { forgetTasks } from './retention.store.ts';
+import type { Forgetting } from './retention.store.ts';
 
 export interface Sweep {
   readonly db: DataSource;
   readonly sweepMs: number;
-  readonly hasRoom: () => boolean;
   /** False when the wake-up could not be handed on. */
   readonly enqueue: (taskId: string, wakeCount: number) => Promise<boolean>;
-  readonly runHere: (taskId: string) => void;
+  /** Runs the task here as soon as there is a place; false when none came free in so long. */
+  readonly begin: (taskId: string, withinMs: number) => Promise<boolean>;
 }
 
 const AT_ONCE = 200;
 
-export async function sweepTasks(sweep: Sweep): Promise<void> {
-  for (const { id, lateMs, wakeCount } of await dueTasks(sweep.db, AT_ONCE)) {
+/** True: there is more to do, at once. Tasks that have been late for long keep this replica's places filled, so that they pass at its full speed. */
+export async function sweepTasks(sweep: Sweep): Promise<boolean> {
+  await freeClaimsOfGone(sweep.db);
+  const due = await dueTasks(sweep.db, AT_ONCE);
+  const own: string[] = [];
+  for (const { id, lateMs, wakeCount } of due) {
     const overdue = lateMs > 2 * sweep.sweepMs;
-    const handedOn = !overdue && (await sweep.enqueue(id, wakeCount));
-    if (!handedOn && sweep.hasRoom()) sweep.runHere(id);
+    if (overdue || !(await sweep.enqueue(id, wakeCount))) own.push(id);
   }
+  const endsAt = performance.now() + sweep.sweepMs;
+  for (const id of own) {
+    // What is due changes meanwhile.
+    if (performance.now() > endsAt) return true;
+    if (!(await sweep.begin(id, sweep.sweepMs))) return false;
+  }
+  return own.length === AT_ONCE;
 }
 
 /** Removes what is no longer promised to anybody, a little at a time. */
-export async function purgeOld(db: DataSource): Promise<void> {
-  await purgeOutbox(db);
-  await purgeCommands(db);
+export async function purgeOld(forgetting: Forgetting): Promise<void> {
+  await purgeOutbox(forgetting.db);
+  await purgeCommands(forgetting.db);
+  await forgetTasks(forgetting);
 }

@@ -1,7 +1,5 @@
 // Durable tasks of one service: begins them in a caller's transaction, runs them on whatever replica has room, and gets
 // every one to an end whatever is killed meanwhile. MySQL is the truth; Redis and events only make it fast.
-import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Task, TaskRef, TaskService } from '#contracts';
@@ -9,13 +7,18 @@ import { eventSubject, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
 import type { Result } from '#kernel';
 import type { TaskBus } from './calls.worker.ts';
-import { childEnded } from './child-event.ts';
+import { childTold } from './child-event.ts';
+import { ChildNews } from './children.worker.ts';
 import { Floor } from './floor.worker.ts';
+import { foresee } from './foresee.worker.ts';
 import { holdsOf } from './hold.ts';
 import type { Holds } from './hold.ts';
 import { cancelTask, retryTask } from './intervene.store.ts';
 import type { Progress, TaskKind, TaskLog } from './kind.ts';
 import { Loop } from './loop.ts';
+import { processName } from './process-name.proc.ts';
+import { tasksKept } from './retention.store.ts';
+import type { TasksKept } from './retention.store.ts';
 import { showProgressOf } from './report-progress.store.ts';
 import type { Workshop } from './run.worker.ts';
 import { defaultTaskSettings, heldTaskSettings } from './settings.ts';
@@ -36,6 +39,8 @@ export interface TaskEngineOptions {
   /** Hears the end of child tasks; without it parents look now and then. */
   readonly nats?: NatsConnection;
   readonly settings?: Partial<TaskSettings>;
+  /** How long tasks are kept after their end. */
+  readonly kept?: TasksKept;
 }
 
 const PURGE_MS = 60_000;
@@ -49,6 +54,7 @@ export class TaskEngine {
   private readonly floor: Floor;
   private readonly sweeper: Loop;
   private readonly purger: Loop;
+  private readonly children: ChildNews;
   private readonly timers = new Set<NodeJS.Timeout>();
   private wakes: WakeQueue | undefined;
   private ends: Subscription | undefined;
@@ -58,13 +64,13 @@ export class TaskEngine {
     const { service, db, bus, log } = options;
     this.service = service;
     this.db = db;
+    this.children = new ChildNews({ db, service }, log);
     this.holds = holdsOf(process.env);
     this.settings = { ...defaultTaskSettings, ...(this.holds === undefined ? {} : heldTaskSettings), ...options.settings };
     const shop: Workshop = { book: { db, service }, bus, settings: this.settings, log, kinds: this.kinds, holds: this.holds };
-    const worker = `${hostname().slice(0, 40)}:${process.pid}:${randomBytes(6).toString('hex')}`;
-    this.floor = new Floor(shop, worker, (taskId, afterMs) => { this.later(taskId, afterMs); });
+    this.floor = new Floor(shop, processName(), (taskId, afterMs) => { this.later(taskId, afterMs); });
     this.sweeper = new Loop(() => this.sweep(), (error) => this.complain(error, 'the sweep failed', this.settings.sweepMs));
-    this.purger = new Loop(async () => { await purgeOld(db); return PURGE_MS; }, (error) => this.complain(error, 'the purge failed', PURGE_MS));
+    this.purger = new Loop(async () => { await purgeOld({ db, bus, kept: options.kept ?? tasksKept }); return PURGE_MS; }, (error) => this.complain(error, 'the purge failed', PURGE_MS));
   }
 
   /** Makes kinds known; before `open`, because a task of an unknown kind is left lying. */
@@ -106,6 +112,11 @@ export class TaskEngine {
     const known = this.kinds.get(typeof kind === 'string' ? kind : kind.kind);
     if (known === undefined) throw new Error(`there is no task ${typeof kind === 'string' ? kind : kind.kind} here`);
     const ref = await startTask(tx, this.service, known, start);
+    const draft = start.ctx?.dryRun;
+    if (draft !== undefined) {
+      foresee({ tx, draft, kind: known, taskId: ref.taskId, bus: this.options.bus, log: this.options.log, leftMs: () => start.ctx?.deadline?.leftMs() ?? Infinity });
+      return ref;
+    }
     afterCommit(tx, () => { this.later(ref.taskId, 0); });
     return ref;
   }
@@ -149,10 +160,9 @@ export class TaskEngine {
     this.isOpen = false;
     this.ends?.unsubscribe();
     for (const timer of this.timers) clearTimeout(timer);
-    await Promise.all([this.sweeper.stop(), this.purger.stop()]);
-    const closing = this.wakes?.close();
-    await this.floor.close(this.settings.stopMs);
-    await closing;
+    // Together: a sweep may be waiting for a place on the floor, which has none to give any more.
+    await Promise.all([this.floor.close(this.settings.stopMs), this.sweeper.stop(), this.purger.stop(), this.wakes?.close()]);
+    await this.children.close();
   }
 
   /** For tests: stops as a killed process does, in the middle of everything and without handing over. */
@@ -161,15 +171,16 @@ export class TaskEngine {
     this.floor.vanish();
     this.ends?.unsubscribe();
     for (const timer of this.timers) clearTimeout(timer);
-    await Promise.all([this.sweeper.stop(), this.purger.stop(), this.wakes?.close()]);
+    await Promise.all([this.sweeper.stop(), this.purger.stop(), this.wakes?.close(), this.children.close()]);
   }
 
   private async sweep(): Promise<number> {
-    await sweepTasks({
-      db: this.db, sweepMs: this.settings.sweepMs, hasRoom: () => this.floor.hasRoom,
+    const more = await sweepTasks({
+      db: this.db, sweepMs: this.settings.sweepMs,
       enqueue: async (taskId, wakeCount) => (await this.wakes?.add(taskId, wakeCount, 0)) ?? false,
-      runHere: (taskId) => { void this.floor.look(taskId); },
+      begin: (taskId, withinMs) => this.floor.begin(taskId, withinMs),
     });
+    if (more) return 0;
     // Replicas that started together should not look together.
     return this.settings.sweepMs * (0.8 + Math.random() * 0.4);
   }
@@ -197,9 +208,12 @@ export class TaskEngine {
     return nats.subscribe(anyService, {
       queue: `${this.service}-task-ends`,
       callback: (error, message) => {
-        const parentTaskId = error === null ? childEnded(message.data) : null;
-        if (parentTaskId === null) return;
-        this.wake(parentTaskId).catch((cause: unknown) => { this.complain(cause, 'a parent task could not be woken', 0); });
+        const told = error === null ? childTold(message.data) : null;
+        if (told === null) return;
+        // A parent goes on by itself behind a child that has succeeded, and shows it as such.
+        if (told.task !== null && told.task.state !== 'succeeded') this.children.tell(told.parentTaskId, told.task);
+        if (!told.ended) return;
+        this.wake(told.parentTaskId).catch((cause: unknown) => { this.complain(cause, 'a parent task could not be woken', 0); });
       },
     });
   }

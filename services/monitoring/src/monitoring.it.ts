@@ -3,48 +3,38 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import type { BusContext } from '#bus';
-import { builtinRoles, getTask, listEvents, listTasks, type Actor, type EventEnvelope, type Right, type Task, type UserId } from '#contracts';
+import { getTask, listEvents, listTasks, type Actor, type EventEnvelope, type Task } from '#contracts';
 import { openDatabase, tasksMigrations, transaction } from '#database';
 import { FaultError, failed, newUuid, ok, orThrow } from '#kernel';
 import { makeTestSchema, type TestSchema } from '#testing';
 import { contextOf } from '#testing';
-import { monitoringMigrations } from '../migrations/0001-tables.ts';
+import { monitoringTables } from '../monitoring.definition.ts';
 import { logEvent, purgeEvents, readLog } from './event/event.store.ts';
 import { TaskReader } from './task/task.reader.ts';
 import { findTask, keepTask, pageOfTasks, purgeTasks } from './task/task.store.ts';
 import { MOST_WAITERS, TaskWaiters } from './task/task.waiters.ts';
+import { event, role, task, user, userId } from './monitoring.fixture.ts';
 
 let schema: TestSchema;
 let replicas: DataSource[];
 let db: DataSource;
 beforeAll(async () => {
   schema = await makeTestSchema('monitoring');
-  const open = () => openDatabase({ url: schema.url, migrations: [...tasksMigrations, ...monitoringMigrations], name: 'monitoring' });
+  const open = () => openDatabase({ url: schema.url, migrations: [...tasksMigrations, ...monitoringTables], name: 'monitoring' });
   replicas = [await open(), await open()];
   db = replicas[0]!;
 });
 beforeEach(async () => {
-  for (const table of ['event_log', 'task_view']) await db.query(`DELETE FROM ${table}`);
+  for (const table of ['event_log', 'task_view', 'object_scope']) await db.query(`DELETE FROM ${table}`);
 });
 afterAll(async () => {
   for (const replica of replicas) await replica.destroy();
   await schema.drop();
 });
 
-const event = (over: Partial<EventEnvelope> = {}): EventEnvelope => ({
-  id: newUuid(), source: 'compute', seq: 1, name: 'compute.vm.changed', version: 1, noun: 'vm', objectId: newUuid(), at: new Date().toISOString(),
-  actor: null, traceId: null, taskId: null, data: {}, ...over,
-});
-const task = (over: Partial<Task> = {}): Task => ({
-  id: newUuid(), service: 'compute', kind: 'compute.vm.start', object: { noun: 'vm', id: newUuid(), name: null }, state: 'running', progress: null, waitsFor: null,
-  error: null, output: null, actor: null, parentTaskId: null, traceId: null, steps: [], version: 1, createdAt: new Date().toISOString(), startedAt: null, endedAt: null, ...over,
-} as Task);
 const keep = (value: Task, ownerId: string | null = null, on = db) => transaction(on, (tx) => keepTask(tx, value, ownerId));
 const log = (value: EventEnvelope, on = db) => transaction(on, (tx) => logEvent(tx, value));
 const read = (who: Actor | 'system', over: object = {}) => readLog(db, who, listEvents.input.parse({ limit: 500, ...over }));
-const userId = () => newUuid() as UserId;
-const role = (name: string): Right => ({ permissions: [...(builtinRoles[name] ?? [])], scope: 'site', scopeId: null });
-const user = (id = userId(), rights: Right[] = []): Actor => ({ userId: id, handle: 'u', rights });
 
 describe('the log', () => {
   it('numbers events of consumers side by side without gaps, each once', async () => {
@@ -91,11 +81,12 @@ describe('the log', () => {
   it('loses what is too old or too much, the oldest first, a part at a time', async () => {
     for (let count = 0; count < 6; count++) await log(event());
     await log(event({ at: new Date(Date.now() - 100 * 86_400_000).toISOString() }));
-    expect(await purgeEvents(db, 500)).toBe(1);
+    const kept = { days: 90, most: 1_000_000 };
+    expect(await purgeEvents(db, 500, kept)).toBe(1);
     const before = (await read('system')).items.map(({ globalSeq }) => globalSeq);
     const { lastSeq } = await read('system');
-    expect(await purgeEvents(db, 2, lastSeq - before[3]!)).toBe(2);
-    expect(await purgeEvents(db, 500, lastSeq - before[3]!)).toBe(2);
+    expect(await purgeEvents(db, 2, { ...kept, most: lastSeq - before[3]! })).toBe(2);
+    expect(await purgeEvents(db, 500, { ...kept, most: lastSeq - before[3]! })).toBe(2);
     expect((await read('system')).items.map(({ globalSeq }) => globalSeq)).toEqual(before.slice(4));
   });
 });
@@ -129,9 +120,24 @@ describe('the tasks view', () => {
     expect(new Set(seen.map(({ id }) => id)).size).toBe(10_000);
     expect(seen).toHaveLength(10_000);
     expect(seen.map(({ createdAt }) => createdAt)).toEqual(seen.map(({ createdAt }) => createdAt).sort().reverse());
-    await db.query("UPDATE task_view SET is_open = 0, created_at = '2020-01-01' LIMIT 10");
-    expect([await purgeTasks(db, 4), await purgeTasks(db, 500), await purgeTasks(db, 500)]).toEqual([4, 6, 0]);
   }, 60_000);
+
+  it('loses tasks that ended too long ago or are too many, but none that needs attention, is open, or ended in the last week', async () => {
+    const days = (count: number): string => new Date(Date.now() - count * 86_400_000).toISOString();
+    const ended = (over: Partial<Task>) => keep(task({ state: 'succeeded', endedAt: over.createdAt ?? days(0), ...over }));
+    const left = async (): Promise<(string | null)[]> => orThrow(await pageOfTasks(db, 'system', listTasks.input.parse({}))).items.map(({ object }) => object.name);
+    const of = (name: string) => ({ noun: 'vm', id: newUuid(), name });
+    for (const index of [1, 2, 3]) await ended({ object: of(`old ${index}`), createdAt: days(100) });
+    await ended({ object: of('old, ended lately'), createdAt: days(100), endedAt: days(1) });
+    await ended({ object: of('needs attention'), createdAt: days(100), state: 'needs-attention' });
+    await keep(task({ object: of('open'), createdAt: days(100) }));
+    for (const age of [40, 30, 2, 1]) await ended({ object: of(`${age} days`), createdAt: days(age) });
+    const kept = { days: 90, most: 1_000_000 };
+    expect([await purgeTasks(db, 2, kept), await purgeTasks(db, 500, kept), await purgeTasks(db, 500, kept)]).toEqual([2, 1, 0]);
+    expect((await left()).sort()).toEqual(['1 days', '2 days', '30 days', '40 days', 'needs attention', 'old, ended lately', 'open']);
+    expect(await purgeTasks(db, 500, { ...kept, most: 1 })).toBe(3);
+    expect((await left()).sort()).toEqual(['1 days', '2 days', 'needs attention', 'open']);
+  });
 
   it('lists own tasks and those of own objects, children only when asked for', async () => {
     const [actor, owner] = [userId(), userId()];

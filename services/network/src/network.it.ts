@@ -30,6 +30,20 @@ const nic = (portGroupId: PortGroupId, more: { ip?: string; mac?: string; vmId?:
   portId: newUuid() as PortId, vmId: more.vmId ?? (newUuid() as VmId), nicId: newUuid() as NicId, portGroupId, ip: more.ip ?? null, mac: more.mac ?? null, ownerId: null, folderId: null,
 });
 
+describe('a dry run', () => {
+  it('of switches, port groups, subnets and ports leaves nothing on the hosts and nothing in the schema', async () => {
+    const portGroupId = await group();
+    const switchId = await made();
+    expect(await pool.foretold(createSwitch, { name: fresh('switch'), uplinks: uplinksOf(0) })).toMatchObject({ task: 'network.switch.create', succeeds: true });
+    expect(await pool.foretold(updateSwitch, { switchId, mtu: 9000 })).toMatchObject({ task: 'network.switch.update' });
+    expect(await pool.foretold(deleteSwitch, { switchId })).toMatchObject({ task: 'network.switch.delete' });
+    expect(await pool.foretold(createPortGroup, { switchId, name: 'later', vlan: 7 })).toMatchObject({ task: null, result: { name: 'later', vlan: 7 } });
+    expect(await pool.foretold(createSubnet, { portGroupId, name: fresh('net'), cidr: '10.77.0.0/24' })).toMatchObject({ result: { cidr: '10.77.0.0/24' } });
+    expect(await pool.foretold(provisionPort, nic(portGroupId))).toMatchObject({ decisions: [{ text: 'the NIC gets no address: its port group has no subnet' }] });
+    expect(await pool.foretold(deletePortGroup, { portGroupId })).toMatchObject({ result: {} });
+  });
+});
+
 describe('a distributed switch', () => {
   it('is made on the hosts of its uplinks, changed there and removed', async () => {
     const id = await made({ uplinks: uplinksOf(0, 1), mtu: 9000 });

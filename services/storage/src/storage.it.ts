@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
   attachVolume, chooseDatastore, copyVolume, createDatastore, createVolume, deleteDatastore, deleteVolume, discardImageVolume, discardUpload, discardVolume, getDatastore, getVolume, ingestVolume, listDatastores,
-  listVolumes, openUpload, placesOfVolumes, provisionVolume, releaseVolume, storageTask, writeUpload,
+  listVolumes, openUpload, placesOfVolumes, provisionVolume, releaseVolume, storageTask, updateVolume, writeUpload,
 } from '#contracts';
-import type { DatastoreId, HostId, RequestOf, UploadId, VmId, VolumeId } from '#contracts';
+import type { FolderId, DatastoreId, HostId, RequestOf, UploadId, VmId, VolumeId } from '#contracts';
 import { newUuid } from '#kernel';
 import { GiB } from '../../../test/integration/fake-host.fixture.ts';
 import { until } from '#testing';
@@ -85,6 +85,23 @@ describe('a datastore', () => {
   });
 });
 
+describe('a dry run', () => {
+  it('tells what a volume would take, and what would go with it', async () => {
+    const made = await pool.foretold(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: GiB });
+    expect(made).toMatchObject({ task: 'storage.volume.create', succeeds: true, checks: ['The datastore "nas" has room for it.'], steps: [{ name: 'make-file', outlook: 'planned' }], decisions: [{ details: { datastoreId: nas, sizeBytes: GiB } }] });
+    const name = fresh('v');
+    const volumeId = (await ended(await pool.must(createVolume, { name, datastoreId: nas, sizeBytes: MiB }))).object.id as VolumeId;
+    expect(await pool.foretold(copyVolume, { volumeId, name: fresh('copy') })).toMatchObject({ task: 'storage.volume.copy', decisions: [{ details: { mode: 'full' } }] });
+    expect(await pool.foretold(deleteVolume, { volumeId })).toMatchObject({ task: 'storage.volume.delete', decisions: [{ text: `the volume "${name}" of ${MiB} bytes is deleted`, details: { goes: true } }] });
+    expect(await pool.foretold(updateVolume, { volumeId, name: 'other' })).toMatchObject({ task: null, result: { id: volumeId, name: 'other' } });
+  });
+
+  it('is refused as the command would be', async () => {
+    const dry = async (sizeBytes: number) => codeOf(await pool.bus.explain(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes }, { as: 'system' }));
+    expect([await dry(60 * GiB), await dry(60 * GiB + 1)]).toEqual(['DATASTORE_FULL', 'INVALID_ARGUMENT']);
+  });
+});
+
 describe('a volume', () => {
   it('belongs to one VM of all that ask at once, goes with none of the others, and is free when that one releases it', async () => {
     const volumeId = (await ended(await pool.must(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: MiB }))).object.id as VolumeId;
@@ -103,6 +120,20 @@ describe('a volume', () => {
     await pool.must(releaseVolume, { volumeId, vmId: holder });
     expect((await pool.must(getVolume, { volumeId })).attachedTo).toBeNull();
     expect(await ended(await pool.must(deleteVolume, { volumeId }))).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('is filed in a folder that is there, and is found in it and in those above', async () => {
+    const [top, below, gone] = [newUuid() as FolderId, newUuid() as FolderId, newUuid() as FolderId];
+    pool.folders.set(top, [top, below]).set(below, [below]);
+    const made = await ended(await pool.must(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: MiB, folderId: below }));
+    const volumeId = made.object.id as VolumeId;
+    const listed = async (folderId: FolderId, subfolders: boolean) => (await pool.must(listVolumes, { folderId, subfolders })).items.map(({ id }) => id);
+    expect([await listed(top, true), await listed(below, false), await listed(top, false), await listed(gone, true)]).toEqual([[volumeId], [volumeId], [], []]);
+    expect(codeOf(await pool.ask(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: MiB, folderId: gone }))).toBe('NOT_FOUND');
+    expect(codeOf(await pool.ask(copyVolume, { volumeId, name: fresh('v'), folderId: gone }))).toBe('NOT_FOUND');
+    expect(codeOf(await pool.ask(updateVolume, { volumeId, folderId: gone }))).toBe('NOT_FOUND');
+    expect((await pool.must(updateVolume, { volumeId, folderId: top })).folderId).toBe(top);
+    expect(await listed(below, true)).toEqual([]);
   });
 
   it('of an image, or one that is not there, is no VM’s', async () => {

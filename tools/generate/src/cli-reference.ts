@@ -40,7 +40,7 @@ export function cliReference(): string {
 }
 
 function section(words: readonly string[], parser: Parser): string {
-  const rows = parser.options.filter(({ negate, description }) => !(negate && description === '')).map(({ flags, description }) => [code(flags), description]);
+  const rows = parser.options.filter(({ hidden, negate, description }) => !hidden && !(negate && description === '')).map(({ flags, description }) => [code(flags), description]);
   const shown = examples[words.join(' ')] ?? [];
   return page(
     `## tokctl ${words.join(' ')}`, `${parser.description()}.`, `\`\`\`\n${usage({ words, parser })}\n\`\`\``,

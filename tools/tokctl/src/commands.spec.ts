@@ -161,6 +161,14 @@ describe('lists', () => {
     const { out, said } = await desk.tokctl(['vm', 'list', '-o', 'name', '--limit', '1']);
     expect({ out, said }).toEqual({ out: 'a', said: 'Only the first 1 are shown: --limit N shows more.' });
   });
+  it('show a history as a table, what changed in words, and as many as a screen takes', async () => {
+    const change = { field: 'status.state', from: 'creating', to: 'running' };
+    const entry = { at: '2026-11-22T10:00:00.000Z', what: 'event', name: 'compute.vm.changed', actor: { userId: someId(), handle: 'ada' }, changes: [change, { field: 'spec.disks', from: null, to: [{}] }], state: null, cause: { taskId, kind: 'compute.vm.create' }, error: null };
+    routes({ 'GET /v1/vms': page({ id: vmId, name: 'web-1' }), [`GET /v1/vms/${vmId}/history`]: { body: { items: Array.from({ length: 50 }, () => entry), next: 'n' } } });
+    const { out, said } = await desk.tokctl(['vm', 'history', 'web-1']);
+    expect(out.split('\n')[1]).toMatch(/^2026-11-22T10:00:00.000Z {2}compute.vm.changed +ada +status.state creating→running, spec.disks –→… +compute.vm.create/);
+    expect(said).toBe('Only the first 50 are shown: --limit N shows more.');
+  });
   it('pass their filters on, with names looked up', async () => {
     const hostId = someId();
     routes({ 'GET /v1/hosts': page({ id: hostId, name: 'host-1' }), 'GET /v1/vms': page() });

@@ -24,6 +24,7 @@ export interface Options {
   readonly idempotencyKey?: string;
   readonly wait?: boolean;
   readonly timeout?: string;
+  readonly dryRun?: boolean;
 }
 
 export interface Context {

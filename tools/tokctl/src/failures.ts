@@ -24,8 +24,8 @@ export interface Problem {
   readonly code?: string;
   readonly title?: string;
   readonly detail?: string;
-  readonly details?: Readonly<Record<string, unknown>>;
-  readonly traceId?: string;
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
+  readonly traceId?: string | undefined;
 }
 
 /** A refusal of the platform. */
@@ -46,6 +46,7 @@ export const advice: Readonly<Record<string, string>> = {
   BAD_JSON: 'Mend the JSON that was given.',
   PAYLOAD_TOO_LARGE: 'Send less at once; images go by tokctl image upload.',
   IDEMPOTENCY_KEY_REUSED: 'Leave --idempotency-key away, or give the command it was made for.',
+  DRY_RUN_UNSUPPORTED: 'Send it without --dry-run, or look at what it would change: tokctl get',
   UNKNOWN_OPERATION: 'The platform may be older than this command line; take the one of its release.',
   BAD_REPLY_SUBJECT: 'The platform may be of another release than this command line; take the one of its release.',
   IMAGE_REFUSED: 'Give another image: qcow2 or raw, whole, without a backing file.',

@@ -12,7 +12,7 @@ export interface Column {
   readonly title: string;
   /** Members joined with dots; `[]` = of each item. */
   readonly path: string;
-  readonly as?: 'size' | 'age' | 'count' | 'progress' | 'yes';
+  readonly as?: 'size' | 'age' | 'count' | 'progress' | 'yes' | 'changes';
   /** The value is an id of this noun; its name is shown where it can be found out. */
   readonly ref?: NounName;
   readonly flexible?: boolean;
@@ -104,11 +104,13 @@ export const listColumns: Readonly<Record<string, readonly Column[]>> = {
   'scheduler.capacity.list': [{ title: 'HOST', path: 'hostName' }, { title: 'VCPUS', path: 'vcpus' }, { title: 'CLAIMED', path: 'vcpusClaimed' }, { title: 'MEMORY', path: 'memoryBytes', as: 'size' }, { title: 'CLAIMED', path: 'memoryClaimedBytes', as: 'size' }],
 };
 
+const historyColumns: readonly Column[] = [{ title: 'AT', path: 'at' }, { title: 'WHAT', path: 'name' }, { title: 'STATE', path: 'state' }, { title: 'BY', path: 'actor.handle' }, { title: 'CHANGED', path: 'changes', as: 'changes', flexible: true }, { title: 'CAUSE', path: 'cause.kind' }, { title: 'ERROR', path: 'error.code' }];
+
 export const nounOf = (noun: NounName): Noun => nouns[noun];
 export const isNoun = (text: string): text is NounName => Object.hasOwn(nouns, text);
 
 const byList = new Map(Object.values(nouns).map((noun) => [noun.list, noun]));
-export const columnsOf = (operationName: string): readonly Column[] => listColumns[operationName] ?? byList.get(operationName)?.columns ?? [];
+export const columnsOf = (operationName: string): readonly Column[] => listColumns[operationName] ?? (operationName.endsWith('.history') ? historyColumns : undefined) ?? byList.get(operationName)?.columns ?? [];
 
 const bySchema = new Map(nounNames.map((noun) => [nouns[noun].id, noun]));
 /** The noun that an id's schema belongs to. */

@@ -1,20 +1,22 @@
 // Carries out a command that a contract stands behind: input checked, names looked up, sent once, result shown.
-import { getTask, listTasks, routeOf, Task } from '#contracts';
+import { getTask, histories, httpStatusOf, listTasks, Plan, routeOf, Task } from '#contracts';
 import { showItem, showList, settled, timeoutOf } from './context.ts';
 import type { Context } from './context.ts';
 import type { Command } from './command-tree.ts';
-import { exit } from './exit-codes.ts';
-import { Failure } from './failures.ts';
+import { exit, exitCodeOf } from './exit-codes.ts';
+import { Failure, problemLines, usageFailure } from './failures.ts';
 import { followTask } from './follow-task.client.ts';
 import { checkInput, flagOfPath, inputOf } from './input.ts';
 import type { Input, Typed } from './input.ts';
 import { columnsOf, isNoun, nounOf } from './nouns.ts';
-import { formatOf } from './output.ts';
+import { formatOf, itemText } from './output.ts';
+import { planLines } from './plan-text.ts';
 import { operationNamed } from './platform.client.ts';
 import { barLine, endLines, logLine } from './task-text.ts';
+import { visible } from './visible.ts';
 
 /** What a list shows unless told otherwise: logs grow for ever, inventories do not. */
-const usualMost: Readonly<Record<string, number>> = { 'monitoring.task.list': 50 };
+const usualMost: Readonly<Record<string, number>> = { 'monitoring.task.list': 50, ...Object.fromEntries(histories.map(({ name }) => [name, 50])) };
 
 export interface Given {
   readonly positionals: readonly string[];
@@ -28,6 +30,7 @@ export async function runOperation(command: Command, context: Context, given: Gi
   const typed = await askedFor(command, context, inputOf(command, given.positionals, given.typed));
   await checkInput(command, typed);
   const input = await settled(context, typed);
+  if (context.options.dryRun === true) return showPlan(command, context, input);
   if (command.paged) return showPages(command, context, input, given.most);
   const reply = await context.platform.call(operation, input, { flagOf: (path) => flagOfPath(command, path) });
   if (operation.task) return showTask(command, context, reply as { taskId: string; objectId: string });
@@ -38,6 +41,15 @@ export async function runOperation(command: Command, context: Context, given: Gi
   }
   const columns = operation.kind === 'command' && isNoun(operation.noun) && 'id' in reply ? nounOf(operation.noun).columns : [];
   return showItem(context, reply, columns, operation.noun, columns.length === 0);
+}
+
+/** Asks what the command would do. One whose task would fail ends the command as a refusal does. */
+async function showPlan(command: Command, { options, platform, around }: Context, input: Input): Promise<void> {
+  if (options.wait === true) throw usageFailure('--dry-run starts no task that --wait could follow; give one of the two.');
+  const plan = Plan.parse(await platform.call(command.operation, input, { flagOf: (path) => flagOfPath(command, path), dryRun: true }));
+  const format = formatOf(options.output ?? 'table');
+  around.out(format === 'table' ? planLines(plan).map(visible).join('\n') : itemText(plan, { format, columns: [], noun: undefined, names: new Map(), width: around.width, nowMs: around.nowMs() }, true));
+  if (plan.error !== null) throw new Failure(exitCodeOf(plan.error.code, httpStatusOf(plan.error.code)), ...problemLines(plan.error, httpStatusOf(plan.error.code)));
 }
 
 /** Secrets that are needed and were not given are asked for, where somebody can answer. */

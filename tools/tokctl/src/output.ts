@@ -6,7 +6,7 @@ import type { Column, NounName } from './nouns.ts';
 import { durationText, sizeText } from './quantities.ts';
 import { objectText, tableText } from './table.ts';
 import { progressText } from './task-text.ts';
-import type { Task } from '#contracts';
+import type { HistoryEntry, Task } from '#contracts';
 
 export const formats = ['table', 'json', 'yaml', 'name', 'id'] as const;
 export type Format = (typeof formats)[number];
@@ -86,7 +86,11 @@ const forms: Readonly<Record<NonNullable<Column['as']>, (value: unknown, nowMs: 
   count: (value) => (Array.isArray(value) ? String(value.length) : ''),
   yes: (value) => (value === true ? 'yes' : 'no'),
   progress: (value) => progressText({ progress: value as Task['progress'] }),
+  changes: (value) => (value as HistoryEntry['changes']).map(({ field, from, to }) => `${field} ${briefly(from)}→${briefly(to)}`).join(', '),
 };
+
+/** A value as part of a cell; what has parts of its own is shown whole by -o json. */
+const briefly = (value: unknown): string => (value === null ? '–' : typeof value === 'object' ? '…' : typeof value === 'string' ? value : JSON.stringify(value));
 
 function refText(value: unknown, ref: NounName | undefined, names: Names): string {
   const known = ref === undefined || typeof value !== 'string' ? undefined : names.get(ref)?.get(value);

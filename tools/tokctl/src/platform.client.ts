@@ -46,10 +46,11 @@ export class Platform {
     return answer;
   }
 
-  async call(operation: Operation, input: Input, options: { readonly flagOf?: (path: string) => string | undefined } = {}): Promise<Readonly<Record<string, unknown>>> {
+  async call(operation: Operation, input: Input, options: { readonly flagOf?: (path: string) => string | undefined; readonly dryRun?: boolean } = {}): Promise<Readonly<Record<string, unknown>>> {
     const route = routeOf(operation);
     if (!route) throw new Error(`${operation.name} has no route`);
-    const { method, path, body } = requestOf(operation, route, input);
+    const { method, path: plain, body } = requestOf(operation, route, input);
+    const path = options.dryRun === true ? `${plain}${plain.includes('?') ? '&' : '?'}dryRun=true` : plain;
     const answer = await this.ask({ method, path, ...(body === undefined ? {} : { body: JSON.stringify(body) }), timeoutMs: operation.timeoutMs + 5_000 }, options.flagOf);
     return valueOf(answer) as Readonly<Record<string, unknown>>;
   }

@@ -131,3 +131,6 @@ export const taskBody = (id: string, state: string, version: number, more: Reado
   id, service: 'compute', kind: 'vm.create', object: { noun: 'vm', id: someId(), name: 'web-1' }, state, progress: null, waitsFor: null, error: null, output: null,
   actor: null, parentTaskId: null, traceId: null, steps: [], version, createdAt: '2026-11-22T10:00:00.000Z', startedAt: null, endedAt: null, ...more,
 });
+
+/** Surroundings in which nobody hears anything, for looking at the commands themselves. */
+export const silent = (store: ProfileStore): Surroundings => ({ env: {}, store, watched: false, width: 100, out: () => undefined, say: () => undefined, redraw: () => undefined, readLine: () => Promise.resolve(undefined), question: () => Promise.resolve(undefined), line: () => { throw new Error('nothing here opens a console'); }, nowMs: () => 0 });

@@ -13,6 +13,7 @@ import type { EventsOptions } from './events.command.ts';
 import { examples } from './examples.ts';
 import { exitMeanings } from './exit-codes.ts';
 import { usageFailure } from './failures.ts';
+import type { Failure } from './failures.ts';
 import { placeholder, presetText } from './flags.ts';
 import type { Flag } from './flags.ts';
 import { getAnything } from './get.command.ts';
@@ -55,6 +56,7 @@ function addOperation(program: Parser, around: Surroundings, command: Command): 
   for (const flag of command.flags) addFlag(parser, flag);
   if (command.paged) parser.addOption(new Option('--limit <number>', 'show at most so many'));
   addUsual(parser, { changes: command.operation.kind === 'command', task: command.operation.task });
+  addDryRun(parser, command);
   parser.action(async (...given: unknown[]) => {
     const positionals = given.slice(0, command.positionals.length) as string[];
     const values = parser.opts<Values>();
@@ -91,6 +93,16 @@ function addUsual(parser: Parser, { changes = false, task = false, output = true
   if (output) parser.addOption(new Option('-o, --output <format>', 'table, json, yaml, name or id (default table)'));
   return parser.addOption(new Option('--profile <name>', 'use this profile (TOK_PROFILE)')).addOption(new Option('--url <address>', 'use this platform (TOK_URL)'));
 }
+
+/** Where the server cannot explain, the flag is known all the same, so that the refusal says why. */
+function addDryRun(parser: Parser, { operation, words }: Command): void {
+  if (operation.dryRun) parser.addOption(new Option('--dry-run', 'only show what would happen; nothing is done'));
+  else parser.addOption(new Option('--dry-run').hideHelp()).on('option:dry-run', () => { throw refusedDryRun(words, operation.kind); });
+}
+
+const refusedDryRun = (words: readonly string[], kind: 'command' | 'query'): Failure => (kind === 'query'
+  ? usageFailure(`tokctl ${words.join(' ')} only shows something: it needs no --dry-run.`)
+  : usageFailure(`tokctl ${words.join(' ')} takes no --dry-run: the server cannot explain it beforehand. Nothing was done.`, 'Commands that can be explained have --dry-run in their --help.'));
 
 function addHandWritten(program: Parser, around: Surroundings, commands: readonly Command[]): void {
   const at = (words: string, summary: string): Parser => parserAt(program, words.split(' ')).summary(summary).description(summary);

@@ -27,10 +27,19 @@ export function doingText({ state, steps, waitsFor }: Task): string {
   return step ? `${state}: ${step.name} (step ${steps.indexOf(step) + 1} of ${steps.length})` : state;
 }
 
+/** `disk 0: copy-data 37%` for each task that the step at work has begun elsewhere. */
+export function childrenText({ steps }: Pick<Task, 'steps'>): string {
+  const children = steps.filter(({ state }) => state === 'running' || state === 'undoing').flatMap((step) => step.children);
+  return children.filter(({ kind }) => kind !== null).map(({ kind, object, step, state, progress }) => {
+    const share = progress === null || progress.total <= 0 ? [] : [`${Math.floor((100 * progress.done) / progress.total)}%`];
+    return [`${object?.name ?? kind ?? ''}:`, step ?? state, ...share].join(' ');
+  }).join(', ');
+}
+
 const nameOf = ({ kind, object }: Task): string => `${kind}${object.name === null ? '' : ` ${object.name}`}`;
 
 /** For output that is kept: one line per change. */
-export const logLine = (task: Task): string => visible([nameOf(task), doingText(task), progressText(task)].filter(Boolean).join('; '));
+export const logLine = (task: Task): string => visible([nameOf(task), doingText(task), childrenText(task), progressText(task)].filter(Boolean).join('; '));
 
 const barWidth = 24;
 
@@ -41,7 +50,7 @@ export function barLine(task: Task, columns: number): string {
   const [done, total] = progress !== null && progress.total > 0 ? [progress.done, progress.total] : [counted, steps.length];
   const filled = total > 0 ? Math.round(barWidth * Math.min(1, done / total)) : 0;
   const bar = `[${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] `;
-  return bar + cut(visible([nameOf(task), doingText(task), progressText(task)].filter(Boolean).join('; ')), Math.max(10, columns - width(bar) - 1));
+  return bar + cut(visible([nameOf(task), progressText(task), doingText(task), childrenText(task)].filter(Boolean).join('; ')), Math.max(10, columns - width(bar) - 1));
 }
 
 /** What a failed task says, for the failure. */

@@ -1,5 +1,8 @@
 // Sizes, durations, tables and what terminals get to see.
 import { describe, expect, it } from '@jest/globals';
+import { Task } from '#contracts';
+import { someId, taskBody } from './platform.fixture.ts';
+import { barLine, logLine } from './task-text.ts';
 import { allErrors } from '#contracts';
 import { commandTree } from './command-tree.ts';
 import { exitCodeOf, exitMeanings, exit } from './exit-codes.ts';
@@ -107,5 +110,17 @@ describe('refusals', () => {
   it('name the flag that confirms what cannot be taken back', () => {
     const lines = problemLines({ code: 'CONFIRMATION_NEEDED', detail: 'The keys go.', details: { confirm: 'forgetTpmKeys' } }, 409, (path) => (path === 'forgetTpmKeys' ? '--forget-tpm-keys' : undefined));
     expect(lines.slice(1)).toEqual(['  confirm it: --forget-tpm-keys', expect.stringContaining('the option named above')]);
+  });
+});
+
+describe('a task with children', () => {
+  const step = (over: object) => ({ seq: 0, name: 'make-disks', state: 'running', attempt: 1, startedAt: null, endedAt: null, error: null, children: [], ...over });
+  const child = (name: string, over: object = {}) => ({ taskId: someId(), service: 'storage', kind: 'storage.volume.copy', object: { noun: 'volume', id: someId(), name }, state: 'running', step: 'copy-data', progress: null, waitsFor: null, ...over });
+  const progress = { done: 512 * 2 ** 20, total: 2 ** 30, unit: 'bytes', ratePerSecond: 128 * 2 ** 20, remainingMs: 4_000 };
+
+  it('says of each how far it is, and of all how fast', () => {
+    const task = Task.parse(taskBody(someId(), 'waiting', 3, { kind: 'compute.vm.create', progress, waitsFor: { what: 'the task storage.volume.provision', holder: null, position: null, since: '2026-11-22T10:00:00.000Z' }, steps: [step({ children: [child('disk 0', { progress }), child('disk 1'), child('disk 2', { kind: null })] })] }));
+    expect(logLine(task)).toBe('compute.vm.create web-1; waits for the task storage.volume.provision; disk 0: copy-data 50%, disk 1: copy-data; 50% 512 MiB of 1 GiB, 128 MiB/s, 4s left');
+    expect(barLine(task, 200)).toMatch(/^\[#{12}\.{12}\] compute\.vm\.create web-1; 50% 512 MiB of 1 GiB, 128 MiB\/s, 4s left; waits for/);
   });
 });

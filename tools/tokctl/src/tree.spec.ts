@@ -7,7 +7,7 @@ import { places } from './completion.ts';
 import { examples } from './examples.ts';
 import { inputOf, checkInput } from './input.ts';
 import { columnsOf, isNoun, nounOf, nouns } from './nouns.ts';
-import { Desk } from './platform.fixture.ts';
+import { Desk, silent } from './platform.fixture.ts';
 import { programOf } from './program.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -16,7 +16,7 @@ let desk: Desk;
 beforeAll(() => { desk = new Desk(); });
 afterAll(() => { desk.close(); });
 
-const quiet = (): Surroundings => ({ env: {}, store: desk.store, watched: false, width: 100, out: () => undefined, say: () => undefined, redraw: () => undefined, readLine: () => Promise.resolve(undefined), question: () => Promise.resolve(undefined), line: () => { throw new Error('nothing here opens a console'); }, nowMs: () => 0 });
+const quiet = (): Surroundings => silent(desk.store);
 
 describe('the tree', () => {
   it('has a command for every operation with a route, except those written by hand', () => {

@@ -65,6 +65,7 @@ const KeepDisks = z.string().max(800).refine((text) => text === 'all' || text.sp
 
 const change = [NotFound, VmBusy, Busy, WrongState, HostUnreachable];
 export const createVm = defineCommand('compute.vm.create', {
+  dryRun: true,
   summary: 'Create a VM by specification, or deploy it from a template, placed automatically', http: 'POST /v1/vms', permission: 'vm.create',
   input: CreateVm, reply: TaskRef, errors: [NotFound, NameTaken, NoCapacity, NoFreeAddress, AddressTaken, DatastoreFull],
 });
@@ -80,9 +81,10 @@ export const listVms = defineQuery('compute.vm.list', {
   reply: pageOf(Vm),
 });
 export const getVm = defineQuery('compute.vm.get', { summary: 'Show a VM', http: 'GET /v1/vms/:vmId', permission: 'vm.read', on: 'vmId', input: z.strictObject({ vmId: VmId }), reply: Vm, errors: [NotFound] });
-export const startVm = defineCommand('compute.vm.start', { summary: 'Start a stopped VM, or wake a hibernated one on any host that sees its memory', http: 'POST /v1/vms/:vmId/start', permission: 'vm.power', on: 'vmId',
+export const startVm = defineCommand('compute.vm.start', { dryRun: true, summary: 'Start a stopped VM, or wake a hibernated one on any host that sees its memory', http: 'POST /v1/vms/:vmId/start', permission: 'vm.power', on: 'vmId',
   input: z.strictObject({ vmId: VmId, hostId: HostId.optional().describe('this host and no other'), discardMemory: z.boolean().default(false).describe('boot a hibernated VM anew, as after a power cut; its saved memory is deleted') }), reply: TaskRef, errors: [...change, NoCapacity] });
 export const stopVm = defineCommand('compute.vm.stop', {
+  dryRun: true,
   summary: 'Shut the guest down: guest agent, then ACPI, then with `force` the power; each wait is a step of its own', http: 'POST /v1/vms/:vmId/stop', permission: 'vm.power', on: 'vmId',
   input: z.strictObject({
     vmId: VmId, graceMs: z.int().min(0).max(600_000).default(60_000).describe('for guest agent and ACPI together, where their own waits are not given'),
@@ -90,13 +92,15 @@ export const stopVm = defineCommand('compute.vm.stop', {
     force: z.boolean().default(true).describe('cut the power when both have been in vain'),
   }), reply: TaskRef, errors: change,
 });
-export const powerOffVm = defineCommand('compute.vm.power-off', { summary: 'Cut the power of a VM', http: 'POST /v1/vms/:vmId/power-off', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId }), reply: TaskRef, errors: change });
-export const rebootVm = defineCommand('compute.vm.reboot', { summary: 'Stop and start again, on the same host if it can', http: 'POST /v1/vms/:vmId/reboot', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId, graceMs: z.int().min(0).max(600_000).default(60_000) }), reply: TaskRef, errors: change });
+export const powerOffVm = defineCommand('compute.vm.power-off', { dryRun: true, summary: 'Cut the power of a VM', http: 'POST /v1/vms/:vmId/power-off', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId }), reply: TaskRef, errors: change });
+export const rebootVm = defineCommand('compute.vm.reboot', { dryRun: true, summary: 'Stop and start again, on the same host if it can', http: 'POST /v1/vms/:vmId/reboot', permission: 'vm.power', on: 'vmId', input: z.strictObject({ vmId: VmId, graceMs: z.int().min(0).max(600_000).default(60_000) }), reply: TaskRef, errors: change });
 export const updateVm = defineCommand('compute.vm.update', {
+  dryRun: true,
   summary: 'Change name, description, labels or folder', description: '`labels` replaces all of them.', http: 'PATCH /v1/vms/:vmId', permission: 'vm.modify', on: 'vmId',
   input: z.strictObject({ vmId: VmId, name: Name.optional(), description: Description.optional(), labels: Labels.optional(), folderId: FolderId.nullable().optional(), version: z.int().optional() }), reply: Vm, errors: [NotFound, NameTaken, VersionConflict, WrongState],
 });
 export const deleteVm = defineCommand('compute.vm.delete', {
+  dryRun: true,
   summary: 'Delete a VM: into the recycle bin, or for good with `purge`; a running one only with `force`',
   description: 'In the bin the VM keeps its disks, MAC and IP addresses and gives its name and capacity free; it is deleted for good when the hold time of its cluster is over.',
   http: 'DELETE /v1/vms/:vmId', permission: 'vm.delete', on: 'vmId',

@@ -19,6 +19,7 @@ export const Refusal = z.strictObject({ hostId: HostId, hostName: z.string(), re
 export const Claim = z.strictObject({ id: ClaimId, vmId: VmId, hostId: HostId, vcpus: z.int(), memoryBytes: Bytes, cpuReservedMhz: z.int().default(0), memoryReservedBytes: Bytes.default(0), createdAt: At }).meta({ id: 'Claim' });
 
 export const claimPlacement = defineCommand('scheduler.placement.claim', {
+  dryRun: true,
   summary: 'Choose a host and hold its capacity for a VM; a VM that has a claim keeps it if it still fits', permission: 'internal',
   input: z.strictObject({ vmId: VmId, ...placementRequest }), reply: z.strictObject({ claim: Claim, refusals: z.array(Refusal) }), errors: [NoCapacity],
 });
@@ -26,7 +27,7 @@ export const resizeClaim = defineCommand('scheduler.claim.resize', {
   summary: 'Change what a claim reserves, on the host where it is; less is never refused', permission: 'internal',
   input: z.strictObject({ vmId: VmId, cpuReservedMhz: z.int().min(0), memoryReservedBytes: Bytes }), reply: Claim, errors: [NotFound, NoCapacity],
 });
-export const releaseClaim = defineCommand('scheduler.claim.release', { summary: 'Give a VM’s capacity back; without a claim nothing happens', permission: 'internal', input: z.strictObject({ vmId: VmId }), reply: Done });
+export const releaseClaim = defineCommand('scheduler.claim.release', { dryRun: true, summary: 'Give a VM’s capacity back; without a claim nothing happens', permission: 'internal', input: z.strictObject({ vmId: VmId }), reply: Done });
 export const explainPlacement = defineQuery('scheduler.placement.explain', {
   summary: 'Where a VM of this size could go, and why not elsewhere; nothing is held', http: 'POST /v1/placements/explain', permission: 'placement.read',
   input: z.strictObject(placementRequest), reply: z.strictObject({ candidates: z.array(z.strictObject({ hostId: HostId, hostName: z.string(), score: z.number() })), refusals: z.array(Refusal) }),

@@ -2,8 +2,9 @@
 // handlers in this process, and one host that keeps its promises about command ids.
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
+import { PlanDraft } from '../../../bus/src/plan-draft.ts';
 import type { BusContext, CallOptions } from '#bus';
-import type { HostOperation, InputOf, Operation, ReplyOf, RequestOf, TaskService } from '#contracts';
+import type { HostOperation, InputOf, Operation, Plan, ReplyOf, RequestOf, TaskService } from '#contracts';
 import { HostUnreachable, Unavailable } from '#contracts';
 import { openDatabase, tasksMigrations } from '#database';
 import type { Migration } from '#database';
@@ -45,14 +46,21 @@ export class SceneBus {
     return {
       request: (operation, input, options) => this.request(caller, operation, input, options),
       requestHost: (hostId, operation, input) => this.host.take(hostId, operation, input),
+      explain: (operation, input) => this.explain(caller, operation, input),
     };
   }
 
-  private async request<O extends Operation>(caller: string, operation: O, input: RequestOf<O>, options: CallOptions = {}): Promise<Result<ReplyOf<O>>> {
+  private async explain<O extends Operation>(caller: string, operation: O, input: RequestOf<O>): Promise<Result<Plan>> {
+    const dryRun = new PlanDraft();
+    const answer = await this.request(caller, operation, input, {}, { dryRun });
+    return answer.ok ? ok(dryRun.finished(operation, 'system', answer.value)) : answer;
+  }
+
+  private async request<O extends Operation>(caller: string, operation: O, input: RequestOf<O>, options: CallOptions = {}, over: Partial<BusContext> = {}): Promise<Result<ReplyOf<O>>> {
     this.seen.push(operation.name);
     const handler = this.handlers.get(operation.name);
     if (handler === undefined) return Unavailable.fail(`The service ${operation.service} does not answer.`, { service: operation.service });
-    const ctx = contextOf({ system: true, caller, idempotencyKey: options.idempotencyKey ?? null });
+    const ctx = contextOf({ system: true, caller, idempotencyKey: options.idempotencyKey ?? null, ...over });
     try {
       const answer = await handler(JSON.parse(JSON.stringify(input)), ctx);
       return isResult<ReplyOf<O>>(answer) ? answer : ok(answer as ReplyOf<O>);

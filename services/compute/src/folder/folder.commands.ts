@@ -5,14 +5,14 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { BusClient, BusContext } from '#bus';
 import {
   InUse, InvalidArgument, PermissionDenied, createFolder, deleteFolder, folderChanged, folderDeleted, listImages, listTemplates, listVolumes, updateFolder,
-  type Folder, type FolderId, type InputOf, type Permission, type ReplyOf,
+  type Folder, type FolderId, type foldersBelow, type InputOf, type Permission, type ReplyOf,
 } from '#contracts';
 import { allowed, mayAccess, whoOf } from '#database';
 import { FaultError, newUuid, ok, orThrow, type Result } from '#kernel';
 import { Bus, Db } from '#service';
 import { emit, runCommand } from '#tasks';
 import { conflict } from '../cluster/cluster.store.ts';
-import { changeFolder, contentOf, deleteFolderRow, findFolder, heightOf, insertFolder, lockTree, noFolder, pathOf } from './folder.store.ts';
+import { changeFolder, contentOf, deleteFolderRow, findFolder, foldersUnder, heightOf, insertFolder, lockTree, noFolder, pathOf } from './folder.store.ts';
 
 /** Levels of the tree: each is a step for whoever reads it, and a bound for whoever walks it. */
 const DEEPEST = 16;
@@ -63,6 +63,11 @@ export class FolderCommands {
 
   async get(folderId: string, ctx: BusContext): Promise<Result<Folder>> {
     return reached(ctx, folderId, await findFolder(this.db, folderId), 'folder.read');
+  }
+
+  async below(folderId: FolderId): Promise<Result<ReplyOf<typeof foldersBelow>>> {
+    const folderIds = await foldersUnder(this.db, folderId);
+    return folderIds.length === 0 ? noFolder(folderId) : ok({ folderIds: folderIds as FolderId[] });
   }
 
   private async contentElsewhere(folderId: FolderId, ctx: BusContext): Promise<Result<{ noun: string; id: string }[]>> {

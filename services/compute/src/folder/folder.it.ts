@@ -59,6 +59,8 @@ describe('a folder', () => {
     const vms = world.commands(await world.engine([]));
     orThrow(await vms.update({ vmId, folderId: folder }, asService()));
     expect(await folders.get(folder, asService())).toMatchObject({ value: { folders: 1, vms: 1 } });
+    expect(await folders.below(folder)).toEqual({ ok: true, value: { folderIds: [folder, below] } });
+    expect(code(await folders.below(newUuid() as FolderId))).toBe('NOT_FOUND');
     volumes.push({ id: newUuid() });
     const refused = await folders.delete({ folderId: folder }, asService());
     expect(refused).toMatchObject({ ok: false, fault: { code: 'IN_USE', detail: 'The folder is not empty: 1 folder, 1 vm, 1 volume.', details: { by: [{ noun: 'folder', id: below }, { noun: 'vm', id: vmId }, { noun: 'volume' }] } } });

@@ -32,16 +32,19 @@ export const attachDiskTask: TaskKind<AttachDiskInput> = defineTask<AttachDiskIn
   steps: [
     {
       name: 'choose-datastore',
+      foreseeable: true,
       run: async (ctx): Promise<Chosen> => {
         const { disk: { datastoreId, sizeBytes }, isNew, running } = ctx.input;
         if (!isNew && datastoreId !== null) return { datastoreId };
         const named = datastoreId === null ? {} : { datastoreId };
-        const { datastoreId: chosen } = await ctx.request(chooseDatastore, { sizeBytes, hostId: (running?.hostId ?? null), sharedFirst: true, ...named });
+        const { datastoreId: chosen, name = chosen } = await ctx.request(chooseDatastore, { sizeBytes, hostId: (running?.hostId ?? null), sharedFirst: true, ...named });
+        ctx.decided(`the volume goes to the datastore ${name}`, { datastoreId: chosen });
         return { datastoreId: chosen };
       },
     },
     {
       name: 'take-volume',
+      foreseeable: true,
       run: async (ctx) => {
         const { vmId, disk: { volumeId, sizeBytes }, isNew, name, running, ownerId, folderId } = ctx.input;
         if (!isNew) return ctx.request(attachVolume, { volumeId, vmId });
@@ -79,6 +82,7 @@ export const attachNicTask: TaskKind<AttachNicInput> = defineTask<AttachNicInput
   steps: [
     {
       name: 'make-port',
+      foreseeable: true,
       run: (ctx) => ctx.request(provisionPort, { ...ctx.input.nic, vmId: ctx.input.vmId, ownerId: ctx.input.ownerId, folderId: ctx.input.folderId }),
       undo: (ctx) => ctx.request(discardPorts, { vmId: ctx.input.vmId, nicId: ctx.input.nic.nicId }),
     },

@@ -27,6 +27,7 @@ export const changeNicTask: TaskKind<ChangeNicInput> = defineTask<ChangeNicInput
   steps: [
     {
       name: 'move-port',
+      foreseeable: true,
       run: (ctx) => ctx.request(movePort, { portId: ctx.input.nic.portId, portGroupId: ctx.input.portGroupId, ip: ctx.input.ip }),
       // The host is told here too, and not by an undo of its own step: only now is the port what it was.
       undo: async (ctx) => {

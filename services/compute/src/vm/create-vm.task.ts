@@ -41,6 +41,7 @@ const hostFor = (ctx: Context): HostId | null => (ctx.input.start ? (ctx.output<
 
 const chooseDatastores: Step<CreateVmInput> = {
   name: 'choose-datastores',
+  foreseeable: true,
   why: 'recorded before the claim: a claim that is asked for again must be the same question',
   run: async (ctx): Promise<Chosen> => {
     const { disks, nics, hostId, start } = ctx.input;
@@ -49,6 +50,7 @@ const chooseDatastores: Step<CreateVmInput> = {
       ...disks.map(({ sizeBytes, datastoreId }, index) =>
         ctx.request(chooseDatastore, { sizeBytes, hostId, sharedFirst: true, ...(datastoreId === null ? {} : { datastoreId }) }, { part: `disk-${index}` })),
     ]);
+    for (const [index, { datastoreId, name = datastoreId }] of stores.entries()) ctx.decided(`disk ${index} goes to the datastore ${name}`, { disk: index, datastoreId });
     const { tpm, confinements } = start ? await planTpm(ctx, { hostId, beside: stores[0] }) : { tpm: null, confinements: [] };
     return {
       datastoreIds: stores.map((store) => store.datastoreId), tpm,
@@ -59,6 +61,7 @@ const chooseDatastores: Step<CreateVmInput> = {
 
 const makeDisks: Step<CreateVmInput> = {
   name: 'make-disks',
+  foreseeable: true,
   run: async (ctx) => {
     const { disks, name, vmId, ownerId, folderId } = ctx.input;
     const { datastoreIds, tpm } = ctx.output<Chosen>('choose-datastores');
@@ -84,17 +87,24 @@ const makeDisks: Step<CreateVmInput> = {
 
 export const diskName = (vmName: string, index: number): string => volumeName(vmName, `disk ${index}`);
 
+async function portsFor(ctx: Context): Promise<Port[]> {
+  const { nics, vmId, ownerId, folderId } = ctx.input;
+  const ports: Port[] = [];
+  for (const [index, nic] of nics.entries()) ports.push(await ctx.request(provisionPort, { ...nic, vmId, ownerId, folderId }, { part: `nic-${index}` }));
+  return ports;
+}
+
 const makePorts: Step<CreateVmInput> = {
   name: 'make-ports',
   why: 'writes disks and NICs into the spec too: from here on the row tells all that the VM has',
   run: async (ctx) => {
-    const { nics, vmId, ownerId, folderId } = ctx.input;
-    const ports: Port[] = [];
-    for (const [index, nic] of nics.entries()) ports.push(await ctx.request(provisionPort, { ...nic, vmId, ownerId, folderId }, { part: `nic-${index}` }));
+    const { vmId } = ctx.input;
+    const ports = await portsFor(ctx);
     const { spec } = await ctx.tx((tx) => vmOf(tx, vmId));
     await setVm(ctx, { spec: { ...spec, disks: disksIn(ctx), nics: ports.map(nicOf) } });
     return {};
   },
+  foresee: portsFor,
   undo: (ctx) => ctx.request(discardPorts, { vmId: ctx.input.vmId }),
 };
 
@@ -112,6 +122,7 @@ export const createVmTask: TaskKind<CreateVmInput> = defineTask<CreateVmInput>({
     chooseDatastores,
     whenStarting({
       name: 'place',
+      foreseeable: true,
       why: 'before the disks: the copy then runs on the host that will start the VM',
       run: (ctx) => claim(ctx, ctx.output<Chosen>('choose-datastores')),
       undo: unclaim,

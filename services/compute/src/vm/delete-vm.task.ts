@@ -34,12 +34,13 @@ export const deleteVmTask: TaskKind<DeleteVmInput> = defineTask<DeleteVmInput>({
     keepDisksStep<DeleteVmInput>(),
     {
       name: 'discard-disks',
+      foreseeable: true,
       noReturn: true,
       run: (ctx) => ctx.children(ctx.input.volumeIds.map((volumeId, index) => (
         { operation: discardVolume, part: `disk-${index}`, input: { volumeId: volumeId as VolumeId, vmId: ctx.input.vmId as VmId } }
       ))),
     },
-    { name: 'discard-ports', run: (ctx) => ctx.request(discardPorts, { vmId: ctx.input.vmId }) },
+    { name: 'discard-ports', foreseeable: true, run: (ctx) => ctx.request(discardPorts, { vmId: ctx.input.vmId }) },
     releaseStep<DeleteVmInput>(),
   ],
   onFinished: endsOf({ succeeded: endBuried, failed: endAsHostSays }),

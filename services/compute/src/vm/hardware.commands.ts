@@ -1,7 +1,7 @@
 // Decides whether a VM's hardware may be changed, and starts the task that does it, in one transaction as for every
 // command to a VM. What the task needs is decided here and stays as it is: the VM is the task's until it ends.
 import type { DataSource, EntityManager } from 'typeorm';
-import type { BusClient, BusContext } from '#bus';
+import { checked, decided, type BusClient, type BusContext } from '#bus';
 import {
   InUse, PermissionDenied, VmBusy, WrongState, attachDisk, attachNic, changeNic, checkPortGroups, detachDisk, detachNic, discardPending, getDatastore, getVolume, modifyVm, vmChanged,
   type DiskId, type InputOf, type NicId, type Operation, type PortId, type ReplyOf, type TaskRef, type Vm, type Volume, type VolumeId,
@@ -19,6 +19,7 @@ import { modifyVmTask, type ModifyVmInput } from './modify-vm.task.ts';
 import { changed } from './pending.ts';
 import { refuseLoss } from './tpm.ts';
 import { own } from './vm.commands.ts';
+import { wordsOfChange } from './vm-plan.ts';
 import { changeVm, checkVersion } from './vm.store.ts';
 
 type Decide<I> = (vm: Vm, opening: Opening) => Result<I>;
@@ -33,6 +34,7 @@ export class HardwareCommands {
       if (!volume.ok) return volume;
       const slot = diskSlot(vm.spec, input.bus, opening.running);
       if (!slot.ok) return slot;
+      decided(ctx, `the disk gets ${input.bus} slot ${slot.value}${opening.running === null ? '' : ' and is plugged into the running guest'}`, { slot: slot.value, hot: opening.running !== null });
       const isNew = volume.value === null;
       const disk = {
         diskId: newUuid() as DiskId, volumeId: volume.value?.id ?? (newUuid() as VolumeId), sizeBytes: volume.value?.sizeBytes ?? input.sizeBytes ?? 0,
@@ -45,7 +47,9 @@ export class HardwareCommands {
   detachDisk(input: InputOf<typeof detachDisk>, ctx: BusContext): Promise<Result<TaskRef>> {
     return this.begin<typeof detachDisk, DetachDiskInput>(detachDisk, detachDiskTask, input, ctx, (vm, opening) => {
       const disk = detachable(vm.spec, input.diskId, opening.running);
-      return disk.ok ? ok({ vmId: vm.id, ...opening, disk: disk.value, keep: input.keep, waitMs: input.graceMs }) : disk;
+      if (!disk.ok) return disk;
+      decided(ctx, `${opening.running === null ? 'nothing runs, so no guest is asked' : 'the guest is asked to let the disk go'}; its volume ${input.keep ? 'stays as a free one' : 'is deleted'}`, { volumeId: disk.value.volumeId, goes: !input.keep });
+      return ok({ vmId: vm.id, ...opening, disk: disk.value, keep: input.keep, waitMs: input.graceMs });
     });
   }
 
@@ -55,6 +59,7 @@ export class HardwareCommands {
       if (refusal) return refusal;
       const slot = nicSlot(vm.spec);
       if (!slot.ok) return slot;
+      decided(ctx, `the NIC gets slot ${slot.value}${opening.running === null ? '' : ' and is plugged into the running guest'}`, { slot: slot.value, hot: opening.running !== null });
       const nic = { nicId: newUuid() as NicId, portId: newUuid() as PortId, portGroupId: input.portGroupId, ip: input.ip ?? null, mac: input.mac ?? null };
       return ok({ vmId: vm.id, ...opening, slot: slot.value, nic, ownerId: vm.ownerId, folderId: vm.folderId });
     });
@@ -73,7 +78,9 @@ export class HardwareCommands {
   detachNic(input: InputOf<typeof detachNic>, ctx: BusContext): Promise<Result<TaskRef>> {
     return this.begin<typeof detachNic, DetachNicInput>(detachNic, detachNicTask, input, ctx, (vm, opening) => {
       const nic = nicOf(vm.spec, input.nicId);
-      return nic.ok ? ok({ vmId: vm.id, ...opening, nic: nic.value, waitMs: input.graceMs }) : nic;
+      if (!nic.ok) return nic;
+      decided(ctx, `${opening.running === null ? 'nothing runs, so no guest is asked' : 'the guest is asked to let the NIC go'}; ${[nic.value.mac, nic.value.ip].filter(Boolean).join(' and ')} are given back`, { mac: nic.value.mac, ip: nic.value.ip });
+      return ok({ vmId: vm.id, ...opening, nic: nic.value, waitMs: input.graceMs });
     });
   }
 
@@ -85,7 +92,9 @@ export class HardwareCommands {
       const next = changed(was, change, opening.running !== null);
       if (!next.ok) return next;
       const loss = refuseLoss(vm, next.value, forgetTpmKeys === true);
-      return loss.ok ? ok({ vmId, ...opening, was, next: next.value }) : loss;
+      if (!loss.ok) return loss;
+      for (const { text, details } of wordsOfChange(was, next.value)) decided(ctx, text, details);
+      return ok({ vmId, ...opening, was, next: next.value });
     });
   }
 
@@ -106,6 +115,7 @@ export class HardwareCommands {
       const vm = await own(tx, ctx, input.vmId, 'vm.modify');
       const opening = beginModify(vm, await hostResponds(tx, vm));
       if (!opening.ok) return opening;
+      checked(ctx, `The VM is ${vm.status.state}, which allows this, and no task works on it.`);
       const ref = await this.tasks.start<I>(tx, kind, {
         objectId: vm.id, objectName: vm.name, ctx, ownerId: vm.ownerId, lock: [{ noun: 'vm', id: vm.id }], input: orThrow(decide(vm, opening.value)),
       });

@@ -41,6 +41,7 @@ export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInp
   steps: [
     {
       name: 'choose-datastore',
+      foreseeable: true,
       run: async (ctx): Promise<Chosen> => {
         const { datastoreId, sizeBytes, hostId } = ctx.input;
         return ctx.request(chooseDatastore, { sizeBytes, hostId, sharedFirst: true, ...(datastoreId === null ? {} : { datastoreId }) }, { part: 'memory' });
@@ -48,6 +49,7 @@ export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInp
     },
     {
       name: 'make-volume',
+      foreseeable: true,
       run: (ctx) => {
         const { volumeId, name, sizeBytes, vmId, hostId, ownerId, folderId } = ctx.input;
         const { datastoreId } = ctx.output<Chosen>('choose-datastore');

@@ -10,6 +10,7 @@ export interface RecycleVmInput extends VmInput { readonly running: boolean; rea
 
 export const powerOffIfRunningStep = <I extends VmInput & { readonly running: boolean }>(): Step<I> => ({
   name: 'power-off',
+  foreseeable: true,
   run: async (ctx) => {
     const { hostId, epoch } = (await ctx.tx((tx) => vmOf(tx, ctx.input.vmId))).status;
     if (ctx.input.running && hostId !== null) await powerOff(ctx, hostId, epoch);
@@ -19,6 +20,7 @@ export const powerOffIfRunningStep = <I extends VmInput & { readonly running: bo
 
 export const keepDisksStep = <I extends VmInput & { readonly keep: readonly KeptDisk[] }>(): Step<I> => ({
   name: 'keep-disks',
+  foreseeable: true,
   why: 'a volume that was set free may be somebody else’s at once: from here the task only goes forward',
   noReturn: true,
   run: async (ctx) => {

@@ -43,6 +43,7 @@ export const tpmVolume = ({ vmId, name, ownerId, folderId }: { vmId: VmId; name:
 /** For a start on a host that is settled: refused before anything is done to the VM. */
 export const planTpmStep = <I extends VmInput>(hostOf: (ctx: Context<I>) => string): Step<I> => ({
   name: 'plan-tpm',
+  foreseeable: true,
   why: 'recorded before the volume is made, so that a repeated step makes the same one',
   run: async (ctx): Promise<TpmPlan> => {
     const hostId = hostOf(ctx);
@@ -56,6 +57,7 @@ export const planTpmStep = <I extends VmInput>(hostOf: (ctx: Context<I>) => stri
 
 export const makeTpmStep = <I extends VmInput>(plannedIn: string, hostOf: (ctx: Context<I>) => string): Step<I> => ({
   name: 'make-tpm',
+  foreseeable: true,
   run: async (ctx) => {
     const { tpm } = ctx.output<TpmPlan>(plannedIn);
     if (tpm === null) return {};

@@ -3,7 +3,7 @@
 import {
   AddressTaken, DeviceHeld, InUse, NoCapacity, NotFound, NotFoundOnHost, WrongState, attachVolume, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, getVolume, hostVmAdjust, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStatus,
   hostVmStart, hostVmStop, keepVolume, movePort, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, releaseVolume, resizeClaim, storageTask, wiringOfVm,
-  type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmSpec, type HostVmStatus, type InputOf, type ReplyOf, type SavedMemory, type SwitchId, type Task, type TaskId, type Template, type Vm, type VmId, type Volume, type VolumeId,
+  type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmSpec, type HostVmStatus, type InputOf, type ReplyOf, type SavedMemory, type SwitchId, type Task, type TaskId, type Vm, type VmId, type Volume, type VolumeId,
 } from '#contracts';
 import { selectRow, selectRows, transaction } from '#database';
 import { failed, newUuid, ok, orThrow, type Result } from '#kernel';
@@ -17,6 +17,7 @@ import { HostReports } from '../host/host.reports.ts';
 import { insertHost, setInventory } from '../host/host.store.ts';
 import { inventoryOf } from '../host/inventory.fixture.ts';
 import { HardwareCommands } from './hardware.commands.ts';
+import { templateOf } from './template.fixture.ts';
 import { tpmCases, type TpmCase } from './tpm-cases.fixture.ts';
 import { VmCommands } from './vm.commands.ts';
 import { observe } from './vm-status.store.ts';
@@ -192,10 +193,10 @@ export class VmWorld {
     bus.handle(provisionVolume, (input, ctx) => Promise.resolve(this.ended(ctx.idempotencyKey, input.volumeId, () => void this.volumes.set(input.volumeId, input))));
     bus.handle(discardVolume, (input, ctx) => Promise.resolve(this.ended(ctx.idempotencyKey, input.volumeId, () => { this.volumes.delete(input.volumeId); this.discarded.add(input.volumeId); })));
     bus.handle(getVolume, ({ volumeId }) => Promise.resolve(this.loose.has(volumeId) ? ok(volumeOf(volumeId, this.datastoreId, this.loose.get(volumeId) ?? null)) : NotFound.fail('There is no volume with this id.', { noun: 'volume', id: volumeId })));
-    bus.handle(attachVolume, ({ volumeId, vmId }) => {
+    bus.handle(attachVolume, ({ volumeId, vmId }, { dryRun }) => {
       const holder = this.loose.get(volumeId);
       if (holder && holder !== vmId) return Promise.resolve(InUse.fail('The volume belongs to another VM.', { by: [{ noun: 'vm', id: holder }] }));
-      this.loose.set(volumeId, vmId);
+      if (!dryRun) this.loose.set(volumeId, vmId);
       return Promise.resolve(ok(volumeOf(volumeId, this.datastoreId, vmId)));
     });
     bus.handle(releaseVolume, ({ volumeId, vmId }) => {
@@ -204,8 +205,8 @@ export class VmWorld {
       if (made?.vmId === vmId || this.loose.get(volumeId) === vmId) this.loose.set(volumeId, null);
       return Promise.resolve({});
     });
-    bus.handle(keepVolume, (input) => {
-      if (this.volumes.get(input.volumeId)?.vmId === input.vmId) {
+    bus.handle(keepVolume, (input, { dryRun }) => {
+      if (!dryRun && this.volumes.get(input.volumeId)?.vmId === input.vmId) {
         this.volumes.delete(input.volumeId);
         this.free.set(input.volumeId, input.name);
       }
@@ -222,7 +223,9 @@ export class VmWorld {
 
   /** A task of storage that has ended at once; the same key again does nothing again. */
   private ended(key: string | null, objectId: string, effect: () => void) {
-    const taskId = childTaskId('storage', key ?? '') as TaskId;
+    // A dry run has no key, and no effect.
+    if (key === null) return { taskId: newUuid() as TaskId, objectId };
+    const taskId = childTaskId('storage', key) as TaskId;
     if (!this.tasks.has(taskId)) {
       effect();
       this.tasks.set(taskId, taskOf(taskId, objectId));
@@ -233,28 +236,29 @@ export class VmWorld {
   private answerNetwork(): void {
     const { bus } = this;
     bus.handle(checkPortGroups, () => Promise.resolve({ hostIds: [this.hostId] }));
-    bus.handle(provisionPort, (input) => {
+    bus.handle(provisionPort, (input, { dryRun }) => {
       const known = this.ports.get(input.vmId) ?? [];
       const mine = known.find((port) => port.nicId === input.nicId);
       if (mine) return Promise.resolve(mine);
       const port = portOf(input, this.ports.size * 8 + known.length);
-      this.ports.set(input.vmId, [...known, port]);
+      if (!dryRun) this.ports.set(input.vmId, [...known, port]);
       return Promise.resolve(port);
     });
-    bus.handle(discardPorts, ({ vmId, nicId }) => {
+    bus.handle(discardPorts, ({ vmId, nicId }, { dryRun }) => {
+      if (dryRun) return Promise.resolve({});
       const left = (this.ports.get(vmId) ?? []).filter((port) => nicId !== undefined && port.nicId !== nicId);
       if (left.length > 0) this.ports.set(vmId, left);
       else this.ports.delete(vmId);
       return Promise.resolve({});
     });
-    bus.handle(movePort, ({ portId, portGroupId, ip }) => {
+    bus.handle(movePort, ({ portId, portGroupId, ip }, { dryRun }) => {
       const [vmId, mine] = [...this.ports].find(([, ports]) => ports.some((port) => port.id === portId)) ?? [];
       const port = mine?.find(({ id }) => id === portId);
       if (vmId === undefined || !port) return Promise.resolve(NotFound.fail('There is no port with this id.', { noun: 'port', id: portId }));
       if (this.takenAddresses.has(ip ?? '')) return Promise.resolve(AddressTaken.fail('Another NIC has this address.', { address: ip ?? '' }));
       const there = port.portGroupId === portGroupId && (ip === null || ip === port.ip);
       const moved = there ? port : { ...port, portGroupId, ip: ip ?? `10.9.${this.ports.size & 0xff}.9` };
-      this.ports.set(vmId, (mine ?? []).map((one) => (one.id === portId ? moved : one)));
+      if (!dryRun) this.ports.set(vmId, (mine ?? []).map((one) => (one.id === portId ? moved : one)));
       return Promise.resolve(ok(moved));
     });
     bus.handle(wiringOfVm, ({ vmId }) => Promise.resolve({
@@ -267,11 +271,14 @@ export class VmWorld {
   }
 
   private answerPlacement(): void {
-    this.bus.handle(claimPlacement, ({ vmId, demand, confinements }): Promise<Result<ReplyOf<typeof claimPlacement>>> => {
+    this.bus.handle(claimPlacement, ({ vmId, demand, confinements }, { dryRun }): Promise<Result<ReplyOf<typeof claimPlacement>>> => {
       const refusal = confinements.find(({ hostIds }) => hostIds !== null && !hostIds.includes(this.hostId));
       if (refusal || demand.memoryBytes > this.roomBytes) return Promise.resolve(failed(NoCapacity.fault(refusal?.text ?? 'too little memory', { refusals: [] })));
-      this.claims.set(vmId, this.hostId);
-      this.reserved.set(vmId, [demand.cpuReservedMhz, demand.memoryReservedBytes]);
+      dryRun?.decided({ text: 'host1 takes it', details: { hostId: this.hostId } }, { text: 'host2 is full', seenWith: { permission: 'placement.read', id: newUuid(), clusterId: this.clusterId } });
+      if (!dryRun) {
+        this.claims.set(vmId, this.hostId);
+        this.reserved.set(vmId, [demand.cpuReservedMhz, demand.memoryReservedBytes]);
+      }
       return Promise.resolve(ok({ claim: { id: newUuid() as ClaimId, vmId, hostId: this.hostId, ...demand, createdAt: new Date().toISOString() }, refusals: [] }));
     });
     this.bus.handle(resizeClaim, ({ vmId, cpuReservedMhz, memoryReservedBytes }): Promise<Result<ReplyOf<typeof resizeClaim>>> => {
@@ -281,8 +288,8 @@ export class VmWorld {
       this.reserved.set(vmId, [cpuReservedMhz, memoryReservedBytes]);
       return Promise.resolve(ok({ id: newUuid() as ClaimId, vmId, hostId: this.hostId, vcpus: 1, memoryBytes: MiB, cpuReservedMhz, memoryReservedBytes, createdAt: new Date().toISOString() }));
     });
-    this.bus.handle(releaseClaim, ({ vmId }) => {
-      this.claims.delete(vmId);
+    this.bus.handle(releaseClaim, ({ vmId }, { dryRun }) => {
+      if (!dryRun) this.claims.delete(vmId);
       return Promise.resolve({});
     });
   }
@@ -357,15 +364,6 @@ function portOf(input: { vmId: string; portId: string; nicId: string; portGroupI
   return provisionPort.reply.parse({
     id: input.portId, portGroupId: input.portGroupId, vmId: input.vmId, nicId: input.nicId, mac: `02:00:00:00:${hex(index >> 8)}:${hex(index)}`,
     ip: `10.0.${(index >> 8) & 0xff}.${index & 0xff}`, subnetId: null, number: index, version: 1, createdAt: now, updatedAt: now, ownerId: null, folderId: null,
-  });
-}
-
-function templateOf(): Template {
-  const now = new Date().toISOString();
-  return getTemplate.reply.parse({
-    id: newUuid(), name: 'template', description: '', labels: {}, imageId: newUuid(), volumeId: newUuid(), diskBytes: 8 * MiB,
-    hardware: { cpu: { sockets: 1, cores: 2, threads: 1 }, memoryBytes: 128 * MiB, firmware: 'bios', bootOrder: ['disk', 'network'], diskBus: 'virtio', tpm: 'none' },
-    number: 1, version: 1, createdAt: now, updatedAt: now, ownerId: null, folderId: null,
   });
 }
 

@@ -1,7 +1,7 @@
 // Decides whether a command to a VM may begin, and starts its task, all in one transaction: the right, the state, the
 // row, the task and the event stand or fall together.
 import type { DataSource, EntityManager } from 'typeorm';
-import type { BusClient, BusContext } from '#bus';
+import { checked, decided, type BusClient, type BusContext } from '#bus';
 import {
   InvalidArgument, NoCapacity, NotFound, PermissionDenied, checkPortGroups, createVm, deleteVm, getDatastore, getTemplate, powerOffVm,
   hibernateVm, pauseVm, purgeVm, rebootVm, resetVm, restoreVm, resumeVm, startVm, stopVm, updateVm, vmChanged, vmCreated,
@@ -24,6 +24,7 @@ import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-v
 import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
 import { refuseSpec } from './pending.ts';
 import { begin, firstSpec, holdsHost, volumeName, type VmOperation } from './vm.ts';
+import { wordsOfEnd } from './vm-plan.ts';
 import { changeVm, checkVersion, findVm, insertVm, lockVm, nameTaken, type VmRecord } from './vm.store.ts';
 import { takeUid } from './vm-uid.store.ts';
 
@@ -34,6 +35,7 @@ export async function own(tx: EntityManager, ctx: BusContext, vmId: string, perm
   const found = (await lockVm(tx, vmId))?.vm;
   const vm = orThrow(allowed(whoOf(ctx), permission, found, { noun: 'vm', id: vmId, read: 'vm.read' }));
   orThrow(refuseBin(vm, where));
+  checked(ctx, `You have the right ${permission} on the VM "${vm.name}".`);
   return vm;
 }
 
@@ -77,6 +79,7 @@ export class VmCommands {
         id: vmId, name: input.name, description: input.description, labels: input.labels, clusterId, templateId: input.templateId ?? null,
         ownerId, folderId: input.folderId, uid, spec: firstSpec(input, template), taskId: ref.taskId,
       });
+      checked(ctx, `The name "${vm.name}" is free.`);
       await emit(tx, vmCreated, { objectId: vmId, data: { vm }, ctx, taskId: ref.taskId });
       return ref;
     });
@@ -127,12 +130,22 @@ export class VmCommands {
   async delete(input: InputOf<typeof deleteVm>, ctx: BusContext): Promise<Result<TaskRef>> {
     const what = input.force ? 'delete-forced' : 'delete';
     const holdMs = input.purge ? 0 : await holdMsOf(this.db, input.vmId);
-    if (holdMs === 0) return this.power(deleteVm, what, 'vm.delete', input, ctx, (_, record) => begun(deleteVmTask, deletionOf(record, input.keepDisks)));
-    return this.power(deleteVm, what, 'vm.delete', input, ctx, (vm) => begun(recycleVmTask, { ...endOf(vm, input.keepDisks), holdMs }));
+    if (holdMs === 0) return this.power(deleteVm, what, 'vm.delete', input, ctx, (_, record) => this.deletion(record, input.keepDisks, ctx));
+    return this.power(deleteVm, what, 'vm.delete', input, ctx, (vm) => {
+      const end = endOf(vm, input.keepDisks);
+      for (const { text, details } of wordsOfEnd(vm, end.keep, { ms: holdMs })) decided(ctx, text, details);
+      return begun(recycleVmTask, { ...end, holdMs });
+    });
   }
 
   purge(input: InputOf<typeof purgeVm>, ctx: BusContext): Promise<Result<TaskRef>> {
-    return this.power(purgeVm, 'delete', 'vm.delete', input, ctx, (_, record) => begun(deleteVmTask, deletionOf(record, undefined)), 'in');
+    return this.power(purgeVm, 'delete', 'vm.delete', input, ctx, (_, record) => this.deletion(record, undefined, ctx), 'in');
+  }
+
+  private deletion(record: VmRecord, keepDisks: string | undefined, ctx: BusContext): Begun {
+    const deletion = deletionOf(record, keepDisks);
+    for (const { text, details } of wordsOfEnd(record.vm, deletion.keep, null)) decided(ctx, text, details);
+    return begun(deleteVmTask, deletion);
   }
 
   restore(input: InputOf<typeof restoreVm>, ctx: BusContext): Promise<Result<Vm>> {
@@ -175,6 +188,7 @@ export class VmCommands {
       const hostResponds = vm.status.hostId !== null && (await stateOfHost(tx, vm.status.hostId)) === 'connected';
       const via = begin({ id: vm.id, state: vm.status.state, taskId: vm.taskId, hostId: vm.status.hostId }, what, hostResponds);
       if (!via.ok) return via;
+      checked(ctx, `The VM is ${vm.status.state}, which allows this, and no task works on it.`);
       const chosen = choose(vm, (await lockVm(tx, vm.id))!);
       if ('ok' in chosen) return chosen;
       const ref = await this.tasks.start(tx, chosen.kind, { objectId: vm.id, objectName: vm.name, ctx, ownerId: vm.ownerId, lock: [{ noun: 'vm', id: vm.id }], input: chosen.input });
@@ -198,6 +212,9 @@ export class VmCommands {
     if (!mayAccess(whoOf(ctx), 'vm.create', { clusterId: cluster.value.id, folderId: input.folderId })) {
       return PermissionDenied.fail('You lack the right vm.create on this cluster or folder.', { permission: 'vm.create' });
     }
+    checked(ctx, `You may create VMs in the cluster "${cluster.value.name}"${input.folderId === null ? '' : ' and in this folder'}.`);
+    if (template.value !== null) checked(ctx, `You may deploy the template "${template.value.name}".`);
+    if (input.nics.length > 0) checked(ctx, 'The port groups are there, and you may use them.');
     return ok({ template: template.value, clusterId: cluster.value.id });
   }
 

@@ -59,6 +59,7 @@ async function partsOf<I extends VmInput>(ctx: Context<I>, vm: Vm, more: readonl
 /** Which hosts the VM's existing disks and NICs leave, and what else is `planned` for this start. */
 export const findHostsStep = <I extends VmInput & { hostId: string | null }>(planned: (ctx: Context<I>) => Promise<Confining>, memoryOf: (input: I) => readonly VolumeId[] = () => []): Step<I> => ({
   name: 'find-hosts',
+  foreseeable: true,
   why: 'recorded before the claim: a claim that is asked for again must be the same question',
   run: async (ctx): Promise<Confining> => {
     const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
@@ -82,6 +83,7 @@ const sizes = ['cpu', 'memoryBytes', 'cpuService', 'memoryService'] as const sat
 /** For a VM that starts again where it is: what waits for its start may need more there than it holds. */
 export const claimAgainStep = <I extends VmInput & { hostId: string }>(): Step<I> => ({
   name: 'claim-again',
+  foreseeable: true,
   why: 'after the power is off: until then the VM needs what it holds',
   run: async (ctx) => {
     const { pending } = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
@@ -107,11 +109,12 @@ export async function unclaim<I extends VmInput>(ctx: Context<I>): Promise<void>
   await ctx.request(releaseClaim, { vmId: ctx.input.vmId }, { part: 'release' });
 }
 
-export const placeStep = <I extends VmInput>(): Step<I> => ({ name: 'place', run: (ctx) => claim(ctx, ctx.output<Confining>('find-hosts')), undo: unclaim });
+export const placeStep = <I extends VmInput>(): Step<I> => ({ name: 'place', foreseeable: true, run: (ctx) => claim(ctx, ctx.output<Confining>('find-hosts')), undo: unclaim });
 
 /** The end of what holds capacity. A scheduler that is away holds nobody up: what is noted is released later. */
 export const releaseStep = <I extends VmInput>(): Step<I> => ({
   name: 'release',
+  foreseeable: true,
   why: 'last: capacity is free only when QEMU is gone',
   retryForMs: 10_000,
   run: async (ctx) => {
@@ -223,6 +226,7 @@ const notAsked: Asked = { off: false, answered: false };
 /** The chain that a stop goes down, a step for each wait: the guest agent, the power button, and behind them the power. */
 export const askAgentStep = <I extends VmInput & StopWaits>(): Step<I> => ({
   name: 'ask-guest-agent',
+  foreseeable: true,
   run: (ctx) => ask(ctx, 'agent', ctx.input.agentWaitMs ?? ctx.input.graceMs / 2),
 });
 export const pressButtonStep = <I extends VmInput & StopWaits>(): Step<I> => ({

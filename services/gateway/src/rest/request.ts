@@ -1,7 +1,7 @@
 // From the pieces of an HTTP request to the one input of a contract. A member may stand in the path, the query, the
 // body or `If-Match`, but only once: two places would let two readers understand two things.
-import { InvalidArgument } from '#contracts';
-import type { Route } from '#contracts';
+import { DryRunUnsupported, InvalidArgument } from '#contracts';
+import type { Operation, Route } from '#contracts';
 import { ok } from '#kernel';
 import type { Result } from '#kernel';
 
@@ -22,6 +22,20 @@ export function parseQuery(text: string): Result<Members> {
     members[name] = value;
   }
   return ok(members);
+}
+
+const dryRunMember = 'dryRun';
+
+/** Whether the query asks only what would happen, and the query without that. Only commands that their owner explains may be asked so. */
+export function dryRunOf({ name, kind, dryRun }: Operation, query: string): Result<{ readonly dry: boolean; readonly query: string }> {
+  if (!query.includes(dryRunMember)) return ok({ dry: false, query });
+  const [asked = [], others = []] = [true, false].map((wanted) => query.split('&').filter((pair) => (pair === dryRunMember || pair.startsWith(`${dryRunMember}=`)) === wanted));
+  if (asked.length === 0 || kind === 'query') return ok({ dry: false, query });
+  if (asked.length > 1) return wrong(dryRunMember, 'is given twice');
+  const value = asked[0]!.slice(dryRunMember.length + 1);
+  if (value !== 'true' && value !== 'false') return wrong(dryRunMember, 'takes true or false');
+  if (value === 'true' && !dryRun) return DryRunUnsupported.fail(`The server cannot explain ${name} beforehand; nothing was done.`, { operation: name });
+  return ok({ dry: value === 'true', query: others.join('&') });
 }
 
 /** Without a prototype, so that no name means anything by itself. */

@@ -20,7 +20,7 @@ import type { Call } from './call.ts';
 import { openCall } from './calls.ts';
 import { answerNoHttp, faultOfError } from './faults.ts';
 import { headersOf, problemOf, problemType } from './problem.ts';
-import { inputOf, queryOf, refuseDoorMembers } from './request.ts';
+import { dryRunOf, inputOf, queryOf, refuseDoorMembers } from './request.ts';
 import { doorRoutes, methodsByPath } from './routes.ts';
 import { SharedReads } from './shared-reads.ts';
 import { EventFeed } from '../events/event-feed.client.ts';
@@ -161,8 +161,11 @@ export class RestDoor {
   private async serve(entry: DoorRoute, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const call = callOf(request);
     const { operation } = entry.route;
-    const input = this.inputFor(entry, request, call);
+    const asked = dryRunOf(operation, queryOf(request.raw.url ?? ''));
+    if (!asked.ok) { this.refuse(asked.fault, request, reply); return; }
+    const input = this.inputFor(entry, request, call, asked.value.query);
     if (!input.ok) { this.refuse(input.fault, request, reply); return; }
+    if (asked.value.dry) { await this.explain(operation, input.value, request, reply, call); return; }
     if (operation === listEvents && wantsStream(request.headers.accept)) { await this.stream(request, reply, call, input.value); return; }
     const key = this.keyFor(operation, request, reply);
     if (!key.ok) { this.refuse(key.fault, request, reply); return; }
@@ -172,6 +175,13 @@ export class RestDoor {
     if (!answer.ok) { this.refuse(this.leaving.signal.aborted && entry.long ? ShuttingDown.fault('This door is closing; ask again.') : answer.fault, request, reply); return; }
     const { status, headers, body } = answer.value;
     this.answer(reply, status, headers, json, body, call);
+  }
+
+  /** Nothing is done, so there is no key to keep, no task to point at and no new version. */
+  private async explain(operation: Operation, input: object, request: FastifyRequest, reply: FastifyReply, call: Call): Promise<void> {
+    const answer = await this.options.bus.explain(operation, input, { ctx: call.context(operation.timeoutMs, never, null) });
+    if (answer.ok) this.answer(reply, 200, {}, json, JSON.stringify(answer.value), call);
+    else this.refuse(answer.fault, request, reply);
   }
 
   private async stream(request: FastifyRequest, reply: FastifyReply, call: Call, wish: object): Promise<void> {
@@ -187,9 +197,9 @@ export class RestDoor {
     return answer.ok ? ok({ ...successOf(entry, answer.value), body: JSON.stringify(answer.value) }) : answer;
   }
 
-  private inputFor({ route, doorMembers }: DoorRoute, request: FastifyRequest, call: Call): Result<object> {
+  private inputFor({ route, doorMembers }: DoorRoute, request: FastifyRequest, call: Call, query: string): Result<object> {
     const ifMatch = request.headers['if-match'];
-    const input = inputOf(route, { params: request.params as Record<string, string>, query: queryOf(request.raw.url ?? ''), body: request.body, ifMatch });
+    const input = inputOf(route, { params: request.params as Record<string, string>, query, body: request.body, ifMatch });
     if (!input.ok || doorMembers.length === 0) return input;
     const clean = refuseDoorMembers(input.value, doorMembers);
     return clean.ok ? ok({ ...clean.value, ...Object.fromEntries(doorMembers.flatMap((member) => filled[member]?.(call) ?? [])) }) : clean;

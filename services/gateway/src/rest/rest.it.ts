@@ -52,6 +52,27 @@ describe('an operation', () => {
     expect((await post(`/v1/vms/${vmId}/start`, {}, { 'idempotency-key': 'x'.repeat(129) })).status).toBe(400);
   });
 
+  it('that can be explained is asked for a plan with dryRun, and nothing of it is kept', async () => {
+    const plan = { operation: 'compute.vm.start', task: 'compute.vm.start', succeeds: true, error: null, checks: [], decisions: [], warnings: [], steps: [], result: null };
+    gateway.play('compute.vm.start', ({ dry }) => ok(dry ? plan : { taskId: newUuid(), objectId: vmId }));
+    const told = await post(`/v1/vms/${vmId}/start?dryRun=true`, {});
+    expect([told.status, told.headers.get('location'), told.headers.get('idempotency-key'), await told.json()]).toEqual([200, null, null, plan]);
+    expect(gateway.questions('compute.vm.start')).toMatchObject([{ dry: true, key: '', input: { vmId } }]);
+    expect((await post(`/v1/vms/${vmId}/start?dryRun=false`, {})).status).toBe(202);
+    expect(gateway.questions('compute.vm.start').map(({ dry, input }) => [dry, input])).toEqual([[true, { vmId }], [false, { vmId }]]);
+  });
+
+  it.each([
+    ['an operation that cannot be explained', () => post('/v1/datastores?dryRun=true', {}), 'DRY_RUN_UNSUPPORTED'],
+    ['another word than true', () => post(`/v1/vms/${vmId}/start?dryRun=1`, {}), 'INVALID_ARGUMENT'],
+    ['it twice', () => post(`/v1/vms/${vmId}/start?dryRun=true&dryRun=false`, {}), 'INVALID_ARGUMENT'],
+    ['it in the body', () => post(`/v1/vms/${vmId}/start`, { dryRun: true }), 'INVALID_ARGUMENT'],
+    ['a question', () => gateway.fetch(`/v1/vms/${vmId}?dryRun=true`), 'INVALID_ARGUMENT'],
+  ])('refuses dryRun: %s', async (_what, send, code) => {
+    expect(await (await send()).json()).toMatchObject({ code });
+    expect(gateway.asked.filter(({ operation }) => operation !== 'auth.session.resolve')).toEqual([]);
+  });
+
   it('that makes an object answers 201 and where it is', async () => {
     gateway.play('compute.cluster.create', ({ input }) => ok({ id: clusterId, version: 1, ...input }));
     const answer = await post('/v1/clusters', { name: 'second' });

@@ -1,8 +1,10 @@
 // The event log: every event of every service once, under a number of one sequence.
 import type { EntityManager } from 'typeorm';
 import type { EventEnvelope, InputOf, LoggedEvent, ReplyOf, listEvents } from '#contracts';
-import { accessFilter, allOf, anyOf, execute, fromJson, insertRow, selectRow, selectRows, sql, toJson, type Queryable, type Sql, type Who } from '#database';
+import { allOf, anyOf, execute, fromJson, insertRow, selectRow, selectRows, sql, toJson, type Queryable, type Sql, type Who } from '#database';
 import type { z } from 'zod';
+import { findScope, scopeFilter, scopeJoin } from '../scope/scope.store.ts';
+import { subjectOf } from '../scope/scope.ts';
 
 type Logged = z.output<typeof LoggedEvent>;
 interface Row { global_seq: number | string; event: unknown }
@@ -22,16 +24,16 @@ export async function logEvent(tx: EntityManager, event: EventEnvelope): Promise
   await execute(tx, 'UPDATE event_sequence SET last_seq = last_seq + 1 WHERE singleton = 1');
   const owner = ownerOf(event) ?? (await lastOwnerOf(tx, event));
   await insertRow(tx, 'event_log', {
-    global_seq: await lastSeq(tx), event_id: event.id, source: event.source, name: event.name, object_id: event.objectId,
+    global_seq: await lastSeq(tx), event_id: event.id, source: event.source, name: event.name, object_id: event.objectId, subject_id: subjectOf(event),
     actor_id: event.actor?.userId ?? null, owner_id: owner, at: new Date(event.at), event: toJson(event),
   });
 }
 
-/** An object that is gone has nobody to say whose it was; the event before does. */
+/** An object that is gone has nobody to say whose it was; the event before does, or what was kept of it. */
 async function lastOwnerOf(tx: EntityManager, event: EventEnvelope): Promise<string | null> {
   const before = await selectRow<{ owner_id: string | null }>(tx,
     'SELECT owner_id FROM event_log WHERE object_id = ? AND source = ? ORDER BY global_seq DESC LIMIT 1', [event.objectId, event.source]);
-  return before?.owner_id ?? null;
+  return before?.owner_id ?? (await findScope(tx, event.objectId))?.ownerId ?? null;
 }
 
 export async function lastSeq(tx: Queryable): Promise<number> {
@@ -42,7 +44,7 @@ export async function lastSeq(tx: Queryable): Promise<number> {
 /** Own deeds, own objects, and what rights cover; what happens to users is for those who may read users. */
 function visible(who: Who): Sql {
   if (who === 'system') return sql`1 = 1`;
-  const rights = anyOf([accessFilter(who, 'event.read', { id: 'event_log.object_id', ownerId: 'event_log.owner_id' }), sql`event_log.actor_id = ${who.userId}`]);
+  const rights = anyOf([scopeFilter(who, 'event.read', { id: 'event_log.subject_id', ownerId: 'event_log.owner_id' }), sql`event_log.actor_id = ${who.userId}`]);
   const readsUsers = who.rights.some((right) => right.scope === 'site' && right.permissions.includes('user.read'));
   return readsUsers ? rights : allOf([rights, sql`(event_log.source <> 'auth' OR event_log.actor_id = ${who.userId})`]);
 }
@@ -59,16 +61,17 @@ export async function readLog(tx: Queryable, who: Who, input: InputOf<typeof lis
   const first = await selectRow<{ seq: number | string | null }>(tx, 'SELECT MIN(global_seq) AS seq FROM event_log');
   const order = input.latest ? 'DESC' : 'ASC';
   const rows = await selectRows<Row>(tx,
-    `SELECT global_seq, event FROM event_log WHERE ${where.sql} ORDER BY global_seq ${order} LIMIT ?`, [...where.params, input.limit]);
+    `SELECT event_log.global_seq, event_log.event FROM event_log ${scopeJoin('event_log.subject_id')} WHERE ${where.sql} ORDER BY event_log.global_seq ${order} LIMIT ?`, [...where.params, input.limit]);
   return { items: rows.map(loggedOf), lastSeq: last, firstSeq: Number(first?.seq ?? last + 1) };
 }
 
-const KEEP_EVENTS_DAYS = 90;
-const KEEP_EVENTS = 5_000_000;
+/** How much is kept: so many days, and so many at most. */
+export interface Kept { readonly days: number; readonly most: number }
+
 /** Removes what is too old or too much; at most `limit` rows, so that nobody waits. Each half has its index. */
-export async function purgeEvents(tx: Queryable, limit: number, keep = KEEP_EVENTS): Promise<number> {
-  const tooOld = await execute(tx, `DELETE FROM event_log WHERE at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_EVENTS_DAYS} DAY ORDER BY at LIMIT ?`, [limit]);
+export async function purgeEvents(tx: Queryable, limit: number, { days, most }: Kept): Promise<number> {
+  const tooOld = await execute(tx, 'DELETE FROM event_log WHERE at < UTC_TIMESTAMP(3) - INTERVAL ? DAY ORDER BY at LIMIT ?', [days, limit]);
   if (tooOld === limit) return limit;
-  const tooMany = await execute(tx, 'DELETE FROM event_log WHERE global_seq <= ? ORDER BY global_seq LIMIT ?', [(await lastSeq(tx)) - keep, limit - tooOld]);
+  const tooMany = await execute(tx, 'DELETE FROM event_log WHERE global_seq <= ? ORDER BY global_seq LIMIT ?', [(await lastSeq(tx)) - most, limit - tooOld]);
   return tooOld + tooMany;
 }

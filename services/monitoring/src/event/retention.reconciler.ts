@@ -1,18 +1,20 @@
-// Keeps the log and the tasks view at their size. Takes no input, idempotent.
+// Keeps the log, the tasks view and the scopes of objects at their size. Takes no input, idempotent.
 import type { DataSource } from 'typeorm';
 import type { Reconciler } from '#service';
+import { purgeScopes } from '../scope/scope.store.ts';
 import { purgeTasks } from '../task/task.store.ts';
-import { purgeEvents } from './event.store.ts';
+import { purgeEvents, type Kept } from './event.store.ts';
 
 const ROWS_AT_ONCE = 2_000;
 
-export const retentionReconciler = (db: DataSource): Reconciler => ({
+export const retentionReconciler = (db: DataSource, kept: { readonly events: Kept; readonly tasks: Kept }): Reconciler => ({
   name: 'retention',
   everyMs: 60_000,
   run: async (signal) => {
-    for (const purge of [purgeEvents, purgeTasks]) {
+    const purges = [() => purgeEvents(db, ROWS_AT_ONCE, kept.events), () => purgeTasks(db, ROWS_AT_ONCE, kept.tasks), () => purgeScopes(db, ROWS_AT_ONCE)];
+    for (const purge of purges) {
       let removed = ROWS_AT_ONCE;
-      while (removed === ROWS_AT_ONCE && !signal.aborted) removed = await purge(db, ROWS_AT_ONCE);
+      while (removed === ROWS_AT_ONCE && !signal.aborted) removed = await purge();
     }
   },
 });

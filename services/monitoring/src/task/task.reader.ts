@@ -7,6 +7,7 @@ import {
 } from '#contracts';
 import { mayAccess, whoOf } from '#database';
 import { FaultError, ok, type Result } from '#kernel';
+import { accessOf } from '../scope/scope.store.ts';
 import { findTask, type TaskView } from './task.store.ts';
 import type { TaskWaiters } from './task.waiters.ts';
 
@@ -21,7 +22,7 @@ export class TaskReader {
     const until = performance.now() + Math.min(input.waitMs, Math.max(0, ctx.deadline.leftMs() - 1_000));
     for (;;) {
       const found = await this.find(input.taskId);
-      const seen = this.mayDo(found, 'task.read', input.taskId, ctx);
+      const seen = await this.mayDo(found, 'task.read', input.taskId, ctx);
       if (!seen.ok) return seen;
       const task = seen.value;
       const leftMs = until - performance.now();
@@ -33,7 +34,7 @@ export class TaskReader {
 
   async pass(verb: 'cancel' | 'retry', input: InputOf<typeof cancelTask>, ctx: BusContext): Promise<Result<ReplyOf<typeof cancelTask>>> {
     const found = await this.find(input.taskId);
-    const allowed = this.mayDo(found, 'task.cancel', input.taskId, ctx);
+    const allowed = await this.mayDo(found, 'task.cancel', input.taskId, ctx);
     if (!allowed.ok) return allowed;
     const owner = owners[allowed.value.service as TaskService];
     const key = ctx.idempotencyKey === null ? {} : { idempotencyKey: ctx.idempotencyKey };
@@ -52,11 +53,12 @@ export class TaskReader {
     return undefined;
   }
 
-  private mayDo(found: TaskView | undefined, permission: Permission, taskId: string, ctx: BusContext): Result<Task> {
+  private async mayDo(found: TaskView | undefined, permission: Permission, taskId: string, ctx: BusContext): Promise<Result<Task>> {
     if (!found) return missing(taskId);
     const who = whoOf(ctx);
     const owners = [found.ownerId, found.task.actor?.userId ?? null];
-    const mine = (wanted: Permission): boolean => owners.some((ownerId) => mayAccess(who, wanted, { id: taskId, ownerId }));
+    const object = await accessOf(this.db, found.task.object.id, null);
+    const mine = (wanted: Permission): boolean => owners.some((ownerId) => mayAccess(who, wanted, { ...object, ownerId }));
     if (!mine('task.read')) return missing(taskId);
     return mine(permission) ? ok(found.task) : PermissionDenied.fail(`You lack the right ${permission} on this task.`, { permission });
   }

@@ -1,8 +1,10 @@
 // Rows of the tasks view: what the owners of tasks last told. The highest version of a task wins, whatever comes when.
 import type { EntityManager } from 'typeorm';
 import { endStates, type InputOf, type SortsOf, type Task, type listTasks } from '#contracts';
-import { accessFilter, anyOf, execute, fromJson, pageQuery, selectRow, sql, toJson, updateRows, type Queryable, type Sql, type Who } from '#database';
+import { anyOf, execute, fromJson, pageQuery, selectRow, sql, toJson, updateRows, type Queryable, type Sql, type Who } from '#database';
 import { ok, type Result } from '#kernel';
+import type { Kept } from '../event/event.store.ts';
+import { scopeFilter, scopeJoin } from '../scope/scope.store.ts';
 
 export interface TaskView { readonly task: Task; readonly ownerId: string | null }
 interface Row { id: string; owner_id: string | null; task: unknown }
@@ -28,13 +30,13 @@ export async function findTask(tx: Queryable, id: string): Promise<TaskView | un
 
 /** Own tasks, those of own objects, and what rights cover. */
 function visible(who: Who): Sql {
-  const rights = accessFilter(who, 'task.read', { id: 'task_view.id', ownerId: 'task_view.owner_id' });
+  const rights = scopeFilter(who, 'task.read', { id: 'task_view.object_id', ownerId: 'task_view.owner_id' });
   return who === 'system' ? rights : anyOf([rights, sql`task_view.actor_id = ${who.userId}`]);
 }
 
 export async function pageOfTasks(tx: Queryable, who: Who, input: InputOf<typeof listTasks>): Promise<Result<{ items: Task[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
-    select: 'task_view.id, task_view.owner_id, task_view.task', from: 'task_view', orderBy: { createdAt: 'task_view.created_at' } satisfies SortsOf<typeof listTasks>, preset: '-createdAt',
+    select: 'task_view.id, task_view.owner_id, task_view.task', from: `task_view ${scopeJoin('task_view.object_id')}`, orderBy: { createdAt: 'task_view.created_at' } satisfies SortsOf<typeof listTasks>, preset: '-createdAt',
     id: 'task_view.id', input,
     where: [
       visible(who),
@@ -48,6 +50,14 @@ export async function pageOfTasks(tx: Queryable, who: Who, input: InputOf<typeof
   return page.ok ? ok({ items: page.value.rows.map((row) => viewOf(row).task), next: page.value.next }) : page;
 }
 
-const KEEP_TASKS_DAYS = 90;
-export const purgeTasks = (tx: Queryable, limit: number): Promise<number> =>
-  execute(tx, `DELETE FROM task_view WHERE is_open = 0 AND created_at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_TASKS_DAYS} DAY ORDER BY created_at LIMIT ?`, [limit]);
+const removable = "is_open = 0 AND state <> 'needs-attention'";
+
+/** Removes tasks that ended too long ago, or are too many; at most `limit`. One that needs attention can be retried, and stays; so does all of the last week. */
+export async function purgeTasks(tx: Queryable, limit: number, { days, most }: Kept): Promise<number> {
+  const tooOld = await execute(tx, `DELETE FROM task_view WHERE ${removable} AND created_at < UTC_TIMESTAMP(3) - INTERVAL ? DAY
+    AND JSON_VALUE(task, '$.endedAt') < DATE_FORMAT(UTC_TIMESTAMP(3) - INTERVAL ? DAY, '%Y-%m-%dT%H:%i:%s') ORDER BY created_at LIMIT ?`, [days, days, limit]);
+  if (tooOld === limit) return limit;
+  const first = await selectRow<{ created_at: Date }>(tx, 'SELECT created_at FROM task_view WHERE is_open = 0 ORDER BY created_at DESC LIMIT 1 OFFSET ?', [most]);
+  if (first === undefined) return tooOld;
+  return tooOld + await execute(tx, `DELETE FROM task_view WHERE ${removable} AND created_at <= ? AND created_at < UTC_TIMESTAMP(3) - INTERVAL 7 DAY ORDER BY created_at LIMIT ?`, [first.created_at, limit - tooOld]);
+}

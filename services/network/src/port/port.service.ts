@@ -1,7 +1,7 @@
 // Ports of NICs: each with a MAC and, where its port group has a subnet, an IP address that no other port has.
 import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
-import type { BusContext } from '#bus';
+import { decided, type BusContext } from '#bus';
 import { AddressTaken, discardPorts, InvalidArgument, movePort, NoFreeAddress, NotFound, portChanged, provisionPort } from '#contracts';
 import type { InputOf, listPorts, ReplyOf, SubnetId, wiringOfVm } from '#contracts';
 import { whoOf } from '#database';
@@ -37,6 +37,7 @@ export class PortService {
       await requireGroup(tx, input.portGroupId);
       const address = await assign(tx, input);
       const port = await addPort(tx, input, address);
+      decided(ctx, wordOfAddress(port.ip, input.ip), { portGroupId: port.portGroupId, ip: port.ip });
       await emit(tx, portChanged, { objectId: port.id, ctx, data: { port, gone: false } });
       return port;
     });
@@ -52,6 +53,7 @@ export class PortService {
       const address = await assign(tx, input);
       await rewirePort(tx, port.id, { portGroupId: input.portGroupId, subnetId: address?.subnetId ?? null, ip: address?.ip ?? null });
       const moved = (await findPort(tx, port.id)) ?? port;
+      decided(ctx, wordOfAddress(moved.ip, input.ip), { portGroupId: moved.portGroupId, ip: moved.ip });
       await emit(tx, portChanged, { objectId: port.id, ctx, data: { port: moved, gone: false } });
       return moved;
     });
@@ -91,6 +93,10 @@ function nicOf(port: Port, group: PortGroup, carrier: StoredSwitch, subnet: Subn
     subnet: subnet && net ? { subnetId: subnet.id, network: formatIpv4(net.network), prefix: net.prefix, gateway: subnet.gateway, dns: subnet.dns, leaseSeconds: subnet.leaseSeconds } : null,
   };
 }
+
+/** Until it is assigned, an address that nobody named may become another one. */
+const wordOfAddress = (ip: string | null, asked: string | null): string =>
+  (ip === null ? 'the NIC gets no address: its port group has no subnet' : `the NIC gets ${asked === null ? `a free address, such as ${ip}` : ip}`);
 
 async function requireGroup(tx: EntityManager, portGroupId: string): Promise<void> {
   if ((await lockPortGroup(tx, portGroupId, 'share')) !== undefined) return;

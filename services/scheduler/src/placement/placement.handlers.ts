@@ -1,7 +1,7 @@
 // The operations of placement, claims and capacity on the bus.
 import { Controller, Inject } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
-import { Handles, type BusContext } from '#bus';
+import { Handles, decided, type BusContext } from '#bus';
 import { NoCapacity, NotFound, claimPlacement, explainPlacement, listCapacity, listClaims, releaseClaim, resizeClaim, type InputOf, type ReplyOf } from '#contracts';
 import { whoOf, mayAccess } from '#database';
 import { ok, type Result } from '#kernel';
@@ -9,7 +9,7 @@ import { Db } from '#service';
 import { runCommand } from '#tasks';
 import { hostViews, pageOfCapacity } from '../capacity/capacity.store.ts';
 import { claimOfVm, dropClaim, pageOfClaims, resizeReserved, takeClaim, type ClaimValue } from '../claim/claim.store.ts';
-import { decide, refuseReservation, type Decision, type HostView } from './placement.ts';
+import { decide, refuseReservation, wordsOfPlacement, type Decision, type HostView } from './placement.ts';
 
 @Controller()
 export class PlacementHandlers {
@@ -21,7 +21,8 @@ export class PlacementHandlers {
 
   @Handles(releaseClaim) release(input: InputOf<typeof releaseClaim>, ctx: BusContext) {
     return runCommand(this.db, { ctx, operation: releaseClaim, input }, async (tx) => {
-      await dropClaim(tx, input.vmId, { ctx });
+      const claim = await dropClaim(tx, input.vmId, { ctx });
+      if (claim) decided(ctx, `${claim.vcpus} vCPUs and ${claim.memoryBytes} bytes of memory on its host are free again`, { hostId: claim.hostId, vcpus: claim.vcpus, memoryBytes: claim.memoryBytes });
       return {};
     });
   }
@@ -45,9 +46,13 @@ type Placed = ReplyOf<typeof claimPlacement>;
 /** A claim that still fits is kept; else the best host with room is taken, in the order of the decision. */
 async function place(tx: EntityManager, input: InputOf<typeof claimPlacement>, ctx: BusContext): Promise<Result<Placed> | Placed> {
   const held = await claimOfVm(tx, input.vmId);
-  if (held && fits(held, input, await decideNow(tx, input, held))) return { claim: held, refusals: [] };
+  if (held && fits(held, input, await decideNow(tx, input, held))) {
+    decided(ctx, 'it keeps the capacity that it holds', { hostId: held.hostId });
+    return { claim: held, refusals: [] };
+  }
   if (held) await dropClaim(tx, input.vmId, { ctx });
   const { candidates, refusals } = await decideNow(tx, input);
+  ctx.dryRun?.decided(...wordsOfPlacement(input, { candidates, refusals }));
   for (const { hostId, hostName } of candidates) {
     const claim = await takeClaim(tx, hostId, input.vmId, input.demand, { ctx });
     if (claim) return { claim, refusals };

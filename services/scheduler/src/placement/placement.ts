@@ -1,6 +1,6 @@
 // Placement as a pure decision: filters that refuse a host with a reason a person can act on, and a weight that orders
 // the rest. A host is refused by the first filter that it fails.
-import type { Confinement, Demand, Refusal } from '#contracts';
+import type { Confinement, Demand, PlanNote, Refusal } from '#contracts';
 import type { z } from 'zod';
 
 export interface HostView {
@@ -116,6 +116,17 @@ function firstRefusal(host: HostView, request: PlacementRequest): RefusalValue |
 
 const refusalOf = (host: HostView, reason: RefusalValue['reason'], text: string): RefusalValue =>
   ({ hostId: host.hostId as RefusalValue['hostId'], hostName: host.name, reason, text });
+
+/** Where the VM would go and why not elsewhere. Everybody may know where; about the other hosts only who may read placements. */
+export function wordsOfPlacement({ clusterId }: PlacementRequest, { candidates, refusals }: Decision): PlanNote[] {
+  const seenWith = (id: string): Pick<PlanNote, 'seenWith'> => ({ seenWith: { permission: 'placement.read', id, clusterId } });
+  const [best, ...others] = candidates;
+  return [
+    ...(best ? [{ text: `${best.hostName} takes it: it has most room left, weight ${best.score.toFixed(2)}`, details: { ...best, chosen: true } }] : []),
+    ...others.map((host) => ({ text: `${host.hostName} could take it too, weight ${host.score.toFixed(2)}`, details: { ...host, chosen: false }, ...seenWith(host.hostId) })),
+    ...refusals.map((refusal) => ({ text: `${refusal.hostName} ${refusal.text}`, details: { ...refusal }, ...seenWith(refusal.hostId) })),
+  ];
+}
 
 /** What a host may promise, by the ratios of its cluster. */
 export function capacityOf(host: { logicalCpus: number; memoryBytes: number }, cluster: { cpuOvercommit: number; memoryOvercommit: number }): { vcpus: number; memoryBytes: number } {

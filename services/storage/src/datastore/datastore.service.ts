@@ -5,7 +5,7 @@ import type { BusClient, BusContext } from '#bus';
 import { createDatastore, datastoreChanged, datastoreDeleted, deleteDatastore, getHost, hostDatastoreProbe, hostDatastoreScan, InUse, InvalidArgument, PermissionDenied, WrongState } from '#contracts';
 import type { chooseDatastore as chooseContract, Datastore, DatastoreId, HostId, InputOf, listDatastores, ReplyOf } from '#contracts';
 import { allowed, mayAccess, transaction, whoOf } from '#database';
-import { FaultError, newUuid, orThrow } from '#kernel';
+import { FaultError, newUuid, ok, orThrow } from '#kernel';
 import type { Result } from '#kernel';
 import { Bus, Db } from '#service';
 import { emit, runCommand } from '#tasks';
@@ -60,7 +60,10 @@ export class DatastoreService {
   }
 
   async choose(input: InputOf<typeof chooseContract>): Promise<Result<ReplyOf<typeof chooseContract>>> {
-    return chooseDatastore((await allDatastores(this.db)).map(toCandidate), input);
+    const stores = await allDatastores(this.db);
+    const chosen = chooseDatastore(stores.map(toCandidate), input);
+    const store = chosen.ok ? stores.find(({ datastore }) => datastore.id === chosen.value.datastoreId) : undefined;
+    return chosen.ok && store !== undefined ? ok({ ...chosen.value, name: store.datastore.name }) : chosen;
   }
 
   /** Asks hosts again what they see, and how much room there is. */

@@ -1,7 +1,7 @@
 // What may be done with volumes, and the tasks that do it. Each decision and the start of its task are one transaction.
 import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
-import type { BusContext } from '#bus';
+import { checked, decided, type BusClient, type BusContext } from '#bus';
 import {
   copyVolume, createVolume, deleteVolume, discardImageVolume, discardVolume, ingestVolume, keepVolume, listVolumes, NotFound, PermissionDenied, provisionVolume, updateVolume, VersionConflict, volumeChanged, WrongState,
 } from '#contracts';
@@ -10,7 +10,7 @@ import { allowed, mayAccess, whoOf } from '#database';
 import type { Who } from '#database';
 import { FaultError, newUuid, ok, orThrow } from '#kernel';
 import type { Fault, Result } from '#kernel';
-import { Db, Tasks } from '#service';
+import { Bus, Db, foldersMeant, folderStands, Tasks } from '#service';
 import { emit, runCommand } from '#tasks';
 import type { TaskEngine } from '#tasks';
 import { isConnected, seeingBoth, workHost } from '../datastore/datastore.ts';
@@ -41,12 +41,13 @@ interface Making {
 
 @Injectable()
 export class VolumeService {
-  constructor(@Inject(Db) private readonly db: DataSource, @Inject(Tasks) private readonly tasks: TaskEngine, @Inject(VolumeTasks) private readonly kinds: VolumeTasks) {}
+  constructor(@Inject(Db) private readonly db: DataSource, @Inject(Bus) private readonly bus: BusClient, @Inject(Tasks) private readonly tasks: TaskEngine, @Inject(VolumeTasks) private readonly kinds: VolumeTasks) {}
 
   create(input: InputOf<typeof createVolume>, ctx: BusContext): Replied<typeof createVolume> {
     return runCommand(this.db, { ctx, operation: createVolume, input }, async (tx) => {
       const store = await this.readableStore(tx, whoOf(ctx), input.datastoreId);
       mayMake(whoOf(ctx), input.folderId, store);
+      orThrow(await folderStands(this.bus, input.folderId));
       return this.make(tx, ctx, { ...input, volumeId: newVolumeId(), store, source: null, hostId: null, attachedTo: null, ownerId: ctx.actor?.userId ?? null });
     });
   }
@@ -57,6 +58,7 @@ export class VolumeService {
       const source = orThrow(allowed(who, 'volume.read', await lockVolume(tx, input.volumeId, 'share'), { noun: 'volume', id: input.volumeId, read: 'volume.read' }));
       const store = await this.readableStore(tx, who, input.datastoreId ?? source.datastoreId);
       mayMake(who, input.folderId, store);
+      orThrow(await folderStands(this.bus, input.folderId));
       return this.make(tx, ctx, {
         volumeId: newVolumeId(), name: input.name, store, sizeBytes: input.sizeBytes ?? source.sizeBytes, source: { volume: source, mode: input.mode },
         hostId: null, attachedTo: null, ownerId: ctx.actor?.userId ?? null, folderId: input.folderId,
@@ -114,6 +116,7 @@ export class VolumeService {
       if (folderId !== volume.folderId && !(mayAccess(who, 'volume.delete', volume) && mayAccess(who, 'volume.create', { folderId }))) {
         throw new FaultError(PermissionDenied.fault('A move needs volume.delete on the volume and volume.create in the folder.', { permission: 'volume.create' }));
       }
+      if (folderId !== volume.folderId) orThrow(await folderStands(this.bus, folderId));
       await changeWords(tx, volume, { name: input.name ?? volume.name, description: input.description ?? volume.description, labels: input.labels ?? volume.labels, folderId });
       return this.changed(tx, ctx, volume.id);
     });
@@ -135,8 +138,9 @@ export class VolumeService {
     return runCommand(this.db, { ctx, operation: discardImageVolume, input }, (tx) => this.removeIfThere(tx, ctx, input.volumeId, null));
   }
 
-  list(input: VolumeFilter, ctx: BusContext): Replied<typeof listVolumes> {
-    return listRows(this.db, whoOf(ctx), input);
+  async list(input: VolumeFilter, ctx: BusContext): Replied<typeof listVolumes> {
+    const folders = await foldersMeant(this.bus, input);
+    return folders.ok ? listRows(this.db, whoOf(ctx), { ...input, folderIds: folders.value }) : folders;
   }
 
   async get(volumeId: VolumeId, ctx: BusContext): Promise<Result<Volume>> {
@@ -173,6 +177,8 @@ export class VolumeService {
     if (source !== null) refuse(copyRefusal(source.volume, source.mode, { datastoreId, sizeBytes }));
     refuse(spaceFault(datastoreId, store.availableBytes, neededBytes(source?.mode ?? 'blank', sizeBytes)));
     const hostId = orThrow(workHost(await this.hostsFor(tx, store, source?.volume), making.hostId));
+    checked(ctx, `The datastore "${store.datastore.name}" has room for it.`);
+    decided(ctx, `the volume "${name}" of ${sizeBytes} bytes ${source === null ? 'is made empty' : source.mode === 'full' ? `is a full copy of "${source.volume.name}"` : `lies over "${source.volume.name}" as a linked clone`} on the datastore "${store.datastore.name}"`, { datastoreId, sizeBytes, mode: source?.mode ?? 'blank' });
     const place = placeOf({ id: volumeId, datastoreId, datastorePath: store.datastore.path, use: 'disk', format });
     const full = source?.mode === 'full';
     const ref = await this.tasks.start(tx, full ? this.kinds.copy : this.kinds.create, {
@@ -204,6 +210,8 @@ export class VolumeService {
 
   private async remove(tx: EntityManager, ctx: BusContext, volume: StoredVolume, forVm: string | null): Promise<TaskRef> {
     refuse(deleteRefusal(volume, { volumeIds: await usersOf(tx, volume.id) }, forVm));
+    checked(ctx, `Nothing else uses the volume "${volume.name}".`);
+    decided(ctx, `the volume "${volume.name}" of ${volume.sizeBytes} bytes is deleted`, { volumeId: volume.id, sizeBytes: volume.sizeBytes, goes: true });
     const hosts = (await hostsOf(tx, [volume.datastoreId])).get(volume.datastoreId) ?? [];
     const ref = await this.tasks.start(tx, this.kinds.delete, {
       objectId: volume.id, objectName: volume.name, ctx, ownerId: volume.ownerId, lock: [{ noun: 'volume', id: volume.id }],

@@ -47,8 +47,9 @@ export async function findVolumes(tx: Queryable, volumeIds: readonly string[]): 
 }
 
 export type VolumeFilter = InputOf<typeof contract>;
+type Meant = VolumeFilter & { readonly folderIds: readonly string[] | undefined };
 
-export async function listVolumes(tx: Queryable, who: Who, filter: VolumeFilter): Promise<Result<{ items: Volume[]; next: string | null }>> {
+export async function listVolumes(tx: Queryable, who: Who, filter: Meant): Promise<Result<{ items: Volume[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
     select: columns, from, id: 'v.id', orderBy: { createdAt: 'v.created_at', name: 'v.name', sizeBytes: 'v.size_bytes', state: 'v.state' } satisfies SortsOf<typeof contract>, input: filter,
     where: [
@@ -58,7 +59,7 @@ export async function listVolumes(tx: Queryable, who: Who, filter: VolumeFilter)
       filter.datastoreId === undefined ? null : sql`v.datastore_id = ${filter.datastoreId}`,
       filter.use === undefined ? null : sql`v.used_as = ${filter.use}`,
       filter.attachedTo === undefined ? null : sql`v.attached_to = ${filter.attachedTo}`,
-      filter.folderId === undefined ? null : sql`v.folder_id = ${filter.folderId}`,
+      filter.folderIds === undefined ? null : sql`v.folder_id IN (${filter.folderIds})`,
     ],
   });
   if (!page.ok) return page;

@@ -7,7 +7,7 @@ import type { DatastoreId, Image, ImageId, InputOf, listImages, ReplyOf, TaskRef
 import { allowed, mayAccess, whoOf } from '#database';
 import { FaultError, newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
-import { Bus, Db, Tasks } from '#service';
+import { Bus, Db, foldersMeant, folderStands, Tasks } from '#service';
 import { emit, runCommand } from '#tasks';
 import type { TaskEngine } from '#tasks';
 import { deleteImageTask, importImageTask } from './image.task.ts';
@@ -28,6 +28,7 @@ export class ImageService {
       if (!mayAccess(whoOf(ctx), 'image.write', { folderId: input.folderId })) {
         throw new FaultError(PermissionDenied.fault('You lack the right image.write in this folder.', { permission: 'image.write' }));
       }
+      orThrow(await folderStands(this.bus, input.folderId));
       await insertImage(tx, { id: ids.imageId, uploadId: ids.uploadId, name: input.name, description: input.description, format: input.format, ownerId: ctx.actor?.userId ?? null, folderId: input.folderId });
       await placeImage(tx, ids.imageId, await this.openUpload(ids, input.datastoreId ?? null, ctx));
       return this.announce(tx, ids.imageId, ctx);
@@ -69,8 +70,9 @@ export class ImageService {
     });
   }
 
-  list(input: ImageFilter, ctx: BusContext): Promise<Result<ReplyOf<typeof listImages>>> {
-    return listRows(this.db, whoOf(ctx), input);
+  async list(input: ImageFilter, ctx: BusContext): Promise<Result<ReplyOf<typeof listImages>>> {
+    const folders = await foldersMeant(this.bus, input);
+    return folders.ok ? listRows(this.db, whoOf(ctx), { ...input, folderIds: folders.value }) : folders;
   }
 
   async get(imageId: ImageId, ctx: BusContext): Promise<Result<Image>> {

@@ -37,8 +37,9 @@ export async function lockImage(tx: EntityManager, imageId: string, how: 'share'
 }
 
 export type ImageFilter = InputOf<typeof contract>;
+type Meant = ImageFilter & { readonly folderIds: readonly string[] | undefined };
 
-export async function listImages(tx: Queryable, who: Who, filter: ImageFilter): Promise<Result<{ items: Image[]; next: string | null }>> {
+export async function listImages(tx: Queryable, who: Who, filter: Meant): Promise<Result<{ items: Image[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
     select: columns, from: 'image i', id: 'i.id', orderBy: { createdAt: 'i.created_at', name: 'i.name', state: 'i.state' } satisfies SortsOf<typeof contract>, input: filter,
     where: [
@@ -46,7 +47,7 @@ export async function listImages(tx: Queryable, who: Who, filter: ImageFilter): 
       accessFilter(who, 'image.read', { id: 'i.id', ownerId: 'i.owner_id', folderId: 'i.folder_id' }),
       filter.name === undefined ? null : sql`i.name = ${filter.name}`,
       filter.state === undefined ? null : sql`i.state = ${filter.state}`,
-      filter.folderId === undefined ? null : sql`i.folder_id = ${filter.folderId}`,
+      filter.folderIds === undefined ? null : sql`i.folder_id IN (${filter.folderIds})`,
     ],
   });
   return page.ok ? ok({ items: page.value.rows.map(view), next: page.value.next }) : page;

@@ -2,13 +2,13 @@
 // nothing from its VMs, and linked clones keep the image's volume in use.
 import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
-import type { BusContext } from '#bus';
+import type { BusClient, BusContext } from '#bus';
 import { createTemplate, deleteTemplate, PermissionDenied, templateChanged, templateDeleted, updateTemplate, VersionConflict, WrongState } from '#contracts';
 import type { InputOf, listTemplates, ReplyOf, Template, TemplateId } from '#contracts';
 import { allowed, mayAccess, whoOf } from '#database';
 import { FaultError, newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
-import { Db } from '#service';
+import { Bus, Db, foldersMeant, folderStands } from '#service';
 import { emit, runCommand } from '#tasks';
 import { lockImage } from '../image/image.store.ts';
 import { diskSize } from './template.ts';
@@ -19,7 +19,7 @@ const about = (id: string) => ({ noun: 'template', id, read: 'template.read' }) 
 
 @Injectable()
 export class TemplateService {
-  constructor(@Inject(Db) private readonly db: DataSource) {}
+  constructor(@Inject(Db) private readonly db: DataSource, @Inject(Bus) private readonly bus: BusClient) {}
 
   create(input: InputOf<typeof createTemplate>, ctx: BusContext): Promise<Result<Template>> {
     return runCommand(this.db, { ctx, operation: createTemplate, input }, async (tx) => {
@@ -27,6 +27,7 @@ export class TemplateService {
       if (!mayAccess(who, 'template.write', { folderId: input.folderId })) {
         throw new FaultError(PermissionDenied.fault('You lack the right template.write in this folder.', { permission: 'template.write' }));
       }
+      orThrow(await folderStands(this.bus, input.folderId));
       const image = orThrow(allowed(who, 'image.read', await lockImage(tx, input.imageId, 'share'), { noun: 'image', id: input.imageId, read: 'image.read' }));
       if (image.state !== 'ready' || image.volumeId === null || image.virtualBytes === null) {
         throw new FaultError(WrongState.fault(`The image is ${image.state}.`, { state: image.state, allowed: ['ready'] }));
@@ -60,8 +61,9 @@ export class TemplateService {
     });
   }
 
-  list(input: TemplateFilter, ctx: BusContext): Promise<Result<ReplyOf<typeof listTemplates>>> {
-    return listRows(this.db, whoOf(ctx), input);
+  async list(input: TemplateFilter, ctx: BusContext): Promise<Result<ReplyOf<typeof listTemplates>>> {
+    const folders = await foldersMeant(this.bus, input);
+    return folders.ok ? listRows(this.db, whoOf(ctx), { ...input, folderIds: folders.value }) : folders;
   }
 
   async get(templateId: TemplateId, ctx: BusContext): Promise<Result<Template>> {

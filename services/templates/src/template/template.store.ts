@@ -27,11 +27,12 @@ export async function findTemplate(tx: Queryable, templateId: string): Promise<T
 }
 
 export type TemplateFilter = InputOf<typeof contract>;
+type Meant = TemplateFilter & { readonly folderIds: readonly string[] | undefined };
 
-export async function listTemplates(tx: Queryable, who: Who, filter: TemplateFilter): Promise<Result<{ items: Template[]; next: string | null }>> {
+export async function listTemplates(tx: Queryable, who: Who, filter: Meant): Promise<Result<{ items: Template[]; next: string | null }>> {
   const page = await pageQuery<Row>(tx, {
     select: columns, from: 'template t', id: 't.id', orderBy: { createdAt: 't.created_at', name: 't.name' } satisfies SortsOf<typeof contract>, input: filter,
-    where: [searchFilter(filter.q, 't.name'), labelFilter(filter.label, 't.labels'), accessFilter(who, 'template.read', { id: 't.id', ownerId: 't.owner_id', folderId: 't.folder_id' }), filter.name === undefined ? null : sql`t.name = ${filter.name}`, filter.folderId === undefined ? null : sql`t.folder_id = ${filter.folderId}`],
+    where: [searchFilter(filter.q, 't.name'), labelFilter(filter.label, 't.labels'), accessFilter(who, 'template.read', { id: 't.id', ownerId: 't.owner_id', folderId: 't.folder_id' }), filter.name === undefined ? null : sql`t.name = ${filter.name}`, filter.folderIds === undefined ? null : sql`t.folder_id IN (${filter.folderIds})`],
   });
   return page.ok ? ok({ items: page.value.rows.map(view), next: page.value.next }) : page;
 }
