@@ -11,6 +11,7 @@ import { computePendingMigrations } from './migrations/0005-pending.ts';
 import { computeListMigrations } from './migrations/0007-lists.ts';
 import { computeFolderMigrations } from './migrations/0008-folders.ts';
 import { computeGuestMemoryMigrations } from './migrations/0010-guest-memory.ts';
+import { computeTpmMigrations } from './migrations/0012-tpm.ts';
 import { computeConsoleMigrations } from './migrations/0019-console-tickets.ts';
 import { ensureSite } from './src/cluster/cluster.store.ts';
 import { consoleTicketReconciler } from './src/console/console-ticket.reconciler.ts';
@@ -29,7 +30,7 @@ import { recycleVmTask } from './src/vm/recycle-vm.task.ts';
 import { recycleBinReconciler } from './src/vm/vm-bin.reconciler.ts';
 import { idleClaimReconciler } from './src/vm/vm.reconciler.ts';
 
-export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computeSavedMigrations, ...computePendingMigrations, ...computeListMigrations, ...computeFolderMigrations, ...computeGuestMemoryMigrations, ...computeConsoleMigrations];
+export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computeSavedMigrations, ...computePendingMigrations, ...computeListMigrations, ...computeFolderMigrations, ...computeGuestMemoryMigrations, ...computeTpmMigrations, ...computeConsoleMigrations];
 
 export const computeService: TaskService<typeof computeConfig> = {
   name: 'compute',

@@ -39,7 +39,7 @@ it('makes one site with one cluster, and takes in a host that is registered and 
   const hostId = newUuid() as HostId;
   const inventory = {
     name: 'host1', agentVersion: '1', kernel: '6', qemuVersion: '7.2', ovsVersion: null, accelerator: 'tcg' as const, acceleratorReason: 'no KVM', cpu: { model: 'x', logical: 4, mhz: 1 },
-    memoryBytes: 1024 ** 3, cgroup: 'v2' as const, uplinks: [], datapath: 'none' as const, vmUids: { from: 200_000, to: 265_535 },
+    memoryBytes: 1024 ** 3, cgroup: 'v2' as const, uplinks: [], datapath: 'none' as const, vmUids: { from: 200_000, to: 265_535 }, tpm: true,
   };
   const host = await serveHost(nats, hostId, [hostHandler(hostStatus, () => Promise.resolve({ inventory, vms: [], unmanaged: [] }))], { log: silentLog });
   orThrow(await bus.request(registerHost, { hostId, name: 'host1', clusterId: cluster!.id }, { as: 'system', idempotencyKey: newUuid() }));

@@ -67,6 +67,10 @@ describe('an image', () => {
     const image = await ready();
     const template = await pool.must(createTemplate, { name: fresh('template'), imageId: image.id, labels: { os: 'debian' } });
     expect(template).toMatchObject({ volumeId: image.volumeId, diskBytes: 8 * 1024 ** 2, hardware: { memoryBytes: 512 * 1024 ** 2, firmware: 'bios', diskBus: 'virtio' } });
+    expect(codeOf(await pool.ask(createTemplate, { name: fresh('template'), imageId: image.id, tpm: '2.0' }))).toBe('INVALID_ARGUMENT');
+    const secure = await pool.must(createTemplate, { name: fresh('template'), imageId: image.id, firmware: 'uefi-secure', tpm: '2.0' });
+    expect([template.hardware.tpm, secure.hardware.tpm]).toEqual(['none', '2.0']);
+    await pool.must(deleteTemplate, { templateId: secure.id });
     expect(codeOf(await pool.ask(deleteImage, { imageId: image.id }))).toBe('IN_USE');
     const [top, below, gone] = [newUuid() as FolderId, newUuid() as FolderId, newUuid() as FolderId];
     pool.folders.set(top, [top, below]).set(below, [below]);

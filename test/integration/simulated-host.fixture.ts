@@ -39,7 +39,7 @@ export class SimulatedHost {
     const { name, logicalCpus, memoryBytes } = this.machine;
     return {
       name, agentVersion: '1', kernel: '6', qemuVersion: '7.2', ovsVersion: null, accelerator: 'tcg', acceleratorReason: 'simulated', cpu: { model: 'simulated', logical: logicalCpus, mhz: 1_000 },
-      memoryBytes, cgroup: 'v2', uplinks: [], datapath: 'none', vmUids: { from: 200_000, to: 265_535 },
+      memoryBytes, cgroup: 'v2', uplinks: [], datapath: 'none', vmUids: { from: 200_000, to: 265_535 }, tpm: true,
     };
   }
 }

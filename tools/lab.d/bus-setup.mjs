@@ -13,10 +13,10 @@ const CALL = `
 `;
 
 /** Resolves with { configFile, creds }; keys that exist are kept, new hosts and services get theirs. */
-export async function writeBusSetup(lab, { dir, port, storeDir }) {
+export async function writeBusSetup(lab, { dir, host = '127.0.0.1', port, storeDir }) {
   const library = join(lab.repo, 'dist/libs/bus/src/nats-accounts.js');
   if (!existsSync(library)) throw new Error(`${library} is missing: run npm run build.`);
-  const options = { dir, services: SERVICES, hostIds: hostIdentities(lab).map(({ id }) => id), host: '127.0.0.1', port, storeDir };
+  const options = { dir, services: SERVICES, hostIds: hostIdentities(lab).map(({ id }) => id), host, port, storeDir };
   const reply = await run([lab.node, '--input-type=module', '-e', CALL, pathToFileURL(library).href, JSON.stringify(options)], { cwd: lab.repo });
   return JSON.parse(reply);
 }

@@ -10,8 +10,10 @@ import { up } from './up.mjs';
 
 const HELP = `usage: tools/lab COMMAND
 
-  up [--no-demo | --backends-only]   start what does not run: NATS, MariaDB, Redis, three simulated hosts, all
-                                     services, and a VM named demo
+  up [--no-demo | --backends-only] [--compose [--mariadb]]
+                                     start what does not run: NATS, MariaDB, Redis, three simulated hosts, all
+                                     services, and a VM named demo. With --compose the first three are containers
+                                     (docker-compose.yml) and the database is MySQL, or MariaDB with --mariadb
   status [--json]                    what runs and what is ready
   logs [NAME] [-f]                   the log of one process, or the ends of all
   shell [HOST | uplink]              a shell with the platform's commands, or inside a host's network
@@ -23,7 +25,7 @@ The lab lives in .lab beside the sources, or in TOK_LAB_DIR. Downloads are kept 
 (default: tokamak in the user's cache directory).
 `;
 
-const OPTIONS = { up: ['--no-demo', '--backends-only'], status: ['--json'], logs: ['-f'], shell: [], ping: [], down: [], reset: ['--all'] };
+const OPTIONS = { up: ['--no-demo', '--backends-only', '--compose', '--mariadb'], status: ['--json'], logs: ['-f'], shell: [], ping: [], down: [], reset: ['--all'] };
 
 async function main([command, ...rest]) {
   if (command === undefined || command === 'help' || command === '--help' || command === '-h') return process.stdout.write(HELP);
@@ -33,11 +35,12 @@ async function main([command, ...rest]) {
   const [name] = rest.filter((word) => !word.startsWith('-'));
   for (const option of options) if (!allowed.includes(option)) throw new Error(`${command} knows no option ${option}.\n\n${HELP}`);
 
+  if (options.has('--mariadb') && !options.has('--compose')) throw new Error('--mariadb goes with --compose; without it the database is MariaDB anyway.');
   if (command !== 'up' && !existsSync(labDir())) return console.log(`There is no lab in ${labDir()}: tools/lab up makes one.`);
   const lab = await openLab(labDir(), { say: (text) => console.log(text) });
   const alone = (work) => withLock(lab.paths.lockFile, work);
   switch (command) {
-    case 'up': return alone(() => up(lab, { only: options.has('--backends-only') ? 'backends' : options.has('--no-demo') ? 'no-demo' : 'all' }));
+    case 'up': return alone(() => up(lab, { only: options.has('--backends-only') ? 'backends' : options.has('--no-demo') ? 'no-demo' : 'all', compose: options.has('--compose') ? (options.has('--mariadb') ? 'mariadb' : 'mysql') : undefined }));
     case 'down': return alone(() => down(lab));
     case 'reset':
       await alone(() => reset(lab, { all: options.has('--all') }));

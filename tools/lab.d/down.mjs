@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { stopBackends } from './backends.mjs';
+import { stopCompose } from './compose.mjs';
 import { otherLabsRun, removeHosts } from './hosts.mjs';
 import { run } from './run.mjs';
 import { stopServices } from './services.mjs';
@@ -11,7 +12,7 @@ import { closeTunDevice } from './tun-device.mjs';
 /** What the lab makes in its directory and in the cache; nothing else is ever removed. */
 const LAB_ENTRIES = [
   'ports.json', 'hosts.json', 'lab.json', 'admin.json', 'run', 'log', 'data', 'cache', 'nats', 'mariadb', 'redis',
-  'datastores', 'uplink', 'hosts',
+  'datastores', 'uplink', 'hosts', 'compose',
 ];
 const CACHE_ENTRIES = ['apt', 'guest', 'mariadb', 'nats-server'];
 
@@ -22,6 +23,7 @@ export async function down(lab) {
   await lab.processes.stopAll();
   await unmountBeneath(lab.dir);
   await closeTunDevice(lab, { othersRun: otherLabsRun(lab) });
+  await stopCompose(lab); // last: an engine that does not answer keeps nothing else from ending, and keeps `reset` from the data
 }
 
 /** `down`, then the lab's data; with `all` the downloads and built guests of this user too. */

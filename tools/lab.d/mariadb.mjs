@@ -138,11 +138,12 @@ function handOver(data, identity) {
   }
 }
 
-function schemaSql(schema, password) {
+/** A database and its one user, who comes from `host`; the same on MySQL and MariaDB. */
+export function schemaSql(schema, password, host = '127.0.0.1') {
   return [
     `CREATE DATABASE IF NOT EXISTS \`${schema}\` CHARACTER SET utf8mb4;`,
-    `CREATE USER IF NOT EXISTS '${schema}'@'127.0.0.1' IDENTIFIED BY '${password}';`,
-    `ALTER USER '${schema}'@'127.0.0.1' IDENTIFIED BY '${password}';`,
-    `GRANT ALL ON \`${schema}\`.* TO '${schema}'@'127.0.0.1';`,
+    `CREATE USER IF NOT EXISTS '${schema}'@'${host}' IDENTIFIED BY '${password}';`,
+    `ALTER USER '${schema}'@'${host}' IDENTIFIED BY '${password}';`,
+    `GRANT ALL ON \`${schema}\`.* TO '${schema}'@'${host}';`,
   ].join('\n');
 }

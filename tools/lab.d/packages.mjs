@@ -17,6 +17,7 @@ const HOSTS = [
   { command: 'qemu-system-x86_64', package: 'qemu-system-x86' },
   { command: 'qemu-img', package: 'qemu-utils' },
   { file: '/usr/share/OVMF/OVMF_CODE_4M.fd', package: 'ovmf' },
+  { command: 'swtpm', package: 'swtpm' },
   { command: 'ovs-vswitchd', package: 'openvswitch-switch', unit: 'openvswitch-switch.service' },
   { command: 'dnsmasq', package: 'dnsmasq-base' },
   { command: 'ip', package: 'iproute2' },

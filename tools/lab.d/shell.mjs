@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
+import { composeDatabase, composeLogs, composeServers } from './compose.mjs';
 import { hostIdentities } from './hosts.mjs';
 import { inside } from './namespaces.mjs';
 import { ovsEnv } from './ovs.mjs';
@@ -16,7 +17,8 @@ function attend(argv, env = process.env) {
   });
 }
 
-export function showLogs(lab, name, { follow = false } = {}) {
+export async function showLogs(lab, name, { follow = false } = {}) {
+  if (name && composeDatabase(lab) !== undefined && composeServers(lab).includes(name)) return attend(await composeLogs(lab, name, { follow }));
   const all = existsSync(lab.paths.log) ? readdirSync(lab.paths.log).filter((file) => file.endsWith('.log')) : [];
   const wanted = name ? all.filter((file) => file === `${name}.log`) : all;
   if (wanted.length === 0) {

@@ -1,5 +1,6 @@
 // `tools/lab status`: what runs, what is ready, the hosts and the demo VM, as one table or as JSON.
 import { readFileSync } from 'node:fs';
+import { composeStatus } from './compose.mjs';
 import { healthProbes } from './services.mjs';
 import { readRecord } from './record.mjs';
 import { parseStat } from './processes.mjs';
@@ -9,10 +10,11 @@ import { pingFromUplink } from './uplink.mjs';
 export async function readStatus(lab) {
   const probes = new Map(healthProbes(lab).map((probe) => [probe.name, probe]));
   const record = readRecord(lab);
-  const processes = await Promise.all(lab.processes.list().map(async ({ name, pid, startedAt }) => {
+  const own = await Promise.all(lab.processes.list().map(async ({ name, pid, startedAt }) => {
     const alive = lab.processes.isAlive(name);
     return { name, pid, startedAt, state: alive ? stateOf(pid) : 'ended', ready: alive && probes.has(name) ? await probes.get(name).ready() : null };
   }));
+  const processes = [...own, ...await composeStatus(lab)];
   const demoAnswers = record.demo && processes.some(({ state }) => state === 'running') ? await pingFromUplink(lab, record.demo.ip, { withinMs: 1_000 }) : null;
   return { processes, record, demoAnswers };
 }

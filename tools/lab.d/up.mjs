@@ -3,6 +3,7 @@
 import { ensureGuest } from '../guest/build-guest.mjs';
 import { startBackends } from './backends.mjs';
 import { writeBusSetup } from './bus-setup.mjs';
+import { assertComposePossible, composeDatabase, startComposeBackends } from './compose.mjs';
 import { runDemo } from './demo.mjs';
 import { closedParent } from './files.mjs';
 import { startHosts } from './hosts.mjs';
@@ -13,19 +14,21 @@ import { startServices } from './services.mjs';
 import { ensureTree } from './tree.mjs';
 import { openTunDevice } from './tun-device.mjs';
 
-/** `only` is 'backends', 'no-demo' or 'all'. */
-export async function up(lab, { only = 'all' } = {}) {
+/** `only` is 'backends', 'no-demo' or 'all'; `compose` names the database of servers that are to be containers. */
+export async function up(lab, { only = 'all', compose } = {}) {
   const started = Date.now();
+  await assertComposePossible(lab, compose);
+  const database = compose ?? composeDatabase(lab);
   if (only !== 'backends') assertHostsPossible(lab);
-  await ensurePackages(only === 'backends' ? ['backends'] : ['backends', 'hosts', 'guest'], lab.say);
+  await ensurePackages([...(database ? [] : ['backends']), ...(only === 'backends' ? [] : ['hosts', 'guest'])], lab.say);
   const guestImage = only === 'all' ? ensureGuest(lab) : undefined;
   guestImage?.catch(() => {}); // told where it is needed
-  await Promise.all([ensureTree({ repo: lab.repo, cache: lab.cache, logDir: lab.paths.log, say: lab.say }), ensureNats(lab.cache, lab.say)]);
+  await Promise.all([ensureTree({ repo: lab.repo, cache: lab.cache, logDir: lab.paths.log, say: lab.say }), database ? undefined : ensureNats(lab.cache, lab.say)]);
 
   if (only !== 'backends') await openTunDevice(lab);
-  const [backends] = await Promise.all([bringUpBackends(lab), only === 'backends' ? undefined : startHosts(lab)]);
+  const [backends] = await Promise.all([bringUpBackends(lab, database), only === 'backends' ? undefined : startHosts(lab)]);
   recordBackends(lab, backends);
-  if (only === 'backends') return tell(lab, started, 'NATS, MariaDB and Redis are up');
+  if (only === 'backends') return tell(lab, started, `NATS, ${NAMES[database] ?? 'MariaDB'} and Redis are up`);
 
   await startServices(lab, backends);
   recordServices(lab);
@@ -44,12 +47,14 @@ function assertHostsPossible(lab) {
   if (closed) throw new Error(`QEMU runs as a user of its own and cannot pass ${closed}: set TOK_LAB_DIR to a directory that every user can reach, such as one below /var/tmp.`);
 }
 
+const NAMES = { mysql: 'MySQL', mariadb: 'MariaDB' };
+
 /** The servers with the schemas and credentials of all services. */
-async function bringUpBackends(lab) {
-  const backends = await startBackends({
-    dir: lab.dir, cache: lab.cache, ports: lab.ports, processes: lab.processes, say: lab.say,
-    writeNatsConfig: (where) => writeBusSetup(lab, where),
-  });
+async function bringUpBackends(lab, database) {
+  const writeNatsConfig = (where) => writeBusSetup(lab, where);
+  const backends = database
+    ? await startComposeBackends(lab, { database, writeNatsConfig })
+    : await startBackends({ dir: lab.dir, cache: lab.cache, ports: lab.ports, processes: lab.processes, say: lab.say, writeNatsConfig });
   return {
     natsUrl: backends.nats.url, creds: backends.nats.setup.creds, authorityFile: backends.nats.setup.authorityFile,
     mysqlUrls: await backends.mysql.createSchemas(SERVICES), redisUrl: backends.redis.url,

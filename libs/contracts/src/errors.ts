@@ -92,6 +92,8 @@ export const AlreadyExists = defineError('ALREADY_EXISTS', 'already_exists', 'It
 export const VersionConflict = defineError('VERSION_CONFLICT', 'aborted', 'Somebody changed the object meanwhile', 'changed', z.strictObject({ expected: z.number(), actual: z.number() }));
 export const InUse = defineError('IN_USE', 'failed_precondition', 'The object is in use', 'changed', z.strictObject({ by: z.array(z.strictObject({ noun: z.string(), id: z.string() })) }));
 export const Busy = defineError('BUSY', 'failed_precondition', 'A task works on the object', 'same', holder);
+/** `confirm` = the member of the request that confirms it. */
+export const ConfirmationNeeded = defineError('CONFIRMATION_NEEDED', 'failed_precondition', 'What was asked cannot be taken back and was not confirmed', 'changed', z.strictObject({ confirm: z.string() }));
 export const WrongState = defineError('WRONG_STATE', 'failed_precondition', 'The object is not in a state that allows this', 'changed', z.strictObject({ state: z.string(), allowed: z.array(z.string()) }));
 export const TaskNotCancellable = defineError('TASK_NOT_CANCELLABLE', 'failed_precondition', 'The task is past its point of no return or has ended', 'no', z.strictObject({ state: z.string() }));
 

@@ -26,7 +26,7 @@ export async function migrate(url: string, migrations: readonly Migration[], wai
   if (new Set(names).size !== names.length) throw new Error('two migrations have the same name');
   const connection = await mysql.createConnection({ uri: url, charset: 'utf8mb4', timezone: 'Z' });
   try {
-    const lock = "CONCAT('tokamak-migrate-', LEFT(MD5(DATABASE()), 16))";
+    const lock = "CONCAT('tokamak-migrate-', LEFT(SHA2(DATABASE(), 256), 16))";
     const [got] = await connection.query<mysql.RowDataPacket[]>(`SELECT GET_LOCK(${lock}, ?) AS got`, [Math.ceil(waitMs / 1000)]);
     if (got[0]?.['got'] !== 1) throw new Error('another process has been changing this schema for too long');
     await connection.query(table);

@@ -13,5 +13,5 @@ export function fromJson<T>(column: unknown): T {
 export const isoAt = (column: Date): string => column.toISOString();
 export const isoAtOrNull = (column: Date | null): string | null => column?.toISOString() ?? null;
 
-/** A BOOLEAN (tinyint) column. */
-export const fromBit = (column: number | boolean): boolean => column === true || column === 1;
+/** A BOOLEAN (tinyint) column, or a condition that the database computed: MariaDB answers that as an INT, MySQL as a BIGINT, which comes as text. */
+export const fromBit = (column: number | boolean | string | null): boolean => column === true || Number(column) === 1;

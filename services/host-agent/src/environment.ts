@@ -27,6 +27,8 @@ export interface Qemu {
   readonly uefiVars: string;
   /** Firmware that starts only what is signed; null where none is installed. */
   readonly secureBoot: { readonly code: string; readonly vars: string } | null;
+  /** The program that is a VM's TPM; null where none is installed that keeps its state in one file. */
+  readonly swtpm: string | null;
   /** Group that may open /dev/kvm; null where there is none. */
   readonly kvmGid: number | null;
 }

@@ -25,7 +25,7 @@ const fresh = (what: string): string => `${what} ${++counter}`;
 const codeOf = (answer: { ok: boolean; fault?: { code: string } }): string => (answer.ok ? 'OK' : (answer.fault?.code ?? ''));
 const ended = (ref: { taskId: string }) => pool.ended(storageTask, ref);
 const fileOf = (id: string, kind = 'volumes') => `/nas/${kind}/${id}.qcow2`;
-const provision = (source: RequestOf<typeof provisionVolume>['source'], more: { volumeId?: VolumeId; vmId?: VmId; sizeBytes?: number } = {}): RequestOf<typeof provisionVolume> => ({
+const provision = (source: RequestOf<typeof provisionVolume>['source'], more: { volumeId?: VolumeId; vmId?: VmId; sizeBytes?: number; format?: 'raw' } = {}): RequestOf<typeof provisionVolume> => ({
   volumeId: newUuid(), name: fresh('disk'), datastoreId: nas, sizeBytes: 64 * MiB, source, vmId: newUuid(), hostId: null, ownerId: null, folderId: null, ...more,
 });
 
@@ -169,6 +169,18 @@ describe('a volume', () => {
       expect(await ended(await pool.must(discardVolume, { volumeId: input.volumeId, vmId: input.vmId }))).toMatchObject({ state: 'succeeded' });
     }
     expect(pool.world.files.has(fileOf(input.volumeId))).toBe(false);
+  });
+
+  it('is raw where others than QEMU write it; a copy never is', async () => {
+    const input = provision(null, { format: 'raw', sizeBytes: MiB });
+    expect(await ended(await pool.must(provisionVolume, input))).toMatchObject({ state: 'succeeded' });
+    expect(await pool.must(getVolume, { volumeId: input.volumeId })).toMatchObject({ format: 'raw', sizeBytes: MiB, attachedTo: input.vmId });
+    const { places } = await pool.must(placesOfVolumes, { volumeIds: [input.volumeId] });
+    expect(places[0]?.place).toMatchObject({ format: 'raw', relativePath: `volumes/${input.volumeId}.raw` });
+    expect(pool.world.files.has(`/nas/volumes/${input.volumeId}.raw`)).toBe(true);
+    await ended(await pool.must(discardVolume, { volumeId: input.volumeId, vmId: input.vmId }));
+    expect(pool.world.files.has(`/nas/volumes/${input.volumeId}.raw`)).toBe(false);
+    expect(codeOf(await pool.ask(provisionVolume, provision({ volumeId: newUuid(), mode: 'full' }, { format: 'raw' })))).toBe('INVALID_ARGUMENT');
   });
 
   it('that clones lie over stays until they are gone', async () => {

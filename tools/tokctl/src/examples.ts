@@ -27,7 +27,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   'vm reset': ['tokctl vm reset web-1 --wait'],
   'vm reboot': ['tokctl vm reboot web-1 --wait'],
   'vm hibernate': ['tokctl vm hibernate web-1 --wait', 'tokctl vm hibernate web-1 --datastore shared --wait'],
-  'vm modify': ['tokctl vm modify web-1 --memory 4GiB --cpu.cores 4 --wait'],
+  'vm modify': ['tokctl vm modify web-1 --memory 4GiB --cpu.cores 4 --wait', 'tokctl vm modify web-1 --firmware uefi-secure --tpm 2.0 --wait'],
   'vm discard-pending': ['tokctl vm discard-pending web-1'],
   'vm attach-disk': ['tokctl vm attach-disk web-1 --size 10GiB --wait', 'tokctl vm attach-disk web-1 --volume data --wait'],
   'vm detach-disk': ['tokctl vm detach-disk web-1 --disk-id 0198a7c2-0000-7000-8000-000000000001 --wait'],

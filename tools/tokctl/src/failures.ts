@@ -66,6 +66,7 @@ export const advice: Readonly<Record<string, string>> = {
   ALREADY_EXISTS: 'Look at what is there: tokctl get',
   VERSION_CONFLICT: 'Look at the object as it is now, then repeat the change.',
   IN_USE: 'Remove what uses it first.',
+  CONFIRMATION_NEEDED: 'If that is meant, give the command again with the option named above.',
   WRONG_STATE: 'Bring it into a state that allows this first; tokctl get shows its state.',
   TASK_NOT_CANCELLABLE: 'See how far it is: tokctl task watch',
   HOST_UNREACHABLE: 'See what is known of the host: tokctl ha hosts',
@@ -97,6 +98,7 @@ export function problemLines(problem: Problem, status: number, flagOf: (path: st
   const refusals = Array.isArray(details['refusals']) ? (details['refusals'] as { hostName?: unknown; text?: unknown }[]) : [];
   const users = Array.isArray(details['by']) ? (details['by'] as { noun?: unknown; id?: unknown }[]) : [];
   const taskId = details['taskId'];
+  const { confirm } = details;
   const todo = nextStepFor(code);
   return [
     `${code ?? `HTTP ${status}`}: ${detail ?? title ?? 'the server gave no reason'}`,
@@ -104,6 +106,7 @@ export function problemLines(problem: Problem, status: number, flagOf: (path: st
     ...refusals.map(({ hostName, text }) => `  ${String(hostName)}: ${String(text)}`),
     ...users.map(({ noun, id }) => `  used by ${String(noun)} ${String(id)}`),
     ...(typeof taskId === 'string' ? [`  held by task ${taskId}: tokctl task watch ${taskId}`] : []),
+    ...(typeof confirm === 'string' ? [`  confirm it: ${flagOf(confirm) ?? confirm}`] : []),
     ...(todo === undefined ? [] : [todo]),
     ...(traceId === undefined ? [] : [`trace ${traceId}`]),
   ].map(visible);

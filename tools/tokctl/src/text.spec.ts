@@ -107,6 +107,10 @@ describe('refusals', () => {
     const lines = problemLines({ code: 'VM_BUSY', detail: 'A task works on it.', details: { taskId: 't1', issues: [{ path: 'cpu.cores', message: 'too many' }] }, traceId: 'abc' }, 409, (path) => (path === 'cpu.cores' ? '--cpu.cores' : undefined));
     expect(lines).toEqual(['VM_BUSY: A task works on it.', '  --cpu.cores: too many', '  held by task t1: tokctl task watch t1', 'The same command may succeed later.', 'trace abc']);
   });
+  it('name the flag that confirms what cannot be taken back', () => {
+    const lines = problemLines({ code: 'CONFIRMATION_NEEDED', detail: 'The keys go.', details: { confirm: 'forgetTpmKeys' } }, 409, (path) => (path === 'forgetTpmKeys' ? '--forget-tpm-keys' : undefined));
+    expect(lines.slice(1)).toEqual(['  confirm it: --forget-tpm-keys', expect.stringContaining('the option named above')]);
+  });
 });
 
 describe('a task with children', () => {

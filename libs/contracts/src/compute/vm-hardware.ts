@@ -3,9 +3,9 @@
 import { z } from 'zod';
 import { defineCommand } from '../define.ts';
 import {
-  AddressTaken, Busy, DatastoreFull, DeviceHeld, DeviceRefused, HostUnreachable, InUse, NoCapacity, NoFreeAddress, NoFreeSlot, NotFound, VersionConflict, VmBusy, WrongState,
+  AddressTaken, Busy, ConfirmationNeeded, DatastoreFull, DeviceHeld, DeviceRefused, HostUnreachable, InUse, NoCapacity, NoFreeAddress, NoFreeSlot, NotFound, VersionConflict, VmBusy, WrongState,
 } from '../errors.ts';
-import { BootDevice, Clock, CpuTopology, DiskBus, Firmware } from '../host/shapes.ts';
+import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, Tpm } from '../host/shapes.ts';
 import { DatastoreId, DiskId, NicId, PortGroupId, VmId, VolumeId } from '../ids.ts';
 import { Bytes, Ipv4, Mac, MemoryBytes, TaskRef, VolumeBytes } from '../values.ts';
 import { Vm } from './vm.ts';
@@ -62,13 +62,14 @@ const HaChange = z.strictObject({
 export const ModifyVm = z.strictObject({
   vmId: VmId, cpu: CpuTopology.optional(), cpuService: ServiceChange.optional().describe('only what is given changes'),
   memoryBytes: MemoryBytes.optional(), memoryService: MemoryServiceChange.optional().describe('only what is given changes'), firmware: Firmware.optional(),
-  bootOrder: z.array(BootDevice).min(1).max(3).optional(), clock: Clock.optional(), ha: HaChange.optional().describe('only what is given changes'), version: z.int().optional(),
+  bootOrder: z.array(BootDevice).min(1).max(3).optional(), clock: Clock.optional(), ha: HaChange.optional().describe('only what is given changes'),
+  tpm: Tpm.optional().describe('`2.0` needs UEFI; `none` deletes the keys of the TPM at the next start'), forgetTpmKeys: z.boolean().optional().describe('confirms that the keys of the TPM may go'), version: z.int().optional(),
 });
 export const modifyVm = defineCommand('compute.vm.modify', {
   dryRun: true,
-  summary: 'Change CPU, memory, firmware, boot order, clock or HA policy; what a running VM cannot take now is `pending` until its next start',
+  summary: 'Change CPU, memory, firmware, TPM, boot order, clock or HA policy; what a running VM cannot take now is `pending` until its next start',
   description: 'Reservation, shares and limit of CPU and memory are in force at once, when the host has taken them; a reservation that the host cannot hold is refused.', http: 'POST /v1/vms/:vmId/modify', permission: 'vm.modify', on: 'vmId',
-  input: ModifyVm, reply: TaskRef, errors: [...change, VersionConflict, DeviceRefused, NoCapacity],
+  input: ModifyVm, reply: TaskRef, errors: [...change, VersionConflict, DeviceRefused, NoCapacity, ConfirmationNeeded],
 });
 export const discardPending = defineCommand('compute.vm.discard-pending', {
   dryRun: true,

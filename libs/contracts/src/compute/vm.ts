@@ -6,7 +6,7 @@ import { ClusterId, DatastoreId, DiskId, FolderId, HostId, NicId, PortGroupId, P
 import { folderFilter, labelInput, listInput, searchInput } from '../list.ts';
 import { At, Description, Ipv4, Labels, Mac, MemoryBytes, Name, ownedFields, pageOf, queryFlag, TaskRef, VolumeBytes } from '../values.ts';
 import { GuestMemory } from '../host/guest-memory.ts';
-import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, MemoryService, ResourceService } from '../host/shapes.ts';
+import { BootDevice, Clock, CpuTopology, DiskBus, Firmware, MemoryService, ResourceService, Tpm } from '../host/shapes.ts';
 
 export const VmState = z.enum(['creating', 'stopped', 'starting', 'running', 'pausing', 'paused', 'stopping', 'hibernating', 'hibernated', 'migrating', 'deleting', 'failed', 'unknown']);
 export type VmState = z.infer<typeof VmState>;
@@ -21,15 +21,18 @@ export const VmDisk = z.strictObject({ diskId: DiskId, slot: z.int(), volumeId: 
 export const VmNic = z.strictObject({ nicId: NicId, slot: z.int(), portId: PortId, portGroupId: PortGroupId, mac: Mac, ip: Ipv4.nullable() });
 export const VmSpec = z.strictObject({
   cpu: CpuTopology, cpuService: ResourceService, memoryBytes: MemoryBytes, memoryService: MemoryService,
-  firmware: Firmware, bootOrder: z.array(BootDevice), clock: Clock.prefault({}), disks: z.array(VmDisk), nics: z.array(VmNic), ha: HaPolicy,
+  firmware: Firmware, bootOrder: z.array(BootDevice), clock: Clock.prefault({}), disks: z.array(VmDisk), nics: z.array(VmNic), ha: HaPolicy, tpm: Tpm.default('none'),
 });
 /** Changes that the running VM could not take: each stands beside what is in force in `spec`, and takes effect at the next start. */
-export const VmPending = VmSpec.pick({ cpu: true, cpuService: true, memoryBytes: true, memoryService: true, firmware: true, bootOrder: true, clock: true }).partial();
+export const VmPending = VmSpec.pick({ cpu: true, cpuService: true, memoryBytes: true, memoryService: true, firmware: true, bootOrder: true, clock: true }).partial().extend({ tpm: Tpm.optional() });
 /** Where a hibernated VM’s memory lies; with it the VM can be woken on every host that sees the datastore. */
 export const SavedState = z.strictObject({ volumeId: VolumeId, datastoreId: DatastoreId, sizeBytes: VolumeBytes, savedAt: At });
+/** The volume of the VM’s TPM: made by the first start with one, deleted with the VM or when a start has taken the TPM away. */
+export const TpmState = z.strictObject({ volumeId: VolumeId, datastoreId: DatastoreId });
 /** Apart from the task that works on the VM. `hostId` is where it runs, or ran last. */
 export const VmStatus = z.strictObject({ state: VmState, observedAt: At.nullable(), epoch: z.int(), seq: z.int(), hostId: HostId.nullable(), pid: z.int().nullable(), startedAt: At.nullable(), reason: z.string().nullable(), guestAgent: z.boolean(), addresses: z.array(z.string()),
   saved: SavedState.nullable().describe('the memory of a hibernated VM'),
+  tpm: TpmState.nullable().default(null).describe('where the TPM keeps its keys; null = it has none yet'),
   memory: GuestMemory.nullable().default(null).describe('what the guest has of its memory; null = nothing runs, or it has not been looked at'),
 });
 export const Vm = z.strictObject({
@@ -52,6 +55,7 @@ export const CreateVm = z.strictObject({
   datastoreId: DatastoreId.optional().describe('for disks that name none; chosen if absent'),
   cpu: CpuTopology.optional(), cpuService: ResourceService.prefault({}), memoryBytes: MemoryBytes.optional(), memoryService: MemoryService.prefault({}),
   firmware: Firmware.optional(), bootOrder: z.array(BootDevice).min(1).max(3).optional(), clock: Clock.prefault({}),
+  tpm: Tpm.optional().describe('as the template says, or `none`; `2.0` needs UEFI; every VM gets keys of its own'),
   diskBytes: VolumeBytes.optional().describe('size of the first disk when deployed from a template; not below the template’s'),
   disks: z.array(NewDisk).max(16).default([]).describe('further blank disks'), nics: z.array(NewNic).max(8).default([]),
   ha: HaPolicy.prefault({}), start: z.boolean().default(true).describe('start it when it is made'),

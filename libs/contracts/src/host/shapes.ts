@@ -18,6 +18,8 @@ export const CpuTopology = z.strictObject({ sockets: z.int().min(1).max(64), cor
 
 /** `uefi-secure` = UEFI that starts only what is signed (secure boot), with Microsoft’s keys enrolled. */
 export const Firmware = z.enum(['bios', 'uefi', 'uefi-secure']);
+/** `2.0` = a TPM of the VM’s own, emulated; needs UEFI. Its keys lie on a volume of the VM’s and follow it to every host. */
+export const Tpm = z.enum(['none', '2.0']);
 /** What the guest’s clock shows at the VM’s start: UTC, with `offsetSeconds` beside it, or the host’s local time. */
 export const Clock = z.strictObject({ base: z.enum(['utc', 'localtime']).default('utc'), offsetSeconds: z.int().min(-50_400).max(50_400).default(0) })
   .refine((clock) => clock.base === 'utc' || clock.offsetSeconds === 0, { message: 'goes with base utc', path: ['offsetSeconds'] });
@@ -53,6 +55,7 @@ export const HostVmSpec = z.strictObject({
   cpu: CpuTopology, cpuModel: z.string().regex(/^[A-Za-z0-9_.-]{1,40}$/).default('max'), cpuService: ResourceService,
   memoryBytes: MemoryBytes, memoryService: MemoryService, firmware: Firmware, clock: Clock.prefault({}),
   disks: z.array(HostDisk).max(64), nics: z.array(HostNic).max(16),
+  tpm: VolumePlace.nullable().default(null).describe('where the VM’s TPM keeps its state; null = it has none'),
 });
 export type HostVmSpec = z.infer<typeof HostVmSpec>;
 export type HostNic = z.infer<typeof HostNic>;
@@ -83,5 +86,6 @@ export const HostInventory = z.strictObject({
   cpu: z.strictObject({ model: z.string(), logical: z.int(), mhz: z.int() }), memoryBytes: Bytes, cgroup: z.enum(['v1', 'v2', 'none']),
   uplinks: z.array(z.strictObject({ name: z.string(), interface: z.string(), up: z.boolean() })), datapath: z.enum(['system', 'netdev', 'none']),
   vmUids: z.strictObject({ from: z.int(), to: z.int() }),
+  tpm: z.boolean().default(false).describe('swtpm is installed: VMs with a TPM can run here'),
 });
 export type HostInventory = z.infer<typeof HostInventory>;

@@ -11,10 +11,10 @@ export const Demand = z.strictObject({
   cpuReservedMhz: z.int().min(0).default(0).describe('guaranteed to it, never over-committed'), memoryReservedBytes: Bytes.default(0).describe('guaranteed to it, never over-committed'),
 });
 /** A host set that some part of the VM confines it to, with the words for the refusal. `hostIds` null = no confinement. */
-export const Confinement = z.strictObject({ reason: z.enum(['datastore', 'network', 'pinned']), text: z.string().max(300), hostIds: z.array(HostId).nullable() });
+export const Confinement = z.strictObject({ reason: z.enum(['datastore', 'network', 'hardware', 'pinned']), text: z.string().max(300), hostIds: z.array(HostId).nullable() });
 export const placementRequest = { clusterId: ClusterId, demand: Demand, confinements: z.array(Confinement).max(64).default([]), preferHostId: HostId.nullable().default(null) };
 /** `cpu`, `memory` = what the cluster’s over-commit ratio allows is used up; `cpu-reservation`, `memory-reservation` = what the host has is reserved. */
-export const RefusalReason = z.enum(['other-cluster', 'not-connected', 'maintenance', 'cpu', 'memory', 'cpu-reservation', 'memory-reservation', 'datastore', 'network', 'pinned']);
+export const RefusalReason = z.enum(['other-cluster', 'not-connected', 'maintenance', 'cpu', 'memory', 'cpu-reservation', 'memory-reservation', 'datastore', 'network', 'hardware', 'pinned']);
 export const Refusal = z.strictObject({ hostId: HostId, hostName: z.string(), reason: RefusalReason, text: z.string() });
 export const Claim = z.strictObject({ id: ClaimId, vmId: VmId, hostId: HostId, vcpus: z.int(), memoryBytes: Bytes, cpuReservedMhz: z.int().default(0), memoryReservedBytes: Bytes.default(0), createdAt: At }).meta({ id: 'Claim' });
 

@@ -52,7 +52,8 @@ const owner = { ownerId: UserId.nullable(), folderId: FolderId.nullable() };
 export const provisionVolume = defineCommand('storage.volume.provision', {
   dryRun: true,
   summary: 'Make a volume for a VM: blank, a full copy or a linked clone; attached to it from the first moment', permission: 'internal',
-  input: z.strictObject({ volumeId: VolumeId, name: Name, datastoreId: DatastoreId, sizeBytes: VolumeBytes, source: z.strictObject({ volumeId: VolumeId, mode: z.enum(['full', 'linked']) }).nullable(), vmId: VmId, hostId: HostId.nullable().describe('do the work there if it sees the datastore'), ...owner }),
+  input: z.strictObject({ volumeId: VolumeId, name: Name, datastoreId: DatastoreId, sizeBytes: VolumeBytes, source: z.strictObject({ volumeId: VolumeId, mode: z.enum(['full', 'linked']) }).nullable(), format: VolumeFormat.default('qcow2').describe('raw for a blank volume that others than QEMU write'), vmId: VmId, hostId: HostId.nullable().describe('do the work there if it sees the datastore'), ...owner })
+    .refine(({ source, format }) => source === null || format === 'qcow2', { message: 'a copy is qcow2', path: ['format'] }),
   reply: TaskRef, errors: [NotFound, DatastoreFull, HostNotConnected, InUse],
 });
 export const discardVolume = defineCommand('storage.volume.discard', { dryRun: true, summary: 'Delete a VM’s volume with the VM; one that is not there is already gone', permission: 'internal', input: z.strictObject({ volumeId: VolumeId, vmId: VmId }), reply: TaskRef, errors: [InUse, Busy] });

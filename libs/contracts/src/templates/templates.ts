@@ -5,7 +5,7 @@ import { Busy, HostNotConnected, ImageRefused, InUse, NameTaken, NotFound, Versi
 import { DatastoreId, FolderId, ImageId, TemplateId, UploadId, VolumeId } from '../ids.ts';
 import { folderFilter, labelInput, listInput, searchInput } from '../list.ts';
 import { Bytes, Description, Labels, MemoryBytes, Name, ownedFields, pageOf, TaskRef, VolumeBytes, Done } from '../values.ts';
-import { BootDevice, CpuTopology, DiskBus, Firmware, VolumeFormat } from '../host/shapes.ts';
+import { BootDevice, CpuTopology, DiskBus, Firmware, Tpm, VolumeFormat } from '../host/shapes.ts';
 
 export const ImageState = z.enum(['awaiting-upload', 'importing', 'ready', 'failed', 'deleting']);
 export const Image = z.strictObject({
@@ -26,7 +26,7 @@ export const listImages = defineQuery('templates.image.list', { summary: 'List i
 export const getImage = defineQuery('templates.image.get', { summary: 'Show an image', http: 'GET /v1/images/:imageId', permission: 'image.read', on: 'imageId', input: z.strictObject({ imageId: ImageId }), reply: Image, errors: [NotFound] });
 export const deleteImage = defineCommand('templates.image.delete', { dryRun: true, summary: 'Delete an image that no template uses', http: 'DELETE /v1/images/:imageId', permission: 'image.write', on: 'imageId', input: z.strictObject({ imageId: ImageId }), reply: TaskRef, errors: [NotFound, InUse, Busy] });
 
-export const TemplateHardware = z.strictObject({ cpu: CpuTopology, memoryBytes: MemoryBytes, firmware: Firmware, bootOrder: z.array(BootDevice).min(1).max(3), diskBus: DiskBus });
+export const TemplateHardware = z.strictObject({ cpu: CpuTopology, memoryBytes: MemoryBytes, firmware: Firmware, bootOrder: z.array(BootDevice).min(1).max(3), diskBus: DiskBus, tpm: Tpm.default('none') });
 export const Template = z.strictObject({ id: TemplateId, name: Name, description: Description, labels: Labels, imageId: ImageId, volumeId: VolumeId, diskBytes: VolumeBytes, hardware: TemplateHardware, ...ownedFields }).meta({ id: 'Template' });
 export type Template = z.infer<typeof Template>;
 export const createTemplate = defineCommand('templates.template.create', {
@@ -36,7 +36,8 @@ export const createTemplate = defineCommand('templates.template.create', {
     name: Name, description: Description.default(''), labels: Labels.default({}), imageId: ImageId, folderId: FolderId.nullable().default(null),
     cpu: CpuTopology.default({ sockets: 1, cores: 1, threads: 1 }), memoryBytes: MemoryBytes.default(512 * 1024 * 1024), firmware: Firmware.default('bios'),
     bootOrder: z.array(BootDevice).min(1).max(3).default(['disk']), diskBus: DiskBus.default('virtio'),
-  }), reply: Template, errors: [NameTaken, NotFound, WrongState],
+    tpm: Tpm.default('none').describe('`2.0` gives every VM from it a TPM with keys of its own; needs UEFI'),
+  }).refine(({ tpm, firmware }) => tpm === 'none' || firmware !== 'bios', { message: 'needs the firmware uefi or uefi-secure', path: ['tpm'] }), reply: Template, errors: [NameTaken, NotFound, WrongState],
 });
 export const updateTemplate = defineCommand('templates.template.update', { dryRun: true, summary: 'Change name, description or labels of a template', http: 'PATCH /v1/templates/:templateId', permission: 'template.write', on: 'templateId', input: z.strictObject({ templateId: TemplateId, name: Name.optional(), description: Description.optional(), labels: Labels.optional(), version: z.int().optional() }), reply: Template, errors: [NotFound, NameTaken, VersionConflict] });
 export const listTemplates = defineQuery('templates.template.list', { summary: 'List templates', http: 'GET /v1/templates', permission: 'template.read', input: z.strictObject({ ...listInput(Template, ['createdAt', 'name']), ...searchInput(), ...labelInput, name: Name.optional(), ...folderFilter }), reply: pageOf(Template) });

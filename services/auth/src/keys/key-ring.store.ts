@@ -3,7 +3,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import type { DataSource } from 'typeorm';
-import { execute, nextNumber, selectRow, selectRows, transaction } from '#database';
+import { execute, fromBit, nextNumber, selectRow, selectRows, transaction } from '#database';
 import type { Queryable } from '#database';
 import type { Logger } from '#telemetry';
 import { seal, unseal } from './seal.ts';
@@ -63,11 +63,11 @@ export class KeyRing {
   async renew(now = false): Promise<void> {
     await transaction(this.db, async (tx) => {
       const number = await nextNumber(tx, 'signing-key'); // also makes replicas wait for each other
-      const newest = await selectRow<KeyRow & { old: number }>(tx,
+      const newest = await selectRow<KeyRow & { old: number | string }>(tx,
         `SELECT kid, x, sealed, created_at < UTC_TIMESTAMP(3) - INTERVAL ${keyLifeMs / 1000} SECOND AS old FROM signing_key ORDER BY number DESC LIMIT 1`);
       const usable = newest !== undefined && unseal(this.master, newest.sealed, newest.kid) !== undefined;
       if (newest !== undefined && !usable) this.log.error({ kid: newest.kid }, 'the newest signing key was sealed under another master key; a new one is made');
-      if (now || !usable || newest.old === 1) await this.make(tx, number);
+      if (now || !usable || fromBit(newest.old)) await this.make(tx, number);
       await execute(tx, `DELETE FROM signing_key WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL ${keptMs / 1000} SECOND`);
     });
     await this.load();

@@ -1,6 +1,6 @@
 // Rows of sessions and of their refresh tokens. One live refresh token per session; used ones are kept to be recognised.
 import { createHash } from 'node:crypto';
-import { execute, selectRow } from '#database';
+import { execute, fromBit, selectRow } from '#database';
 import type { Queryable } from '#database';
 
 /** A session ends when its refresh token has not been used for so long. */
@@ -29,10 +29,10 @@ export const insertToken = (tx: Queryable, sessionId: string, hash: string): Pro
 
 /** Locks the session, so that two uses of one token come one after the other. */
 export async function lockToken(tx: Queryable, hash: string): Promise<FoundToken | undefined> {
-  const row = await selectRow<{ session_id: string; user_id: string; used_at: Date | null; next_hash: string | null; live: number }>(tx,
+  const row = await selectRow<{ session_id: string; user_id: string; used_at: Date | null; next_hash: string | null; live: number | string }>(tx,
     `SELECT t.session_id, s.user_id, t.used_at, t.next_hash, (s.ended_at IS NULL AND s.expires_at > UTC_TIMESTAMP(3)) AS live
      FROM session_token t JOIN session s ON s.id = t.session_id WHERE t.hash = ? FOR UPDATE`, [hash]);
-  return row && { hash, sessionId: row.session_id, userId: row.user_id, used: row.used_at !== null, nextHash: row.next_hash, live: row.live === 1 };
+  return row && { hash, sessionId: row.session_id, userId: row.user_id, used: row.used_at !== null, nextHash: row.next_hash, live: fromBit(row.live) };
 }
 
 export const isUnused = async (tx: Queryable, hash: string): Promise<boolean> =>

@@ -2,7 +2,7 @@
 import type { ApiToken, TokenId, UserId } from '#contracts';
 import type { InputOf, SortsOf, listApiTokens } from '#contracts';
 import type { z } from 'zod';
-import { execute, isoAt, isoAtOrNull, pageQuery, selectRow } from '#database';
+import { execute, fromBit, isoAt, isoAtOrNull, pageQuery, selectRow } from '#database';
 import type { Page, Queryable } from '#database';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
@@ -42,9 +42,9 @@ export interface StoredSecret {
 }
 
 export async function findSecret(db: Queryable, id: string): Promise<StoredSecret | undefined> {
-  const row = await selectRow<{ user_id: string; hash: string; expires_at: Date | null; ended: number | null; use_is_old: number | null }>(db,
+  const row = await selectRow<{ user_id: string; hash: string; expires_at: Date | null; ended: number | string | null; use_is_old: number | string | null }>(db,
     `SELECT user_id, hash, expires_at, expires_at <= UTC_TIMESTAMP(3) AS ended, (last_used_at IS NULL OR last_used_at < UTC_TIMESTAMP(3) - INTERVAL 60 SECOND) AS use_is_old FROM api_token WHERE id = ?`, [id]);
-  return row && { userId: row.user_id, hash: row.hash, expiresAt: row.expires_at, ended: row.ended === 1, useIsOld: row.use_is_old === 1 };
+  return row && { userId: row.user_id, hash: row.hash, expiresAt: row.expires_at, ended: fromBit(row.ended), useIsOld: fromBit(row.use_is_old) };
 }
 
 /** Whose token this is, if it has not ended. */

@@ -7,6 +7,7 @@ import type { TaskEngine, TaskKind } from '#tasks';
 import { until } from '#testing';
 import { startVmTask, type StartInput } from '../vm/power-vm.task.ts';
 import { VmWorld, asService, statusOf, uids } from '../vm/vm-world.fixture.ts';
+import { inventoryOf } from './inventory.fixture.ts';
 import { hostReconciler } from './host.reconciler.ts';
 import { HostReports } from './host.reports.ts';
 import { findHost, insertHost } from './host.store.ts';
@@ -22,11 +23,8 @@ let hold: Promise<unknown> = Promise.resolve();
 let asked = 0;
 const forgotten: string[] = [];
 
-const inventory = {
-  name: 'host1', agentVersion: '1', kernel: '6', qemuVersion: '7.2', ovsVersion: null, accelerator: 'tcg' as const, acceleratorReason: 'no KVM', cpu: { model: 'x', logical: 4, mhz: 1000 },
-  memoryBytes: 8 * 1024 ** 3, cgroup: 'v2' as const, uplinks: [], datapath: 'none' as const, vmUids: { from: uids.first, to: uids.last },
-};
 const next = (over: Partial<ReportOrder> = {}): ReportOrder => ({ bootId: 'boot-1', epoch: 1, seq: ++seq, ...over });
+const inventory = inventoryOf(uids);
 const joined = (vms: HostVmStatus[], order = next()) => reports.joined(world.hostId, { order, inventory, vms, unmanaged: [] });
 const said = (vm: HostVmStatus, order = next(), hostId: string = world.hostId) => reports.vmChanged(hostId, { order, vm });
 const stateOf = async (vmId: string) => (await world.record(vmId))?.vm.status.state;

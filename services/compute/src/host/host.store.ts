@@ -1,7 +1,7 @@
 // Rows of hosts: what was registered, what the agent told of itself, and whether it responds.
 import type { EntityManager } from 'typeorm';
 import { AlreadyExists, InUse, NameTaken, type Host, type HostInventory, type HostState, type InputOf, type SortsOf, type UnmanagedVm, type listHosts } from '#contracts';
-import { accessFilter, execute, fromBit, fromJson, insertRow, isDuplicate, isoAt, pageQuery, searchFilter, selectRow, sql, toJson, type Queryable, type Who } from '#database';
+import { accessFilter, execute, fromBit, fromJson, insertRow, isDuplicate, isoAt, pageQuery, searchFilter, selectRow, selectRows, sql, toJson, type Queryable, type Who } from '#database';
 import { FaultError, canonicalJson, ok, type Result } from '#kernel';
 import type { z } from 'zod';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
@@ -64,6 +64,12 @@ export async function changeHost(tx: EntityManager, host: Host, change: { name?:
 export async function dropHost(tx: EntityManager, host: Host): Promise<void> {
   const met = await execute(tx, 'DELETE FROM host WHERE id = ? AND NOT EXISTS (SELECT 1 FROM vm WHERE vm.host_id = host.id AND vm.deleted_at IS NULL)', [host.id]);
   if (met === 0) throw new FaultError(InUse.fault(`${host.vms} VMs are on the host or ran there last.`, { by: [{ noun: 'vm', id: host.id }] }));
+}
+
+/** Hosts of the cluster that have said that they can give a VM a TPM. */
+export async function hostsWithTpm(tx: Queryable, clusterId: string): Promise<Host['id'][]> {
+  const rows = await selectRows<{ id: string; inventory: unknown }>(tx, 'SELECT id, inventory FROM host WHERE cluster_id = ? AND inventory IS NOT NULL', [clusterId]);
+  return rows.filter(({ inventory }) => fromJson<Partial<HostInventory>>(inventory).tpm === true).map(({ id }) => id as Host['id']);
 }
 
 /** True = something in it is new. */

@@ -12,6 +12,8 @@ import {
   claim, hasSwitches, pinnedTo, raiseEpochStep, seesDatastore, setVm, startOnHostStep, unclaim, vmOf,
   type Confining, type Placed,
 } from './vm.steps.task.ts';
+import { planTpm, tpmVolume, type TpmPlan } from './tpm.steps.task.ts';
+import { volumeName } from './vm.ts';
 
 export interface PlannedDisk {
   diskId: DiskId; volumeId: VolumeId; sizeBytes: number; datastoreId: DatastoreId | null; bus: 'virtio' | 'scsi' | 'sata';
@@ -24,7 +26,7 @@ export interface CreateVmInput {
   disks: readonly PlannedDisk[]; nics: readonly PlannedNic[];
 }
 
-interface Chosen extends Confining { datastoreIds: DatastoreId[] }
+interface Chosen extends Confining, TpmPlan { datastoreIds: DatastoreId[] }
 type Port = ReplyOf<typeof provisionPort>;
 type Context = StepContext<CreateVmInput>;
 
@@ -42,16 +44,17 @@ const chooseDatastores: Step<CreateVmInput> = {
   foreseeable: true,
   why: 'recorded before the claim: a claim that is asked for again must be the same question',
   run: async (ctx): Promise<Chosen> => {
-    const { disks, nics, hostId } = ctx.input;
+    const { disks, nics, hostId, start } = ctx.input;
     const [network, ...stores] = await Promise.all([
       nics.length === 0 ? null : ctx.request(checkPortGroups, { portGroupIds: nics.map((nic) => nic.portGroupId) }, { part: 'port-groups' }),
       ...disks.map(({ sizeBytes, datastoreId }, index) =>
         ctx.request(chooseDatastore, { sizeBytes, hostId, sharedFirst: true, ...(datastoreId === null ? {} : { datastoreId }) }, { part: `disk-${index}` })),
     ]);
     for (const [index, { datastoreId, name = datastoreId }] of stores.entries()) ctx.decided(`disk ${index} goes to the datastore ${name}`, { disk: index, datastoreId });
+    const { tpm, confinements } = start ? await planTpm(ctx, { hostId, beside: stores[0] }) : { tpm: null, confinements: [] };
     return {
-      datastoreIds: stores.map((store) => store.datastoreId),
-      confinements: [...pinnedTo(hostId), ...stores.map((store) => seesDatastore(store.datastoreId, store.hostIds)), ...hasSwitches(network?.hostIds ?? null)],
+      datastoreIds: stores.map((store) => store.datastoreId), tpm,
+      confinements: [...pinnedTo(hostId), ...confinements, ...stores.map((store) => seesDatastore(store.datastoreId, store.hostIds)), ...hasSwitches(network?.hostIds ?? null)],
     };
   },
 };
@@ -59,21 +62,29 @@ const chooseDatastores: Step<CreateVmInput> = {
 const makeDisks: Step<CreateVmInput> = {
   name: 'make-disks',
   foreseeable: true,
-  run: (ctx) => {
+  run: async (ctx) => {
     const { disks, name, vmId, ownerId, folderId } = ctx.input;
-    const { datastoreIds } = ctx.output<Chosen>('choose-datastores');
-    return ctx.children(disks.map(({ volumeId, sizeBytes, source }, index) => ({
-      operation: provisionVolume, part: `disk-${index}`,
-      input: { volumeId, name: diskName(name, index), datastoreId: datastoreIds[index]!, sizeBytes, source, vmId, hostId: hostFor(ctx), ownerId, folderId },
-    })));
+    const { datastoreIds, tpm } = ctx.output<Chosen>('choose-datastores');
+    const hostId = hostFor(ctx);
+    await ctx.children([
+      ...disks.map(({ volumeId, sizeBytes, source }, index) => ({
+        operation: provisionVolume, part: `disk-${index}`,
+        input: { volumeId, name: diskName(name, index), datastoreId: datastoreIds[index]!, sizeBytes, source, vmId, hostId, ownerId, folderId },
+      })),
+      ...(tpm === null ? [] : [tpmVolume(ctx.input, tpm, hostId)]),
+    ]);
+    if (tpm !== null) await setVm(ctx, { tpm });
+    return {};
   },
-  undo: (ctx) => ctx.children(ctx.input.disks.map(({ volumeId }, index) => (
-    { operation: discardVolume, part: `disk-${index}`, input: { volumeId, vmId: ctx.input.vmId } }
-  ))),
+  undo: (ctx) => {
+    const { tpm } = ctx.output<Chosen>('choose-datastores');
+    return ctx.children([
+      ...ctx.input.disks.map(({ volumeId }, index) => ({ operation: discardVolume, part: `disk-${index}`, input: { volumeId, vmId: ctx.input.vmId } })),
+      ...(tpm === null ? [] : [{ operation: discardVolume, part: 'tpm', input: { volumeId: tpm.volumeId, vmId: ctx.input.vmId } }]),
+    ]);
+  },
 };
 
-/** Cut by characters, never in the middle of one. */
-export const volumeName = (vmName: string, what: string): string => `${Array.from(vmName).slice(0, 25).join('').trimEnd()} ${what}`;
 export const diskName = (vmName: string, index: number): string => volumeName(vmName, `disk ${index}`);
 
 async function portsFor(ctx: Context): Promise<Port[]> {

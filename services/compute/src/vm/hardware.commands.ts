@@ -17,6 +17,7 @@ import { detachDiskTask, detachNicTask, type DetachDiskInput, type DetachNicInpu
 import { beginModify, detachable, diskSlot, nicOf, nicSlot, type Opening } from './hardware.ts';
 import { modifyVmTask, type ModifyVmInput } from './modify-vm.task.ts';
 import { changed } from './pending.ts';
+import { refuseLoss } from './tpm.ts';
 import { own } from './vm.commands.ts';
 import { wordsOfChange } from './vm-plan.ts';
 import { changeVm, checkVersion } from './vm.store.ts';
@@ -85,11 +86,13 @@ export class HardwareCommands {
 
   modify(input: InputOf<typeof modifyVm>, ctx: BusContext): Promise<Result<TaskRef>> {
     return this.begin<typeof modifyVm, ModifyVmInput>(modifyVm, modifyVmTask, input, ctx, (vm, opening) => {
-      const { vmId, version, ...change } = input;
+      const { vmId, version, forgetTpmKeys, ...change } = input;
       checkVersion(vm, version);
       const was = { spec: vm.spec, pending: vm.pending };
       const next = changed(was, change, opening.running !== null);
       if (!next.ok) return next;
+      const loss = refuseLoss(vm, next.value, forgetTpmKeys === true);
+      if (!loss.ok) return loss;
       for (const { text, details } of wordsOfChange(was, next.value)) decided(ctx, text, details);
       return ok({ vmId, ...opening, was, next: next.value });
     });

@@ -6,6 +6,7 @@ import {
 } from '#contracts';
 import { asResult, defineTask, type StepContext, type TaskKind } from '#tasks';
 import { endAsHostSays, endHibernated, endWoken, endsOf } from './vm-end.task.ts';
+import { makeTpmStep, planTpm } from './tpm.steps.task.ts';
 import { findHostsStep, forget, placeStep, raiseEpochStep, releaseStep, startOnHost, startOnHostStep, unlessOver, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
 import type { SavedVm } from './vm.store.ts';
 
@@ -88,8 +89,9 @@ export const wakeVmTask: TaskKind<WakeInput> = defineTask<WakeInput>({
   kind: 'compute.vm.wake',
   object: 'vm',
   steps: [
-    findHostsStep<WakeInput>(({ discardMemory, saved }) => (discardMemory ? [] : [saved.volumeId])),
+    findHostsStep<WakeInput>((ctx) => planTpm(ctx, { hostId: ctx.input.hostId, loadsMemory: !ctx.input.discardMemory }), ({ discardMemory, saved }) => (discardMemory ? [] : [saved.volumeId])),
     placeStep<WakeInput>(),
+    makeTpmStep<WakeInput>('find-hosts', (ctx) => ctx.output<Placed>('place').hostId),
     raiseEpochStep<WakeInput>((ctx) => ctx.output<Placed>('place').hostId),
     startOnHostStep<WakeInput>(({ discardMemory, saved }) => (discardMemory ? null : saved)),
     {

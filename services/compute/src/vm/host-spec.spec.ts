@@ -39,6 +39,15 @@ describe('what a host gets', () => {
     expect([spec.disks.map((disk) => disk.bootIndex), spec.nics[0]?.bootIndex]).toEqual([disks, nic]);
   });
 
+  it('names the TPM’s volume only when the VM has a TPM', () => {
+    const vm = vmWith(['disk']);
+    const tpm = newUuid();
+    const kept = { ...vm, status: { tpm: { volumeId: tpm, datastoreId: ids.store } } } as Vm;
+    expect(hostSpecOf({ ...kept, spec: { ...vm.spec, tpm: '2.0' } }, [...places, place(tpm)], wiring).tpm?.volumeId).toBe(tpm);
+    expect(hostSpecOf(kept, [...places, place(tpm)], wiring).tpm).toBeNull();
+    expect(() => hostSpecOf({ ...kept, spec: { ...vm.spec, tpm: '2.0' } }, places, wiring)).toThrow(/TPM .* has no place/);
+  });
+
   it('is not made of half the answers', () => {
     expect(() => hostSpecOf(vmWith(['disk']), [place(ids.first)], wiring)).toThrow(/has no place/);
     expect(() => hostSpecOf(vmWith(['disk']), places, [])).toThrow(/is not wired/);

@@ -8,8 +8,10 @@ export function hostSpecOf(vm: Vm, places: readonly VolumePlace[], wiring: Wirin
   const { spec } = vm;
   const rank = (device: 'disk' | 'network'): number => spec.bootOrder.indexOf(device);
   const bootIndex = (device: 'disk' | 'network', slot: number): number | null => (rank(device) === -1 ? null : rank(device) * 64 + slot + 1);
+  const tpm = spec.tpm === 'none' ? null : places.find(({ volumeId }) => volumeId === vm.status.tpm?.volumeId);
+  if (tpm === undefined) throw new Error(`the TPM of VM ${vm.id} has no place`);
   return {
-    vmId: vm.id, name: vm.name, uid: vm.uid, cpu: spec.cpu, cpuModel: 'max', cpuService: spec.cpuService, memoryBytes: spec.memoryBytes, memoryService: spec.memoryService, firmware: spec.firmware, clock: spec.clock,
+    vmId: vm.id, name: vm.name, uid: vm.uid, cpu: spec.cpu, cpuModel: 'max', cpuService: spec.cpuService, memoryBytes: spec.memoryBytes, memoryService: spec.memoryService, firmware: spec.firmware, clock: spec.clock, tpm,
     disks: spec.disks.map((disk) => {
       const place = places.find((candidate) => candidate.volumeId === disk.volumeId);
       if (!place) throw new Error(`volume ${disk.volumeId} of VM ${vm.id} has no place`);

@@ -6,10 +6,10 @@ import { changed, effectiveSpec, whenOf, type Change } from './pending.ts';
 import { firstSpec } from './vm.ts';
 
 const MiB = 1024 * 1024;
-const spec: VmSpec = firstSpec(createVm.input.parse({ name: 'x', memoryBytes: 512 * MiB, cpuService: { reservation: 500, shares: 2000 } }), null);
+const spec: VmSpec = firstSpec(createVm.input.parse({ name: 'x', memoryBytes: 512 * MiB, firmware: 'uefi', cpuService: { reservation: 500, shares: 2000 } }), null);
 const vm = { spec, pending: null };
 const changes: Required<Change> = {
-  cpu: { sockets: 2, cores: 1, threads: 1 }, cpuService: { limit: 1000 }, memoryBytes: 768 * MiB, memoryService: { shares: 7 }, firmware: 'uefi', bootOrder: ['network', 'disk'],
+  cpu: { sockets: 2, cores: 1, threads: 1 }, cpuService: { limit: 1000 }, memoryBytes: 768 * MiB, memoryService: { shares: 7 }, firmware: 'uefi-secure', tpm: '2.0', bootOrder: ['network', 'disk'],
   clock: { base: 'localtime', offsetSeconds: 0 }, ha: { onGuestFault: 'leave' },
 };
 
@@ -31,10 +31,10 @@ describe.each(Object.keys(whenOf) as (keyof Change)[])('%s', (field) => {
 });
 
 describe('what waits', () => {
-  const waiting = orThrow(changed(vm, { memoryBytes: 768 * MiB, firmware: 'uefi', cpuService: { limit: 1000 } }, true));
+  const waiting = orThrow(changed(vm, { memoryBytes: 768 * MiB, firmware: 'uefi-secure', cpuService: { limit: 1000 } }, true));
   test('is kept when something else changes, and goes when it is changed back', () => {
     expect(Object.keys(orThrow(changed(waiting, { bootOrder: ['network'] }, true)).pending ?? {}).sort()).toEqual(['bootOrder', 'firmware', 'memoryBytes']);
-    expect(orThrow(changed(waiting, { memoryBytes: 512 * MiB, firmware: 'bios' }, true)).pending).toBeNull();
+    expect(orThrow(changed(waiting, { memoryBytes: 512 * MiB, firmware: 'uefi' }, true)).pending).toBeNull();
   });
   test('is never a service, which keeps what is not changed of it', () => {
     expect(waiting.pending?.cpuService).toBeUndefined();
@@ -51,6 +51,7 @@ describe('what waits', () => {
     [{ cpuService: { reservation: 2000, limit: 1000 } }, 'cpuService.reservation'],
     [{ memoryService: { reservation: 1024 * MiB } }, 'memoryService.reservation'],
     [{ cpuService: { limit: 400 } }, 'cpuService.reservation'],
+    [{ tpm: '2.0', firmware: 'bios' }, 'tpm'],
     [{ memoryService: { limit: 100 * MiB } }, 'memoryService.limit'],
   ])('is refused by field: %j', (change, path) => {
     expect(changed(vm, change, true)).toMatchObject({ ok: false, fault: { code: 'INVALID_ARGUMENT', details: { issues: [{ path }] } } });

@@ -6,6 +6,7 @@ import { endAsHostSays, endOff, endRunning, endsOf } from './vm-end.task.ts';
 import {
   askAgentStep, claimAgainStep, findHostsStep, placeStep, powerOffStep, pressButtonStep, raiseEpochStep, releaseStep, startOnHostStep, type Placed, type StopWaits, type VmInput,
 } from './vm.steps.task.ts';
+import { makeTpmStep, planTpm, planTpmStep } from './tpm.steps.task.ts';
 
 export interface StartInput extends VmInput { hostId: string | null }
 export interface StopInput extends VmInput, StopWaits {}
@@ -15,8 +16,9 @@ export const startVmTask: TaskKind<StartInput> = defineTask<StartInput>({
   kind: 'compute.vm.start',
   object: 'vm',
   steps: [
-    findHostsStep<StartInput>(),
+    findHostsStep<StartInput>((ctx) => planTpm(ctx, { hostId: ctx.input.hostId })),
     placeStep<StartInput>(),
+    makeTpmStep<StartInput>('find-hosts', (ctx) => ctx.output<Placed>('place').hostId),
     raiseEpochStep<StartInput>((ctx) => ctx.output<Placed>('place').hostId),
     startOnHostStep<StartInput>(),
   ],
@@ -40,10 +42,12 @@ export const rebootVmTask: TaskKind<RebootInput> = defineTask<RebootInput>({
   kind: 'compute.vm.reboot',
   object: 'vm',
   steps: [
+    planTpmStep<RebootInput>((ctx) => ctx.input.hostId),
     askAgentStep<RebootInput>(),
     pressButtonStep<RebootInput>(),
     powerOffStep<RebootInput>(),
     claimAgainStep<RebootInput>(),
+    makeTpmStep<RebootInput>('plan-tpm', (ctx) => ctx.input.hostId),
     raiseEpochStep<RebootInput>((ctx) => ctx.input.hostId),
     startOnHostStep<RebootInput>(),
   ],

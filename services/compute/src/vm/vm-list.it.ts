@@ -100,7 +100,7 @@ async function planOf(over: object, who: Actor | 'system' = 'system'): Promise<P
     return world.scene.db.query<unknown>(sql, params);
   } };
   await list({ limit: 100, ...over }, who, spy);
-  return selectRows<Plan>(world.scene.db, `EXPLAIN ${asked!.sql}`, asked!.params);
+  return selectRows<Plan>(world.scene.db, `EXPLAIN FORMAT=TRADITIONAL ${asked!.sql}`, asked!.params);
 }
 
 describe('a page of a long list', () => {

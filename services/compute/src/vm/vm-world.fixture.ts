@@ -3,7 +3,7 @@
 import {
   AddressTaken, DeviceHeld, InUse, NoCapacity, NotFound, NotFoundOnHost, WrongState, attachVolume, checkPortGroups, chooseDatastore, claimPlacement, createVm, discardPorts, discardVolume, getTemplate, getVolume, hostVmAdjust, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStatus,
   hostVmStart, hostVmStop, keepVolume, movePort, placesOfVolumes, provisionPort, provisionVolume, releaseClaim, releaseVolume, resizeClaim, storageTask, wiringOfVm,
-  type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmSpec, type HostVmStatus, type InputOf, type ReplyOf, type SavedMemory, type SwitchId, type Task, type TaskId, type Template, type VmId, type Volume, type VolumeId,
+  type ClaimId, type DatastoreId, type HostId, type HostVmChange, type HostVmSpec, type HostVmStatus, type InputOf, type ReplyOf, type SavedMemory, type SwitchId, type Task, type TaskId, type Vm, type VmId, type Volume, type VolumeId,
 } from '#contracts';
 import { selectRow, selectRows, transaction } from '#database';
 import { failed, newUuid, ok, orThrow, type Result } from '#kernel';
@@ -14,8 +14,11 @@ import { computeTables } from '../../compute.definition.ts';
 import { clusterFor, ensureSite } from '../cluster/cluster.store.ts';
 import { setHostState } from '../host/host-order.store.ts';
 import { HostReports } from '../host/host.reports.ts';
-import { insertHost } from '../host/host.store.ts';
+import { insertHost, setInventory } from '../host/host.store.ts';
+import { inventoryOf } from '../host/inventory.fixture.ts';
 import { HardwareCommands } from './hardware.commands.ts';
+import { templateOf } from './template.fixture.ts';
+import { tpmCases, type TpmCase } from './tpm-cases.fixture.ts';
 import { VmCommands } from './vm.commands.ts';
 import { observe } from './vm-status.store.ts';
 import { changeVm, findVm, insertVm, lockVm, type SavedVm, type VmRecord } from './vm.store.ts';
@@ -33,6 +36,7 @@ export class VmWorld {
   readonly volumes = new Map<string, InputOf<typeof provisionVolume>>();
   /** Volumes that were set free, by id, with their names. */
   readonly free = new Map<string, string>();
+  readonly discarded = new Set<string>();
   readonly ports = new Map<string, ReplyOf<typeof provisionPort>[]>();
   readonly claims = new Map<string, string>();
   /** MHz and bytes that a VM's claim reserves. */
@@ -84,6 +88,7 @@ export class VmWorld {
       await insertHost(tx, { hostId: world.hostId, name: 'host1', clusterId: cluster.id });
       await setHostState(tx, world.hostId, 'connected', null);
     });
+    await world.hostHasTpm(true);
     return world;
   }
 
@@ -113,12 +118,12 @@ export class VmWorld {
   }
 
   /** A VM with one disk and one NIC, as a creation would have left it. */
-  async vm(state: 'stopped' | 'running' | 'paused' | 'hibernated', over: { ownerId?: string | null; name?: string } = {}): Promise<VmId> {
+  async vm(state: 'stopped' | 'running' | 'paused' | 'hibernated', over: { ownerId?: string | null; name?: string; tpm?: TpmCase } = {}): Promise<VmId> {
     const vmId = newUuid() as VmId;
     const volumeId = newUuid();
     const port = portOf({ vmId, portId: newUuid(), nicId: newUuid(), portGroupId: newUuid() }, this.ports.size);
     this.ports.set(vmId, [port]);
-    const input = createVm.input.parse({ name: 'x', disks: [{ sizeBytes: MiB }] });
+    const input = createVm.input.parse({ name: 'x', disks: [{ sizeBytes: MiB }], ...(over.tpm === undefined ? {} : { firmware: 'uefi', tpm: tpmCases[over.tpm].spec }) });
     this.volumes.set(volumeId, { volumeId, vmId, datastoreId: this.datastoreId } as InputOf<typeof provisionVolume>);
     await transaction(this.scene.db, async (tx) => {
       const uid = await takeUid(tx, vmId, uids);
@@ -130,6 +135,7 @@ export class VmWorld {
       const disks = [{ diskId: newUuid(), slot: 0, volumeId, datastoreId: this.datastoreId, sizeBytes: MiB, bus: 'virtio', readOnly: false }];
       const nics = [{ nicId: port.nicId, slot: 0, portId: port.id, portGroupId: port.portGroupId, mac: port.mac, ip: port.ip }];
       await changeVm(tx, vmId, { spec: { ...made.spec, disks, nics } as typeof made.spec, state: 'stopped', taskId: null });
+      if (over.tpm !== undefined) await changeVm(tx, vmId, { tpm: tpmCases[over.tpm].made ? this.tpmOf(vmId) : null, pending: tpmCases[over.tpm].pending });
       if (state === 'hibernated') await changeVm(tx, vmId, { state, epoch: 1, saved: this.savedMemory(vmId) });
       if (state === 'running' || state === 'paused') {
         await changeVm(tx, vmId, { state, hostId: this.hostId, epoch: 1, claimHeld: true });
@@ -141,6 +147,17 @@ export class VmWorld {
       this.onHost.set(vmId, statusOf(vmId, state, 1));
     }
     return vmId;
+  }
+
+  private tpmOf(vmId: VmId): Vm['status']['tpm'] {
+    const volumeId = newUuid() as VolumeId;
+    this.volumes.set(volumeId, { volumeId, vmId, datastoreId: this.datastoreId } as InputOf<typeof provisionVolume>);
+    return { volumeId, datastoreId: this.datastoreId };
+  }
+
+  /** Whether swtpm is installed on the host. */
+  async hostHasTpm(tpm: boolean): Promise<void> {
+    await transaction(this.scene.db, (tx) => setInventory(tx, this.hostId, { ...inventoryOf(uids), tpm }, []));
   }
 
   private savedMemory(vmId: VmId): SavedVm {
@@ -174,7 +191,7 @@ export class VmWorld {
     const { bus } = this;
     bus.handle(chooseDatastore, () => Promise.resolve({ datastoreId: this.datastoreId, hostIds: [this.hostId] }));
     bus.handle(provisionVolume, (input, ctx) => Promise.resolve(this.ended(ctx.idempotencyKey, input.volumeId, () => void this.volumes.set(input.volumeId, input))));
-    bus.handle(discardVolume, (input, ctx) => Promise.resolve(this.ended(ctx.idempotencyKey, input.volumeId, () => void this.volumes.delete(input.volumeId))));
+    bus.handle(discardVolume, (input, ctx) => Promise.resolve(this.ended(ctx.idempotencyKey, input.volumeId, () => { this.volumes.delete(input.volumeId); this.discarded.add(input.volumeId); })));
     bus.handle(getVolume, ({ volumeId }) => Promise.resolve(this.loose.has(volumeId) ? ok(volumeOf(volumeId, this.datastoreId, this.loose.get(volumeId) ?? null)) : NotFound.fail('There is no volume with this id.', { noun: 'volume', id: volumeId })));
     bus.handle(attachVolume, ({ volumeId, vmId }, { dryRun }) => {
       const holder = this.loose.get(volumeId);
@@ -199,9 +216,9 @@ export class VmWorld {
       const task = this.tasks.get(taskId);
       return Promise.resolve(task ? ok(task) : NotFound.fail('There is no task with this id.', { noun: 'task', id: taskId }));
     });
-    bus.handle(placesOfVolumes, ({ volumeIds }) => Promise.resolve({ places: volumeIds.map((volumeId) => ({
+    bus.handle(placesOfVolumes, ({ volumeIds }) => Promise.resolve(volumeIds.some((id) => this.discarded.has(id)) ? NotFound.fail('There is no volume with this id.', { noun: 'volume', id: volumeIds[0] ?? '' }) : ok({ places: volumeIds.map((volumeId) => ({
       place: { volumeId, datastoreId: this.datastoreId, datastorePath: '/data', relativePath: `volumes/${volumeId}.qcow2`, format: 'qcow2' as const }, hostIds: [this.hostId],
-    })) }));
+    })) })));
   }
 
   /** A task of storage that has ended at once; the same key again does nothing again. */
@@ -347,15 +364,6 @@ function portOf(input: { vmId: string; portId: string; nicId: string; portGroupI
   return provisionPort.reply.parse({
     id: input.portId, portGroupId: input.portGroupId, vmId: input.vmId, nicId: input.nicId, mac: `02:00:00:00:${hex(index >> 8)}:${hex(index)}`,
     ip: `10.0.${(index >> 8) & 0xff}.${index & 0xff}`, subnetId: null, number: index, version: 1, createdAt: now, updatedAt: now, ownerId: null, folderId: null,
-  });
-}
-
-function templateOf(): Template {
-  const now = new Date().toISOString();
-  return getTemplate.reply.parse({
-    id: newUuid(), name: 'template', description: '', labels: {}, imageId: newUuid(), volumeId: newUuid(), diskBytes: 8 * MiB,
-    hardware: { cpu: { sockets: 1, cores: 2, threads: 1 }, memoryBytes: 128 * MiB, firmware: 'bios', bootOrder: ['disk', 'network'], diskBus: 'virtio' },
-    number: 1, version: 1, createdAt: now, updatedAt: now, ownerId: null, folderId: null,
   });
 }
 

@@ -13,7 +13,7 @@ import { newUuid, ok, orThrow, type Result } from '#kernel';
 import { emit, runCommand, type TaskEngine, type TaskKind } from '#tasks';
 import { clusterFor } from '../cluster/cluster.store.ts';
 import { stateOfHost } from '../host/host-order.store.ts';
-import { createVmTask, volumeName, type CreateVmInput, type PlannedDisk } from './create-vm.task.ts';
+import { createVmTask, type CreateVmInput, type PlannedDisk } from './create-vm.task.ts';
 import { keepFolder } from '../folder/folder.store.ts';
 import { deleteVmTask, type DeleteVmInput } from './delete-vm.task.ts';
 import { hibernateVmTask, wakeVmTask } from './hibernate-vm.task.ts';
@@ -23,7 +23,7 @@ import { holdMsOf, takeOutOfBin } from './vm-bin.store.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-vm.task.ts';
 import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
 import { refuseSpec } from './pending.ts';
-import { begin, firstSpec, holdsHost, type VmOperation } from './vm.ts';
+import { begin, firstSpec, holdsHost, volumeName, type VmOperation } from './vm.ts';
 import { wordsOfEnd } from './vm-plan.ts';
 import { changeVm, checkVersion, findVm, insertVm, lockVm, nameTaken, type VmRecord } from './vm.store.ts';
 import { takeUid } from './vm-uid.store.ts';
@@ -250,7 +250,7 @@ const endOf = (vm: Vm, keepDisks: string | undefined) => ({ vmId: vm.id, running
 
 function deletionOf({ vm, saved }: VmRecord, keepDisks: string | undefined): DeleteVmInput {
   const end = endOf(vm, keepDisks);
-  return { ...end, volumeIds: [...vm.spec.disks.map((disk) => disk.volumeId), ...(saved === null ? [] : [saved.volumeId])].filter((id) => !end.keep.some(({ volumeId }) => volumeId === id)) };
+  return { ...end, volumeIds: [...vm.spec.disks.map((disk) => disk.volumeId), ...(saved === null ? [] : [saved.volumeId]), ...(vm.status.tpm === null ? [] : [vm.status.tpm.volumeId])].filter((id) => !end.keep.some(({ volumeId }) => volumeId === id)) };
 }
 
 /** A move is a deletion here and a creation there. */

@@ -83,7 +83,7 @@ describe('the state of a VM whose task does not know it', () => {
 });
 
 describe('the first spec', () => {
-  const template = { hardware: { cpu: { sockets: 1, cores: 2, threads: 1 }, memoryBytes: 64 * 1024 ** 2, firmware: 'uefi' as const, bootOrder: ['network' as const] } };
+  const template = { hardware: { cpu: { sockets: 1, cores: 2, threads: 1 }, memoryBytes: 64 * 1024 ** 2, firmware: 'uefi' as const, bootOrder: ['network' as const], tpm: '2.0' as const } };
   it('is what was asked, else the template, else small', () => {
     expect(firstSpec(CreateVm.parse({ name: 'x', memoryBytes: 32 * 1024 ** 2 }), template)).toMatchObject({ ...template.hardware, memoryBytes: 32 * 1024 ** 2, disks: [], nics: [] });
     const plain = firstSpec(CreateVm.parse({ name: 'x' }), null);

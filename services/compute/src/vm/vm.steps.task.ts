@@ -1,7 +1,7 @@
 // Steps that several tasks of a VM share: claim a host, raise the epoch, start QEMU there, stop it. Every step may run twice; every undo may meet nothing to undo.
 import type { DataSource, EntityManager } from 'typeorm';
 import {
-  HostCommandFailed, NotFound, NotFoundOnHost, WrongState, claimPlacement, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStop, placesOfVolumes,
+  HostCommandFailed, NotFound, NotFoundOnHost, WrongState, claimPlacement, discardVolume, hostVmDelete, hostVmPowerOff, hostVmStart, hostVmStop, placesOfVolumes,
   releaseClaim, vmChanged, wiringOfVm,
   type Confinement, type HostId, type HostVmStatus, type InputOf, type ReplyOf, type Vm, type VmPending, type VolumeId,
 } from '#contracts';
@@ -10,6 +10,7 @@ import { asResult, emit, passesByItself, type Step, type StepContext } from '#ta
 import type { z } from 'zod';
 import { hostSpecOf } from './host-spec.ts';
 import { effectiveSpec } from './pending.ts';
+import { specOfStart, tpmVolumes } from './tpm.ts';
 import { changeVm, findVm, lockVm, type SavedVm, type VmChange } from './vm.store.ts';
 import { stateFromHost, vcpusOf } from './vm.ts';
 
@@ -46,7 +47,7 @@ export const hasSwitches = (hostIds: HostId[] | null): Confined[] =>
   (hostIds === null ? [] : [{ reason: 'network', text: 'a distributed switch of the VM is not applied there', hostIds }]);
 
 /** Where the VM's disks lie and what its NICs are wired to; asked side by side. */
-async function partsOf<I extends VmInput>(ctx: Context<I>, vm: Vm, more: readonly VolumeId[] = []): Promise<{ places: ReplyOf<typeof placesOfVolumes>['places']; wiring: ReplyOf<typeof wiringOfVm> }> {
+async function partsOf<I extends VmInput>(ctx: Context<I>, vm: Vm, more: readonly VolumeId[]): Promise<{ places: ReplyOf<typeof placesOfVolumes>['places']; wiring: ReplyOf<typeof wiringOfVm> }> {
   const volumeIds = [...vm.spec.disks.map((disk) => disk.volumeId), ...more];
   const [{ places }, wiring] = await Promise.all([
     volumeIds.length === 0 ? { places: [] } : ctx.request(placesOfVolumes, { volumeIds }, { part: 'places' }),
@@ -55,15 +56,18 @@ async function partsOf<I extends VmInput>(ctx: Context<I>, vm: Vm, more: readonl
   return { places, wiring };
 }
 
-/** Which hosts the VM's existing disks and NICs leave. */
-export const findHostsStep = <I extends VmInput & { hostId: string | null }>(memoryOf: (input: I) => readonly VolumeId[] = () => []): Step<I> => ({
+/** Which hosts the VM's existing disks and NICs leave, and what else is `planned` for this start. */
+export const findHostsStep = <I extends VmInput & { hostId: string | null }>(planned: (ctx: Context<I>) => Promise<Confining>, memoryOf: (input: I) => readonly VolumeId[] = () => []): Step<I> => ({
   name: 'find-hosts',
   foreseeable: true,
   why: 'recorded before the claim: a claim that is asked for again must be the same question',
   run: async (ctx): Promise<Confining> => {
-    const { places, wiring } = await partsOf(ctx, await ctx.tx((tx) => vmOf(tx, ctx.input.vmId)), memoryOf(ctx.input));
+    const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
+    const memory = memoryOf(ctx.input);
+    const { places, wiring } = await partsOf(ctx, vm, [...memory, ...tpmVolumes(vm, specOfStart(vm, memory.length > 0))]);
+    const plan = await planned(ctx);
     return {
-      confinements: [...pinnedTo(ctx.input.hostId), ...places.map(({ place, hostIds }) => seesDatastore(place.datastoreId, hostIds)), ...hasSwitches(wiring.hostIds)],
+      ...plan, confinements: [...plan.confinements, ...pinnedTo(ctx.input.hostId), ...places.map(({ place, hostIds }) => seesDatastore(place.datastoreId, hostIds)), ...hasSwitches(wiring.hostIds)],
     };
   },
 });
@@ -135,21 +139,45 @@ export const raiseEpochStep = <I extends VmInput>(hostOf: (ctx: Context<I>) => s
 
 export const startOnHostStep = <I extends VmInput>(memoryOf: (input: I) => SavedVm | null = () => null): Step<I> => ({
   name: 'start-on-host',
-  run: (ctx) => startOnHost(ctx, ctx.output<Raised>('raise-epoch'), memoryOf(ctx.input)),
+  run: async (ctx) => {
+    const memory = memoryOf(ctx.input);
+    const status = await startOnHost(ctx, ctx.output<Raised>('raise-epoch'), memory);
+    await dropTpm(ctx, memory !== null);
+    return status;
+  },
   // QEMU may run although the answer was lost, so the host is waited for, however long it is away.
   undo: async (ctx) => {
     const { epoch, hostId } = ctx.output<Raised>('raise-epoch');
     await waitOut(ctx, hostId, powerOff(ctx, hostId, epoch));
     await waitOut(ctx, hostId, forget(ctx, hostId, epoch));
+    await noteTpmGone(ctx);
   },
 });
+
+/** The keys of a TPM that was taken away go when the VM runs without it. A datastore that is away keeps no VM from starting: a later start does it. */
+async function dropTpm<I extends VmInput>(ctx: Context<I>, loadsMemory: boolean): Promise<void> {
+  const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
+  if (vm.status.tpm === null || specOfStart(vm, loadsMemory).tpm !== 'none') return;
+  const done = await asResult(ctx.child(discardVolume, { volumeId: vm.status.tpm.volumeId, vmId: vm.id }));
+  if (done.ok) await setVm(ctx, { tpm: null });
+  else ctx.log.warn({ vmId: vm.id, fault: done.fault.code }, 'the keys of a TPM that was taken away could not be deleted yet');
+}
+
+/** An undo that comes between the volume's end and the row's knowing of it. */
+async function noteTpmGone<I extends VmInput>(ctx: Context<I>): Promise<void> {
+  const { spec, pending, status: { tpm } } = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
+  if (tpm === null || effectiveSpec({ spec, pending }).tpm !== 'none') return;
+  const there = await asResult(ctx.request(placesOfVolumes, { volumeIds: [tpm.volumeId] }, { part: 'tpm' }));
+  if (!there.ok && there.fault.code === NotFound.code) await setVm(ctx, { tpm: null });
+}
 
 /** With a memory the VM is what it was when that was saved: what has waited for a start waits on. The VM is then paused. */
 export async function startOnHost<I extends VmInput>(ctx: Context<I>, { epoch, hostId }: Raised, saved: SavedVm | null): Promise<HostVmStatus> {
   const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-  const { places, wiring } = await partsOf(ctx, vm, saved === null ? [] : [saved.volumeId]);
+  const asked = specOfStart(vm, saved !== null);
+  const { places, wiring } = await partsOf(ctx, vm, [...(saved === null ? [] : [saved.volumeId]), ...tpmVolumes(vm, asked)]);
   const placed = places.map((entry) => entry.place);
-  const spec = hostSpecOf({ ...vm, spec: saved === null ? effectiveSpec(vm) : vm.spec }, placed, wiring.nics);
+  const spec = hostSpecOf({ ...vm, spec: asked }, placed, wiring.nics);
   const place = placed.find(({ volumeId }) => volumeId === saved?.volumeId);
   const memory = saved === null || place === undefined ? null : { place, saved: saved.like };
   return ctx.host(hostId, hostVmStart, { vmId: vm.id, epoch, spec, paused: false, memory }, { part: 'start' });

@@ -1,12 +1,12 @@
 // Rows of VMs: the only file that knows their tables. A VM is changed under its row lock; every change raises `version`.
 import type { EntityManager } from 'typeorm';
-import { NameTaken, type DatastoreId, type HostVmStatus, type SavedMemory, type Vm, type VmPending, type VmSpec, type VmState, type VolumeId } from '#contracts';
+import { NameTaken, type DatastoreId, type HostVmStatus, type SavedMemory, type Vm, type VmPending, type VmSpec, type VmState, type VmStatus, type VolumeId } from '#contracts';
 import { execute, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, isoAtOrNull, selectRow, selectRows, sql, toJson, type Queryable } from '#database';
 import { FaultError } from '#kernel';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
 
 export interface VmRow {
-  id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown; pending: unknown; saved: unknown;
+  id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown; pending: unknown; saved: unknown; tpm: unknown;
   state: VmState; observed_at: Date | null; host_state: HostVmStatus['state'] | null; host_reason: string | null; seen_boot: string | null; seen_epoch: number | string; seen_seq: number | string; epoch: number | string; host_id: string | null;
   pid: number | null; started_at: Date | null; reason: string | null; guest_agent: number; addresses: unknown; guest_memory: unknown; task_id: string | null; claim_held: number; deleted_at: Date | null; recycled_at: Date | null; purge_at: Date | null;
   number: number; version: number; created_at: Date; updated_at: Date;
@@ -27,7 +27,7 @@ export interface VmRecord {
 export interface SavedVm { readonly volumeId: VolumeId; readonly datastoreId: DatastoreId; readonly sizeBytes: number; readonly savedAt: string; readonly like: SavedMemory }
 
 /** What a spec did not say that was written before it could. */
-const sinceThen: Pick<VmSpec, 'clock'> = { clock: { base: 'utc', offsetSeconds: 0 } };
+const sinceThen: Pick<VmSpec, 'clock' | 'tpm'> = { clock: { base: 'utc', offsetSeconds: 0 }, tpm: 'none' };
 
 const publicPart = ({ volumeId, datastoreId, sizeBytes, savedAt }: SavedVm): Vm['status']['saved'] => ({ volumeId, datastoreId, sizeBytes, savedAt });
 
@@ -35,10 +35,11 @@ export function recordOf(row: VmRow): VmRecord {
   const saved = row.saved === null ? null : fromJson<SavedVm>(row.saved);
   const vm: Vm = {
     id: row.id as Vm['id'], name: row.name, description: row.description, labels: fromJson(row.labels), clusterId: row.cluster_id as Vm['clusterId'],
-    templateId: row.template_id as Vm['templateId'], uid: row.uid, spec: { ...sinceThen, ...fromJson<Omit<VmSpec, 'clock'> & Partial<VmSpec>>(row.spec) }, pending: row.pending === null ? null : fromJson(row.pending),
+    templateId: row.template_id as Vm['templateId'], uid: row.uid, spec: { ...sinceThen, ...fromJson<Omit<VmSpec, 'clock' | 'tpm'> & Partial<VmSpec>>(row.spec) }, pending: row.pending === null ? null : fromJson(row.pending),
     status: {
       state: row.state, observedAt: isoAtOrNull(row.observed_at), epoch: Number(row.epoch), seq: Number(row.seen_seq), hostId: row.host_id as Vm['status']['hostId'], pid: row.pid,
       startedAt: isoAtOrNull(row.started_at), reason: row.reason, guestAgent: fromBit(row.guest_agent), addresses: fromJson(row.addresses), saved: saved && publicPart(saved),
+      tpm: row.tpm === null ? null : fromJson(row.tpm),
       memory: row.guest_memory === null ? null : fromJson(row.guest_memory),
     },
     taskId: row.task_id as Vm['taskId'], recycled: row.recycled_at === null || row.purge_at === null ? null : { at: isoAt(row.recycled_at), purgeAt: isoAt(row.purge_at) },
@@ -106,6 +107,7 @@ export interface VmChange {
   /** A new epoch; what was heard of the one before is forgotten. */
   epoch?: number;
   saved?: SavedVm | null;
+  tpm?: VmStatus['tpm'];
   claimHeld?: boolean; folderId?: string | null | undefined; pid?: number | null; startedAt?: string | null;
 }
 
@@ -124,6 +126,7 @@ const columnOf: Readonly<Record<keyof VmChange, (value: Value) => Columns>> = {
   folderId: (value) => ({ folder_id: value as string | null }),
   epoch: (value) => ({ epoch: value as number, host_state: null, host_reason: null, pid: null, started_at: null, guest_agent: false, addresses: '[]', guest_memory: null }),
   saved: (value) => ({ saved: value === null ? null : toJson(value) }),
+  tpm: (value) => ({ tpm: value === null ? null : toJson(value) }),
   claimHeld: (value) => ({ claim_held: value as boolean }),
   pid: (value) => ({ pid: value as number | null }),
   startedAt: (value) => ({ started_at: value === null ? null : new Date(value as string) }),

@@ -76,7 +76,7 @@ export function reasonOf(status: Pick<HostVmStatus, 'exitReason' | 'detail'>): s
 }
 
 /** The parts of a spec that the request decides; disks and NICs are filled in by the task that makes them. */
-export function firstSpec(input: z.output<typeof CreateVm>, template: { hardware: Pick<VmSpec, 'cpu' | 'memoryBytes' | 'firmware' | 'bootOrder'> } | null): VmSpec {
+export function firstSpec(input: z.output<typeof CreateVm>, template: { hardware: Pick<VmSpec, 'cpu' | 'memoryBytes' | 'firmware' | 'bootOrder' | 'tpm'> } | null): VmSpec {
   return {
     cpu: input.cpu ?? template?.hardware.cpu ?? { sockets: 1, cores: 1, threads: 1 },
     cpuService: input.cpuService,
@@ -85,11 +85,19 @@ export function firstSpec(input: z.output<typeof CreateVm>, template: { hardware
     firmware: input.firmware ?? template?.hardware.firmware ?? 'bios',
     bootOrder: input.bootOrder ?? template?.hardware.bootOrder ?? ['disk'],
     clock: input.clock,
+    tpm: input.tpm ?? template?.hardware.tpm ?? 'none',
     disks: [],
     nics: [],
     ha: input.ha,
   };
 }
+
+/** A TPM that no firmware would talk to is no TPM. */
+export const tpmIssues = ({ tpm, firmware }: Pick<VmSpec, 'tpm' | 'firmware'>): { path: string; message: string }[] =>
+  (tpm !== 'none' && firmware === 'bios' ? [{ path: 'tpm', message: 'needs the firmware uefi or uefi-secure' }] : []);
+
+/** What a volume of the VM's is called. Cut by characters, never in the middle of one. */
+export const volumeName = (vmName: string, what: string): string => `${Array.from(vmName).slice(0, 25).join('').trimEnd()} ${what}`;
 
 export const vcpusOf = (cpu: VmSpec['cpu']): number => cpu.sockets * cpu.cores * cpu.threads;
 

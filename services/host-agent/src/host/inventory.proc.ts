@@ -47,7 +47,7 @@ export async function inventoryOf({ identity, drivers, qemu }: AgentEnvironment)
     cpu: { model: processors[0]?.model ?? 'unknown', logical: processors.length, mhz: processorMhz() },
     memoryBytes: totalmem(), cgroup: drivers.cgroups.version,
     uplinks: Object.entries(identity.uplinks).map(([name, device]) => ({ name, interface: device, up: up.has(device) })),
-    datapath: drivers.switches.datapath(), vmUids: { from: identity.vmUids.first, to: identity.vmUids.last },
+    datapath: drivers.switches.datapath(), vmUids: { from: identity.vmUids.first, to: identity.vmUids.last }, tpm: qemu.swtpm !== null,
   };
 }
 

@@ -14,8 +14,8 @@ const spec = (more: object = {}): HostVmSpec => HostVmSpec.parse({
   vmId: id(1), name: 'n', uid: 200_001, cpu: { sockets: 1, cores: 2, threads: 1 }, cpuModel: 'max', cpuService: {}, memoryBytes: 256 * 1024 * 1024, memoryService: {}, firmware: 'bios', disks: [], nics: [], ...more,
 });
 const input = (of: HostVmSpec, more: Partial<CommandLineInput> = {}): CommandLineInput => ({
-  spec: of, accelerator: 'tcg', datapath: 'netdev', ports: new Map(of.nics.map(({ nicId, slot }) => [nicId, `tap${slot}`])), directDisks: new Set(), uefiCode: '/fw/code.fd', secureCode: '/fw/secure.fd', nowMs: Date.UTC(2026, 0, 1), paused: false, saved: null,
-  paths: { qmp: '/v/qmp.sock', people: '/v/hmp.sock', guestAgent: '/v/qga.sock', serial: '/v/ser.sock', console: '/v/console.log', vnc: '/v/vnc.sock', secureVars: '/v/uefi-secure-vars.fd', uefiVars: '/v/vars.fd' }, ...more,
+  spec: of, accelerator: 'tcg', datapath: 'netdev', ports: new Map(of.nics.map(({ nicId, slot }) => [nicId, `tap${slot}`])), directDisks: new Set(), uefiCode: '/fw/code.fd', secureCode: '/fw/secure.fd', hasTpm: true, nowMs: Date.UTC(2026, 0, 1), paused: false, saved: null,
+  paths: { qmp: '/v/qmp.sock', people: '/v/hmp.sock', guestAgent: '/v/qga.sock', serial: '/v/ser.sock', console: '/v/console.log', vnc: '/v/vnc.sock', tpm: '/v/tpm.sock', secureVars: '/v/uefi-secure-vars.fd', uefiVars: '/v/vars.fd' }, ...more,
 });
 const argv = (of: HostVmSpec, more: Partial<CommandLineInput> = {}): string[] => {
   const made = commandLine(input(of, more));
@@ -38,6 +38,19 @@ describe('firmware and clock', () => {
   });
   test.each([[{}, 'utc'], [{ base: 'localtime' }, 'localtime'], [{ offsetSeconds: 3600 }, '2026-01-01T01:00:00'], [{ offsetSeconds: -3600 }, '2025-12-31T23:00:00']])('a clock of %j begins at %s', (clock, base) => {
     expect(parts(spec({ clock }))).toContain(`-rtc base=${base}\n`);
+  });
+});
+
+describe('a TPM', () => {
+  const withTpm = spec({ firmware: 'uefi-secure', tpm: place(30, 'raw') });
+  test('is reached by its socket; its volume is nothing of QEMU’s', () => {
+    const args = readable(argv(withTpm));
+    for (const part of ['-chardev socket,id=tpm,path=/v/tpm.sock\n', '-tpmdev emulator,id=tpm,chardev=tpm\n', '"tpm-crb"']) expect(args).toContain(part);
+    expect(args).not.toContain('.raw');
+    expect(readable(argv(spec({ firmware: 'uefi' })))).not.toContain('tpm');
+  });
+  test.each([[spec({ tpm: place(30, 'raw') }), {}], [withTpm, { hasTpm: false }]])('is refused where nothing would come of it', (of, more) => {
+    expect(commandLine(input(of, more))).toMatchObject({ ok: false, fault: { details: { issues: [{ path: 'tpm' }] } } });
   });
 });
 

@@ -15,6 +15,7 @@ export interface VmPaths {
   /** What the serial console has written. */
   readonly console: string;
   readonly vnc: string;
+  readonly tpm: string;
   readonly uefiVars: string;
   /** Apart from those: keys are enrolled in them. */
   readonly secureVars: string;
@@ -32,6 +33,8 @@ export interface CommandLineInput {
   readonly uefiCode: string;
   /** Null where no firmware for secure boot is installed. */
   readonly secureCode: string | null;
+  /** The host can give a VM a TPM. */
+  readonly hasTpm: boolean;
   /** Now, for a clock that stands beside UTC, ms. */
   readonly nowMs: number;
   readonly paused: boolean;
@@ -80,6 +83,7 @@ export function commandLine(input: CommandLineInput): Result<string[]> {
     ...uefi(input),
     ...sockets(paths),
     ...platformDevices(),
+    ...tpm(input),
     ...rootPorts(input.saved?.rootPorts ?? portsFor(spec)),
     ...disks(input),
     ...spec.nics.flatMap((nic) => nicArguments(nic, input)),
@@ -94,7 +98,7 @@ function clockBase({ spec: { clock }, nowMs }: CommandLineInput): string {
   return new Date(nowMs + clock.offsetSeconds * 1000).toISOString().slice(0, 19);
 }
 
-function issuesOf({ spec, ports, secureCode }: CommandLineInput): Issue[] {
+function issuesOf({ spec, ports, secureCode, hasTpm }: CommandLineInput): Issue[] {
   const issue = (path: string, message: string): Issue => ({ path, message });
   const diskSlots = spec.disks.map(({ bus, slot }) => `${bus} ${slot}`);
   const nicSlots = spec.nics.map(({ slot }) => String(slot));
@@ -103,6 +107,8 @@ function issuesOf({ spec, ports, secureCode }: CommandLineInput): Issue[] {
     ...twice(nicSlots).map((slot) => issue('nics', `two NICs are in slot ${slot}`)),
     ...spec.disks.filter(({ bus, slot }) => bus === 'sata' && slot >= sataPorts).map(({ slot }) => issue('disks', `SATA has the slots 0 to ${sataPorts - 1}, not ${slot}`)),
     ...(spec.firmware === 'uefi-secure' && secureCode === null ? [issue('firmware', 'the host has no firmware for secure boot')] : []),
+    ...(spec.tpm !== null && spec.firmware === 'bios' ? [issue('tpm', 'a TPM needs UEFI')] : []),
+    ...(spec.tpm !== null && !hasTpm ? [issue('tpm', 'the host has no swtpm')] : []),
     ...spec.nics.filter(({ nicId }) => !ports.has(nicId)).map(({ nicId }) => issue('nics', `NIC ${nicId} has no port`)),
   ];
 }
@@ -139,6 +145,12 @@ function sockets(paths: VmPaths): string[] {
     ...server('serial', paths.serial, `,logfile=${escaped(paths.console)},logappend=on`), '-serial', 'chardev:serial',
     ...server(guestAgentChardev, paths.guestAgent),
   ];
+}
+
+/** QEMU's end of a TPM that is a process of its own; it connects once and ends with that connection. */
+function tpm({ spec, paths }: CommandLineInput): string[] {
+  if (spec.tpm === null) return [];
+  return ['-chardev', `socket,id=tpm,path=${escaped(paths.tpm)}`, '-tpmdev', 'emulator,id=tpm,chardev=tpm', ...device({ driver: 'tpm-crb', id: 'tpm-device', tpmdev: 'tpm' })];
 }
 
 function platformDevices(): string[] {

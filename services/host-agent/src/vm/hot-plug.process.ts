@@ -231,7 +231,7 @@ export class HotPlug {
     const ports = new Map(all.filter(({ vmId }) => vmId === spec.vmId).map(({ nicId, ifname }) => [nicId, ifname]));
     const made = commandLine({
       spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused: argv?.includes('-S') ?? false, saved,
-      directDisks: await takingDirectIo(spec), paths: this.directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null, nowMs: Date.now(),
+      directDisks: await takingDirectIo(spec), paths: this.directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null, hasTpm: qemu.swtpm !== null, nowMs: Date.now(),
     });
     return made.ok ? [qemu.program, ...made.value] : null;
   }

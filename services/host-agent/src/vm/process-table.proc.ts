@@ -43,16 +43,26 @@ export async function isAlive(process: { readonly pid: number; readonly startTic
 /** Every living process of this network namespace that looks like QEMU, or is about to become the QEMU of a VM. */
 export async function qemuProcesses(): Promise<ProcessSeen[]> {
   const own = await readlink('/proc/self/ns/net');
+  return processesThat((cmdline) => cmdline.includes('qemu'), (argv) => argv.some(isQemuProgram), own);
+}
+
+/** Every living process of this network namespace that has this argument, or is about to become one that has it. */
+export async function processesWith(argument: string): Promise<ProcessSeen[]> {
+  return processesThat((cmdline) => cmdline.includes(argument), (argv) => argv.includes(argument), await readlink('/proc/self/ns/net'));
+}
+
+async function processesThat(mayBe: (cmdline: string) => boolean, is: (argv: readonly string[]) => boolean, own: string): Promise<ProcessSeen[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
-  const seen = await Promise.all(pids.map((pid) => qemuProcess(pid, own)));
+  const seen = await Promise.all(pids.map((pid) => processThat(pid, mayBe, is, own)));
   return seen.filter((process) => process !== null);
 }
 
-async function qemuProcess(pid: number, ownNamespace: string): Promise<ProcessSeen | null> {
+/** The cheap question first: most processes of a machine are nobody's business. */
+async function processThat(pid: number, mayBe: (cmdline: string) => boolean, is: (argv: readonly string[]) => boolean, ownNamespace: string): Promise<ProcessSeen | null> {
   const cmdline = await orNull(readFile(`/proc/${pid}/cmdline`, 'utf8'));
-  if (!cmdline?.includes('qemu')) return null;
+  if (cmdline === null || !mayBe(cmdline)) return null;
   const argv = cmdline.split('\0').slice(0, -1);
-  if (!argv.some(isQemuProgram)) return null;
+  if (!is(argv)) return null;
   if ((await orNull(readlink(`/proc/${pid}/ns/net`))) !== ownNamespace) return null;
   const startTicks = await startTicksOf(pid);
   return startTicks === null ? null : { pid, startTicks, argv };

@@ -17,6 +17,7 @@ import { launch } from './launch.process.ts';
 import { startedAt, startTicksOf } from './process-table.proc.ts';
 import { QemuProcess } from './qemu.process.ts';
 import type { QemuEvents } from './qemu.process.ts';
+import { startTpm } from './tpm.process.ts';
 import type { VmDirectory } from './vm-directory.store.ts';
 
 export interface StartInput {
@@ -61,14 +62,24 @@ async function run(input: StartInput, { argv, cgroups }: Prepared): Promise<Resu
   await directory.writeDocument({ epoch, spec, argv: [qemu.program, ...argv], saved: null });
   if (signal.aborted) return givenUp();
   faultPoint('vm.start:prepared');
+  const tpm = await tpmFirst(input, cgroups);
+  if (!tpm.ok) return tpm;
   const groups = [identity.templateGid, ...(qemu.accelerator === 'kvm' && qemu.kvmGid !== null ? [qemu.kvmGid] : [])];
-  const launched = await launch({ directory, program: qemu.program, argv, uid: spec.uid, groups, cgroups });
+  const launched = await launch({ pidFile: directory.pidFile, openLog: () => directory.openQemuLog(), program: qemu.program, argv, uid: spec.uid, groups, cgroups });
   faultPoint('vm.start:launched');
   const startTicks = await startTicksOf(launched.pid);
   if (startTicks === null) return neverRan(directory);
   const process = { pid: launched.pid, startTicks, startedAt: await startedAt(startTicks) };
   const running = new QemuProcess(spec.vmId, process, directory.paths.qmp, launched.ended, input.events, () => directory.readQemuLog());
   return takeOver(running, input);
+}
+
+/** QEMU connects to its TPM once, at its start: there must be one then. */
+async function tpmFirst({ environment: { qemu }, directory, spec, signal }: StartInput, cgroups: readonly string[]): Promise<Result<void>> {
+  if (spec.tpm === null) return ok(undefined);
+  const started = await startTpm({ directory, program: qemu.swtpm, place: spec.tpm, uid: spec.uid, cgroups });
+  faultPoint('vm.start:tpm');
+  return started.ok && signal.aborted ? givenUp() : started;
 }
 
 async function takeOver(running: QemuProcess, { directory, memory, signal }: StartInput): Promise<Result<QemuProcess>> {
@@ -98,7 +109,7 @@ interface Prepared { readonly argv: readonly string[]; readonly cgroups: readonl
 
 async function prepare({ environment: { drivers, qemu }, directory, spec, paused, memory }: StartInput): Promise<Result<Prepared>> {
   const [disks, nics, cgroups] = await Promise.all([
-    drivers.volumes.prepareForVm(memory === null ? spec : { ...spec, disks: [...spec.disks, memoryDisk(memory.place)] }),
+    drivers.volumes.prepareForVm({ ...spec, disks: [...spec.disks, ...[memory?.place ?? [], spec.tpm ?? []].flat().map(asDisk)] }),
     Promise.all(spec.nics.map((nic) => drivers.switches.tap(spec.vmId, nic, spec.uid))),
     drivers.cgroups.prepare(spec.vmId, spec),
     directory.prepareRun(spec.uid).then(() => prepareFirmware(directory, qemu, spec)),
@@ -111,13 +122,13 @@ async function prepare({ environment: { drivers, qemu }, directory, spec, paused
   }
   const argv = commandLine({
     spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused: paused || memory !== null, saved: memory?.saved ?? null,
-    directDisks: await takingDirectIo(spec), paths: directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null, nowMs: Date.now(),
+    directDisks: await takingDirectIo(spec), paths: directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null, hasTpm: qemu.swtpm !== null, nowMs: Date.now(),
   });
   return argv.ok ? ok({ argv: argv.value, cgroups }) : argv;
 }
 
-/** A memory's volume as what a driver gives to the VM's user. */
-export const memoryDisk = (place: VolumePlace): HostDisk => ({ diskId: place.volumeId as string as HostDisk['diskId'], slot: 0, bus: 'virtio', place, readOnly: false, bootIndex: null });
+/** The volume of a memory or a TPM as what a driver gives to the VM's user. */
+export const asDisk = (place: VolumePlace): HostDisk => ({ diskId: place.volumeId as string as HostDisk['diskId'], slot: 0, bus: 'virtio', place, readOnly: false, bootIndex: null });
 
 /** Variables of each kind of firmware are files of their own, so that a change of firmware and back loses none. */
 async function prepareFirmware(directory: VmDirectory, { uefiVars, secureBoot }: Qemu, { firmware, uid }: HostVmSpec): Promise<void> {

@@ -1,6 +1,6 @@
 // What the host keeps of one VM: its document, its journal, and a private directory that its QEMU may write to. All of
 // it can be read with `cat`, and the document holds the command line, so that an operator can start the VM by hand.
-import { chmod, chown, copyFile, constants, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { access, chmod, chown, copyFile, constants, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Epoch, HostVmSpec, SavedMemory } from '#contracts';
@@ -32,6 +32,8 @@ export class VmDirectory {
   readonly pidFile: string;
   /** What QEMU said on its standard error since its last start. */
   readonly qemuLog: string;
+  readonly tpmPidFile: string;
+  private readonly tpmLog: string;
   readonly paths: VmPaths;
   private readonly document: string;
   private readonly run: string;
@@ -42,11 +44,13 @@ export class VmDirectory {
     this.document = join(this.path, 'vm.json');
     this.pidFile = join(this.path, 'qemu.pid');
     this.qemuLog = join(this.path, 'qemu.log');
+    this.tpmPidFile = join(this.path, 'tpm.pid');
+    this.tpmLog = join(this.path, 'tpm.log');
     this.run = join(this.path, 'run');
     const inRun = (name: string): string => join(this.run, name);
     // Names are short because a unix socket's path ends at 107 characters.
     this.paths = {
-      qmp: inRun('qmp.sock'), people: inRun('hmp.sock'), guestAgent: inRun('qga.sock'), serial: inRun('ser.sock'), vnc: inRun('vnc.sock'),
+      qmp: inRun('qmp.sock'), people: inRun('hmp.sock'), guestAgent: inRun('qga.sock'), serial: inRun('ser.sock'), vnc: inRun('vnc.sock'), tpm: inRun('tpm.sock'),
       console: inRun('console.log'), uefiVars: inRun('uefi-vars.fd'), secureVars: inRun('uefi-secure-vars.fd'),
     };
   }
@@ -75,8 +79,8 @@ export class VmDirectory {
     await mkdir(this.run, { recursive: true, mode: 0o700 });
     await chown(this.run, uid, uid);
     await chmod(this.run, 0o700);
-    const { qmp, people, guestAgent, serial, vnc } = this.paths;
-    await Promise.all([qmp, people, guestAgent, serial, vnc].map((socket) => rm(socket, { force: true })));
+    const { qmp, people, guestAgent, serial, vnc, tpm } = this.paths;
+    await Promise.all([qmp, people, guestAgent, serial, vnc, tpm].map((socket) => rm(socket, { force: true })));
   }
 
   /** The VM's own copy of the firmware's variables, made once and kept for its life. */
@@ -120,15 +124,24 @@ export class VmDirectory {
   }
 
   openQemuLog(): Promise<FileHandle> {
-    return open(this.qemuLog, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_APPEND, 0o600);
+    return openLog(this.qemuLog);
   }
 
-  async readQemuLog(): Promise<string> {
-    const log = await readFile(this.qemuLog, 'utf8').catch((error: unknown) => {
-      if (isMissing(error)) return '';
-      throw error;
-    });
-    return log.slice(-16_384);
+  readQemuLog(): Promise<string> {
+    return readLog(this.qemuLog);
+  }
+
+  /** Made before the TPM's process is: while there is none, no TPM was ever begun here. */
+  openTpmLog(): Promise<FileHandle> {
+    return openLog(this.tpmLog);
+  }
+
+  readTpmLog(): Promise<string> {
+    return readLog(this.tpmLog);
+  }
+
+  async hadTpm(): Promise<boolean> {
+    return access(this.tpmLog).then(() => true, () => false);
   }
 
   async readPid(): Promise<number | null> {
@@ -145,6 +158,16 @@ export class VmDirectory {
     await rm(this.path, { recursive: true, force: true });
     await syncDirectory(vmsPath(this.hostDir));
   }
+}
+
+const openLog = (path: string): Promise<FileHandle> => open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_APPEND, 0o600);
+
+async function readLog(path: string): Promise<string> {
+  const log = await readFile(path, 'utf8').catch((error: unknown) => {
+    if (isMissing(error)) return '';
+    throw error;
+  });
+  return log.slice(-16_384);
 }
 
 export const isMissing = (error: unknown): boolean => errorCode(error) === 'ENOENT';

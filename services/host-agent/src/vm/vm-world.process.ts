@@ -21,7 +21,8 @@ import { isQemuItself, qemuProcesses, startedAt } from './process-table.proc.ts'
 import type { ProcessSeen } from './process-table.proc.ts';
 import { QemuProcess } from './qemu.process.ts';
 import type { QemuEvents } from './qemu.process.ts';
-import { memoryDisk, startVm } from './start-vm.process.ts';
+import { asDisk, startVm } from './start-vm.process.ts';
+import { endTpm, findTpm } from './tpm.process.ts';
 import type { VmDirectory, VmDocument } from './vm-directory.store.ts';
 import type { Finding, Steering, VmEffect, VmInput, VmProcess } from './vm.ts';
 
@@ -51,6 +52,7 @@ export class VmWorld {
   private grace: AbortController | undefined;
   private readonly plug: HotPlug;
   private adjusting: Promise<void> = Promise.resolve();
+  private releasing: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly environment: AgentEnvironment, private readonly directory: VmDirectory, private readonly events: WorldEvents) {
     this.guest = new GuestWatch(directory.paths.guestAgent, events.onGuest);
@@ -73,6 +75,7 @@ export class VmWorld {
 
   private async start({ spec, epoch, paused, memory, attempt }: EffectOf<'launch'>, signal: AbortSignal): Promise<void> {
     const { environment, directory } = this;
+    await this.releasing; // what is still being taken away must not be what this start has made
     const started = await startVm({ environment, directory, spec, epoch, paused, memory, events: this.qemuEvents(), signal }).catch((error: unknown) =>
       QemuFailed.fail(`The host could not start QEMU: ${textOf(error)}`, { reason: textOf(error) }, error));
     this.starting = undefined;
@@ -114,7 +117,7 @@ export class VmWorld {
   /** What the memory was saved from is on disk before QEMU ends: nobody could ask it any more. */
   private async saveTo(place: VolumePlace, document: VmDocument | null, keep: (document: VmDocument) => Promise<void>): Promise<Result<void>> {
     if (document === null) return HostCommandFailed.fail('The host cannot work on this VM now.', { reason: 'its document cannot be read' });
-    const given = await this.environment.drivers.volumes.prepareForVm({ ...document.spec, disks: [memoryDisk(place)] });
+    const given = await this.environment.drivers.volumes.prepareForVm({ ...document.spec, disks: [asDisk(place)] });
     if (!given.ok) return given;
     const saved = await saveMemory(this.monitor, place);
     if (saved.ok) await keep({ ...document, saved: saved.value });
@@ -181,13 +184,16 @@ export class VmWorld {
 
   async release(vmId: string): Promise<void> {
     this.let();
-    const problem = await this.releaseAll(vmId).catch(textOf);
+    const released = this.releaseAll(vmId).catch(textOf);
+    this.releasing = released;
+    const problem = await released;
     faultPoint('vm.release:done');
     this.events.post({ type: 'released', problem });
   }
 
   private async releaseAll(vmId: string): Promise<string | null> {
     const { switches, cgroups } = this.environment.drivers;
+    await endTpm(this.directory); // before its group, which must be empty
     const detached = await switches.detach(vmId, 'all');
     await cgroups.release(vmId);
     return detached.ok ? null : detached.fault.detail;
@@ -223,8 +229,15 @@ export class VmWorld {
     const devices = await monitor.deviceIds();
     const reason = endOfStatus(status);
     if (reason !== null) return { finding: { kind: 'running', process, detail: null }, also: { type: 'guest-ended', reason }, devices };
-    if (isRunningStatus(status)) return { finding: { kind: 'running', process, detail: null }, also: null, devices };
+    if (isRunningStatus(status)) return { finding: { kind: 'running', process, detail: await this.lacking() }, also: null, devices };
     return { finding: { kind: 'paused', process, detail: status === 'paused' ? null : `QEMU says ${status}` }, also: null, devices };
+  }
+
+  /** A TPM that was killed is back with the VM's next start; its guest's commands to it fail until then. */
+  private async lacking(): Promise<string | null> {
+    const read = await this.directory.readDocument();
+    const hasTpm = read.kind === 'document' && read.document.spec.tpm !== null;
+    return hasTpm && (await findTpm(this.directory)) === undefined ? 'The VM’s TPM has ended; it is back after the next start.' : null;
   }
 
   /** Lets go of the process, which goes on. */

@@ -17,6 +17,7 @@ describe('placement', () => {
     ['cpu-reservation', host({ cpuReserved: 7_000 }), request({ demand: { ...request().demand, cpuReservedMhz: 1_001 } })],
     ['datastore', host(), request({ confinements: [{ reason: 'datastore', text: 'does not see it', hostIds: [] }] })],
     ['network', host(), request({ confinements: [{ reason: 'network', text: 'switch not applied', hostIds: [] }] })],
+    ['hardware', host(), request({ confinements: [{ reason: 'hardware', text: 'swtpm is not installed there', hostIds: [] }] })],
     ['pinned', host(), request({ confinements: [{ reason: 'pinned', text: 'another host', hostIds: [] }] })],
   ])('refuses with the reason %s', (reason, view, asked) => {
     const { candidates, refusals } = decide([view], asked);

@@ -44,7 +44,7 @@ const unknownOf = (all: number): string => (all === 0 ? '; what it has is not kn
 function lacks(what: string, all: number, taken: number, needed: number, say: (value: number) => string, need: string): string | null {
   return all - taken >= needed ? null : `has ${say(Math.max(0, all - taken))} of ${say(all)} ${what}, ${say(needed)} ${need}`;
 }
-const confined = (reason: 'datastore' | 'network' | 'pinned'): Filter => ({
+const confined = (reason: 'datastore' | 'network' | 'hardware' | 'pinned'): Filter => ({
   reason,
   refuse: (host, request) => request.confinements.find((rule) => rule.reason === reason && rule.hostIds !== null && !rule.hostIds.some((id) => id === host.hostId))?.text ?? null,
 });
@@ -66,6 +66,7 @@ export const filters: readonly Filter[] = [
   { reason: 'maintenance', refuse: (host) => (host.maintenance ? 'is in maintenance mode' : null) },
   confined('datastore'),
   confined('network'),
+  confined('hardware'),
   // By the cluster's ratios.
   { reason: 'memory', refuse: (host, { demand }) => lacks('unclaimed', host.memoryCapacity, host.memoryClaimed, demand.memoryBytes, mib, 'are needed') },
   { reason: 'cpu', refuse: (host, { demand }) => lacks('vCPUs unclaimed', host.vcpusCapacity, host.vcpusClaimed, demand.vcpus, String, 'are needed') },

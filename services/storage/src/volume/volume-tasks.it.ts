@@ -61,7 +61,7 @@ const MiB = 1024 ** 2;
 const placed = (volumeId: VolumeId, use: 'disk' | 'image' = 'disk') => placeOf({ id: volumeId, datastoreId, datastorePath: '/nas', use, format: 'qcow2' });
 const fileThere = (volumeId: string): boolean => [...world.files.keys()].some((file) => file.includes(volumeId));
 const newRow = (id: string, taskId: string, more: Partial<Parameters<typeof insertVolume>[1]> = {}): Parameters<typeof insertVolume>[1] => ({
-  id, name: 'disk', datastoreId, use: 'disk', sizeBytes: 64 * MiB, readOnly: false, parentId: null, copiedFrom: null, claimedBytes: 0, attachedTo: null, ownerId: null, folderId: null, taskId, ...more,
+  id, name: 'disk', datastoreId, use: 'disk', format: 'qcow2', sizeBytes: 64 * MiB, readOnly: false, parentId: null, copiedFrom: null, claimedBytes: 0, attachedTo: null, ownerId: null, folderId: null, taskId, ...more,
 });
 
 /** Begins one task of the kind and answers its id. */

@@ -32,6 +32,7 @@ interface Making {
   readonly store: StoredDatastore;
   readonly sizeBytes: number;
   readonly source: { readonly volume: StoredVolume; readonly mode: CopyMode } | null;
+  readonly format?: Volume['format'];
   readonly hostId: HostId | null;
   readonly attachedTo: string | null;
   readonly ownerId: string | null;
@@ -89,7 +90,7 @@ export class VolumeService {
         input: { volumeId, hostId, place, uploadId, format, sizeBytes, sha256, maxVirtualBytes: store.datastore.totalBytes },
       });
       await this.insert(tx, ctx, ref, {
-        id: volumeId, name: input.name, datastoreId: store.datastore.id, use: 'image', sizeBytes: roundedSize(sizeBytes), readOnly: true, parentId: null, copiedFrom: null,
+        id: volumeId, name: input.name, datastoreId: store.datastore.id, use: 'image', format: 'qcow2', sizeBytes: roundedSize(sizeBytes), readOnly: true, parentId: null, copiedFrom: null,
         claimedBytes: sizeBytes, attachedTo: null, ownerId: input.ownerId, folderId: input.folderId,
       });
       return ref;
@@ -171,21 +172,21 @@ export class VolumeService {
   }
 
   private async make(tx: EntityManager, ctx: BusContext, making: Making): Promise<TaskRef> {
-    const { volumeId, name, store, sizeBytes, source, attachedTo, ownerId, folderId } = making;
+    const { volumeId, name, store, sizeBytes, source, attachedTo, ownerId, folderId, format = 'qcow2' } = making;
     const datastoreId = store.datastore.id;
     if (source !== null) refuse(copyRefusal(source.volume, source.mode, { datastoreId, sizeBytes }));
     refuse(spaceFault(datastoreId, store.availableBytes, neededBytes(source?.mode ?? 'blank', sizeBytes)));
     const hostId = orThrow(workHost(await this.hostsFor(tx, store, source?.volume), making.hostId));
     checked(ctx, `The datastore "${store.datastore.name}" has room for it.`);
     decided(ctx, `the volume "${name}" of ${sizeBytes} bytes ${source === null ? 'is made empty' : source.mode === 'full' ? `is a full copy of "${source.volume.name}"` : `lies over "${source.volume.name}" as a linked clone`} on the datastore "${store.datastore.name}"`, { datastoreId, sizeBytes, mode: source?.mode ?? 'blank' });
-    const place = placeOf({ id: volumeId, datastoreId, datastorePath: store.datastore.path, use: 'disk', format: 'qcow2' });
+    const place = placeOf({ id: volumeId, datastoreId, datastorePath: store.datastore.path, use: 'disk', format });
     const full = source?.mode === 'full';
     const ref = await this.tasks.start(tx, full ? this.kinds.copy : this.kinds.create, {
       objectId: volumeId, objectName: name, ctx, ownerId, lock: [{ noun: 'volume', id: volumeId }],
       input: { volumeId, hostId, place, sizeBytes, source: source && placeOf(source.volume) },
     });
     await this.insert(tx, ctx, ref, {
-      id: volumeId, name, datastoreId, use: 'disk', sizeBytes, readOnly: false, parentId: full ? null : (source?.volume.id ?? null), copiedFrom: full ? source.volume.id : null,
+      id: volumeId, name, datastoreId, use: 'disk', format, sizeBytes, readOnly: false, parentId: full ? null : (source?.volume.id ?? null), copiedFrom: full ? source.volume.id : null,
       claimedBytes: full ? source.volume.allocatedBytes : 0, attachedTo, ownerId, folderId,
     });
     return ref;

@@ -67,7 +67,7 @@ export async function listVolumes(tx: Queryable, who: Who, filter: Meant): Promi
 }
 
 export interface NewVolume {
-  readonly id: string; readonly name: string; readonly datastoreId: string; readonly use: Volume['use']; readonly sizeBytes: number; readonly readOnly: boolean;
+  readonly id: string; readonly name: string; readonly datastoreId: string; readonly use: Volume['use']; readonly format: Volume['format']; readonly sizeBytes: number; readonly readOnly: boolean;
   readonly parentId: string | null; readonly copiedFrom: string | null;
   /** What a running copy will write. */
   readonly claimedBytes: number;
@@ -76,7 +76,7 @@ export interface NewVolume {
 
 export async function insertVolume(tx: EntityManager, volume: NewVolume): Promise<StoredVolume> {
   await insertRow(tx, 'volume', {
-    id: volume.id, number: await nextNumber(tx, 'volume'), name: volume.name, datastore_id: volume.datastoreId, state: 'creating', used_as: volume.use, format: 'qcow2',
+    id: volume.id, number: await nextNumber(tx, 'volume'), name: volume.name, datastore_id: volume.datastoreId, state: 'creating', used_as: volume.use, format: volume.format,
     size_bytes: volume.sizeBytes, allocated_bytes: 0, claimed_bytes: volume.claimedBytes, read_only: volume.readOnly, parent_id: volume.parentId, copied_from: volume.copiedFrom,
     attached_to: volume.attachedTo, owner_id: volume.ownerId, folder_id: volume.folderId, task_id: volume.taskId,
   });

@@ -32,11 +32,11 @@ export class TemplateService {
       if (image.state !== 'ready' || image.volumeId === null || image.virtualBytes === null) {
         throw new FaultError(WrongState.fault(`The image is ${image.state}.`, { state: image.state, allowed: ['ready'] }));
       }
-      const { name, description, labels, folderId, cpu, memoryBytes, firmware, bootOrder, diskBus } = input;
+      const { name, description, labels, folderId, cpu, memoryBytes, firmware, bootOrder, diskBus, tpm } = input;
       const id = newUuid();
       await insertTemplate(tx, {
         id, name, description, labels, folderId, imageId: image.id, volumeId: image.volumeId, diskBytes: diskSize(image.virtualBytes),
-        hardware: { cpu, memoryBytes, firmware, bootOrder, diskBus }, ownerId: ctx.actor?.userId ?? null,
+        hardware: { cpu, memoryBytes, firmware, bootOrder, diskBus, tpm }, ownerId: ctx.actor?.userId ?? null,
       });
       return this.announce(tx, id, ctx);
     });

@@ -17,7 +17,7 @@ const columns = 't.id, t.name, t.description, t.labels, t.image_id, t.volume_id,
 
 const view = (row: Row): Template => ({
   id: row.id, name: row.name, description: row.description, labels: fromJson<Template['labels']>(row.labels), imageId: row.image_id, volumeId: row.volume_id, diskBytes: Number(row.disk_bytes),
-  hardware: fromJson<Template['hardware']>(row.hardware), ownerId: row.owner_id, folderId: row.folder_id,
+  hardware: { tpm: 'none', ...fromJson<Omit<Template['hardware'], 'tpm'> & Partial<Template['hardware']>>(row.hardware) }, ownerId: row.owner_id, folderId: row.folder_id,
   number: row.number, version: row.version, createdAt: isoAt(row.created_at), updatedAt: isoAt(row.updated_at),
 });
 
