@@ -54,7 +54,7 @@ describe('a dry run', () => {
     const [arrived, asked] = [bus.host.arrived.length, bus.seen.length];
     const plans = [await foretold([kind((ctx) => ctx.host('host-1', hostBuild, { id: 'x' }))]), await foretold([kind((ctx) => ctx.child(makeThing, { thingId: 'x', owner: 'x' }))])];
     expect(plans.map(outlooks)).toEqual([['planned', 'planned'], ['planned', 'planned']]);
-    expect(plans.map((plan) => plan.steps[0]?.decisions[0]?.text)).toEqual(['tells host host-1: Build', 'asks storage: Make a thing']);
+    expect(plans.map((plan) => plan.steps[0]?.decisions[0]?.text)).toEqual(['tells the host: Build', 'asks storage: Make a thing']);
     expect([bus.host.arrived.length, bus.seen.length]).toEqual([arrived, asked]);
   });
 

@@ -135,7 +135,7 @@ class StepAhead implements StepContext<unknown> {
   }
 
   host<O extends HostOperation>(hostId: string, operation: O): Promise<ReplyOf<O>> {
-    this.notes.push({ text: `tells host ${hostId}: ${operation.summary}`, details: { hostId, command: operation.name } });
+    this.notes.push({ text: `tells the host: ${operation.summary}`, details: { hostId, command: operation.name } });
     return Promise.reject(new NoFurther(operation.name));
   }
 

@@ -13,6 +13,7 @@ import { logEvent, purgeEvents, readLog } from './event/event.store.ts';
 import { TaskReader } from './task/task.reader.ts';
 import { findTask, keepTask, pageOfTasks, purgeTasks } from './task/task.store.ts';
 import { MOST_WAITERS, TaskWaiters } from './task/task.waiters.ts';
+import { EventReader, logNews } from './event/event.reader.ts';
 import { event, role, task, user, userId } from './monitoring.fixture.ts';
 
 let schema: TestSchema;
@@ -147,6 +148,32 @@ describe('the tasks view', () => {
     const count = async (who: Actor, over = {}) => orThrow(await pageOfTasks(db, who, listTasks.input.parse(over))).items.length;
     expect([await count(user(actor)), await count(user(owner)), await count(user()), await count(user(userId(), [role('viewer')]))]).toEqual([1, 1, 0, 1]);
     expect(await count(user(owner), { top: 'false' })).toBe(2);
+  });
+});
+
+describe('whoever follows the log', () => {
+  const waiters = new TaskWaiters();
+  const follow = (who: Actor, over: object) => new EventReader(db, waiters).list(listEvents.input.parse(over), contextOf({ actor: who }));
+
+  it('waits for the next event that he may see, whatever else goes on, and no longer than he asked', async () => {
+    const me = userId();
+    const { lastSeq } = await read('system');
+    const waiting = follow(user(me), { after: lastSeq, waitMs: 9_000 });
+    await log(event({ name: 'compute.vm.created', data: { vm: { ownerId: userId() } } }));
+    waiters.wake(logNews);
+    const mine = event({ name: 'compute.vm.created', actor: { userId: me, handle: 'me' } });
+    await log(mine, replicas[1]);
+    waiters.wake(logNews);
+    const page = await waiting;
+    expect(page.items).toMatchObject([{ id: mine.id, globalSeq: lastSeq + 2 }]);
+    expect(await follow(user(me), { after: lastSeq + 2, waitMs: 50 })).toMatchObject({ items: [], lastSeq: lastSeq + 2 });
+    expect((await follow(user(me), { after: lastSeq, waitMs: 25_000 })).items).toHaveLength(1);
+  });
+
+  it('is not shown the past anew when he is ahead of the log', async () => {
+    const me = userId();
+    await log(event({ actor: { userId: me, handle: 'me' } }));
+    expect((await follow(user(me), { after: 999_999, waitMs: 50 })).items).toEqual([]);
   });
 });
 

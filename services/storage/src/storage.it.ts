@@ -92,7 +92,7 @@ describe('a dry run', () => {
     const name = fresh('v');
     const volumeId = (await ended(await pool.must(createVolume, { name, datastoreId: nas, sizeBytes: MiB }))).object.id as VolumeId;
     expect(await pool.foretold(copyVolume, { volumeId, name: fresh('copy') })).toMatchObject({ task: 'storage.volume.copy', decisions: [{ details: { mode: 'full' } }] });
-    expect(await pool.foretold(deleteVolume, { volumeId })).toMatchObject({ task: 'storage.volume.delete', decisions: [{ text: `the volume "${name}" of ${MiB} bytes is deleted`, details: { goes: true } }] });
+    expect(await pool.foretold(deleteVolume, { volumeId })).toMatchObject({ task: 'storage.volume.delete', decisions: [{ text: `the volume "${name}" of 1 MiB is deleted`, details: { goes: true } }] });
     expect(await pool.foretold(updateVolume, { volumeId, name: 'other' })).toMatchObject({ task: null, result: { id: volumeId, name: 'other' } });
   });
 

@@ -30,7 +30,7 @@ const renamed: Readonly<Record<string, string>> = { 'ha.host.get': 'ha host', 'c
 /** Operations whose commands are written by hand: signing in keeps tokens, following a task shows progress. */
 const byHand: ReadonlySet<string> = new Set(['auth.session.login', 'auth.session.refresh', 'auth.session.logout']);
 /** Members that the command line fills in itself. */
-const ownMembers: Readonly<Record<string, readonly string[]>> = { 'monitoring.task.get': ['waitMs', 'afterVersion'] };
+const ownMembers: Readonly<Record<string, readonly string[]>> = { 'monitoring.task.get': ['waitMs', 'afterVersion'], 'monitoring.event.list': ['waitMs'] };
 const pageMembers: readonly string[] = ['cursor', 'limit'];
 
 export function wordsOf(operation: Operation): readonly string[] {

@@ -1,9 +1,10 @@
 // How results are written: a table for people, JSON, YAML, names and ids for programs.
 import { stringify } from 'yaml';
+import { sizeText } from '#kernel';
 import { usageFailure } from './failures.ts';
 import { nounOf } from './nouns.ts';
 import type { Column, NounName } from './nouns.ts';
-import { durationText, sizeText } from './quantities.ts';
+import { durationText } from './quantities.ts';
 import { objectText, tableText } from './table.ts';
 import { progressText } from './task-text.ts';
 import type { HistoryEntry, Task } from '#contracts';

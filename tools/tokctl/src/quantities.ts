@@ -22,14 +22,6 @@ export const sizeForm = 'a size such as 512MiB, 10GiB or a number of bytes';
 export const parseDuration = (text: string): number | undefined => (text.trim() === '0' ? 0 : quantity(text, durationUnits));
 export const durationForm = 'a duration such as 500ms, 30s or 5m';
 
-const steps = Object.entries(binary).filter(([unit]) => unit !== '').reverse();
-
-/** For tables: the largest unit with at least 1, at most one decimal. */
-export function sizeText(bytes: number): string {
-  const [unit, factor] = steps.find(([, size]) => bytes >= size) ?? ['B', 1];
-  return `${Number((bytes / factor).toFixed(1))} ${unit}`;
-}
-
 /** For tables and progress: `3s`, `2m5s`, `4h10m`, `6d2h`. */
 export function durationText(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));

@@ -1,8 +1,9 @@
 // How a task reads: one line for a log, one for a progress bar, and its end.
 import { endStates } from '#contracts';
 import type { Task } from '#contracts';
+import { sizeText } from '#kernel';
 import { nextStepFor } from './failures.ts';
-import { durationText, sizeText } from './quantities.ts';
+import { durationText } from './quantities.ts';
 import { cut, visible, width } from './visible.ts';
 
 export const hasEnded = ({ state }: Task): boolean => endStates.includes(state);

@@ -1,6 +1,7 @@
 // Sizes, durations, tables and what terminals get to see.
 import { describe, expect, it } from '@jest/globals';
 import { Task } from '#contracts';
+import { sizeText } from '#kernel';
 import { someId, taskBody } from './platform.fixture.ts';
 import { barLine, logLine } from './task-text.ts';
 import { allErrors } from '#contracts';
@@ -10,7 +11,7 @@ import { advice, problemLines } from './failures.ts';
 import { cellOf, itemText, listText, valuesAt } from './output.ts';
 import type { Look } from './output.ts';
 import { nouns } from './nouns.ts';
-import { durationText, parseDuration, parseSize, sizeText } from './quantities.ts';
+import { durationText, parseDuration, parseSize } from './quantities.ts';
 import { tableText } from './table.ts';
 import { cut, visible, width } from './visible.ts';
 

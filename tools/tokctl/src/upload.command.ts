@@ -3,6 +3,7 @@
 import { createReadStream, statSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { createImage, imageContentRoute, listImages } from '#contracts';
+import { sizeText } from '#kernel';
 import { valueOf } from './answers.ts';
 import { contentPath } from './command-tree.ts';
 import type { Command } from './command-tree.ts';
@@ -14,7 +15,7 @@ import type { Input, Typed } from './input.ts';
 import { nouns } from './nouns.ts';
 import { formatOf } from './output.ts';
 import { operationNamed } from './platform.client.ts';
-import { durationText, sizeText } from './quantities.ts';
+import { durationText } from './quantities.ts';
 import { waitFor } from './operation.command.ts';
 
 /** The door stores pieces as they come; a silent link is given up after this, ms. */

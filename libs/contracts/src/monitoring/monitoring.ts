@@ -18,8 +18,8 @@ export const retryTask = defineCommand('monitoring.task.retry', { summary: 'Go o
 
 export const LoggedEvent = EventEnvelope.extend({ globalSeq: z.int().describe('order over all services') }).meta({ id: 'LoggedEvent' });
 export const listEvents = defineQuery('monitoring.event.list', {
-  summary: 'Read the event log in order, after a global sequence number; as a stream with `Accept: text/event-stream`', http: 'GET /v1/events', permission: 'event.read',
-  input: z.strictObject({ limit: queryNumber(1, 500).default(100), after: queryNumber(0, 999_999_999).default(0).describe('only events with a higher globalSeq'), latest: flag.default(false).describe('the newest ones instead, newest first'), name: z.string().max(80).optional(), objectId: z.uuid().optional() }),
+  summary: 'Read the event log in order, after a global sequence number; with `waitMs` answers when there is something; as a stream with `Accept: text/event-stream`', http: 'GET /v1/events', permission: 'event.read', timeoutMs: 35_000,
+  input: z.strictObject({ limit: queryNumber(1, 500).default(100), after: queryNumber(0, 999_999_999).default(0).describe('only events with a higher globalSeq'), latest: flag.default(false).describe('the newest ones instead, newest first'), waitMs: queryNumber(0, 25_000).default(0).describe('how long to wait for the first one'), name: z.string().max(80).optional(), objectId: z.uuid().optional() }),
   reply: z.strictObject({ items: z.array(LoggedEvent), lastSeq: z.int(), firstSeq: z.int().describe('the oldest that is still kept; lastSeq + 1 when none is') }),
 });
 export const waitForEvents = defineQuery('monitoring.event.wait', {

@@ -139,7 +139,7 @@ describe('a dry run', () => {
 
   it('tells what goes with a VM and what stays', async () => {
     const { plan } = await ask(deleteVm, async (ctx) => vms.delete(deleteVm.input.parse({ vmId: await world.vm('stopped', { name: 'old' }), purge: true, keepDisks: 'all' }), ctx));
-    expect(plan.decisions.map(({ text }) => text)).toEqual(['the VM "old" is gone for good', `disk 0 (${MiB} bytes) stays as the free volume "old disk 0"`, expect.stringMatching(/^02:00:.* are given back$/)]);
+    expect(plan.decisions.map(({ text }) => text)).toEqual(['the VM "old" is gone for good', `disk 0 (1 MiB) stays as the free volume "old disk 0"`, expect.stringMatching(/^02:00:.* are given back$/)]);
   });
 
   it('is refused with the codes of the command', async () => {

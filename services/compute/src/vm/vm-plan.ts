@@ -1,6 +1,6 @@
 // What the plan of a dry run says about a VM: the words for what a command has decided. Pure.
 import type { Vm, VmSpec } from '#contracts';
-import { canonicalJson } from '#kernel';
+import { canonicalJson, sizeText } from '#kernel';
 import type { KeptDisk } from './vm-bin.ts';
 
 export interface Word { readonly text: string; readonly details: Readonly<Record<string, unknown>> }
@@ -29,7 +29,7 @@ export function wordsOfEnd(vm: Vm, keep: readonly KeptDisk[], hold: { readonly m
   const disks = vm.spec.disks.map(({ slot, volumeId, sizeBytes }): Word => {
     const kept = keep.find((one) => one.volumeId === volumeId);
     const fate = kept !== undefined ? `stays as the free volume "${kept.name}"` : hold === null ? 'is deleted' : 'stays with the VM in the recycle bin';
-    return { text: `disk ${slot} (${sizeBytes} bytes) ${fate}`, details: { volumeId, goes: kept === undefined && hold === null } };
+    return { text: `disk ${slot} (${sizeText(sizeBytes)}) ${fate}`, details: { volumeId, goes: kept === undefined && hold === null } };
   });
   const memory: Word[] = vm.status.saved === null ? [] : [{ text: `its saved memory ${hold === null ? 'is deleted' : 'stays with it'}`, details: { volumeId: vm.status.saved.volumeId, goes: hold === null } }];
   const nics = vm.spec.nics.map(({ mac, ip }): Word => ({ text: `${[mac, ip].filter(Boolean).join(' and ')} ${hold === null ? 'are given back' : 'stay its own'}`, details: { mac, ip, goes: hold === null } }));

@@ -9,7 +9,7 @@ import {
   type Vm, type VmId, type VolumeId,
 } from '#contracts';
 import { allowed, mayAccess, whoOf } from '#database';
-import { newUuid, ok, orThrow, type Result } from '#kernel';
+import { newUuid, ok, orThrow, sizeText, type Result } from '#kernel';
 import { emit, runCommand, type TaskEngine, type TaskKind } from '#tasks';
 import { clusterFor } from '../cluster/cluster.store.ts';
 import { stateOfHost } from '../host/host-order.store.ts';
@@ -265,7 +265,7 @@ function refuseSize({ diskBytes }: InputOf<typeof createVm>, template: Template 
   const wrong = (message: string): Result<never> => InvalidArgument.fail(`diskBytes: ${message}`, { issues: [{ path: 'diskBytes', message }] });
   if (diskBytes === undefined) return null;
   if (template === null) return wrong('goes with templateId');
-  return diskBytes < template.diskBytes ? wrong(`at least the template’s ${template.diskBytes} bytes`) : null;
+  return diskBytes < template.diskBytes ? wrong(`at least the template’s ${sizeText(template.diskBytes)} (${template.diskBytes} bytes)`) : null;
 }
 
 /** The template's disk first, then the blank ones. */

@@ -1,22 +1,41 @@
-// Lets a door wait for the log to go on, so that it need not ask again and again.
+// Reads the log and waits for it to go on, so that nobody need ask again and again.
 import type { DataSource } from 'typeorm';
 import type { BusContext } from '#bus';
-import type { InputOf, ReplyOf, waitForEvents } from '#contracts';
+import type { InputOf, listEvents, ReplyOf, waitForEvents } from '#contracts';
+import { whoOf } from '#database';
 import type { TaskWaiters } from '../task/task.waiters.ts';
-import { lastSeq } from './event.store.ts';
+import { lastSeq, readLog } from './event.store.ts';
 
 /** Under which name the waiters wait for the log. */
 export const logNews = 'event-log';
+
+/** Monotonic; a second is left for the answer. */
+const endOf = (waitMs: number, ctx: BusContext): number => performance.now() + Math.min(waitMs, Math.max(0, ctx.deadline.leftMs() - 1_000));
 
 export class EventReader {
   constructor(private readonly db: DataSource, private readonly waiters: TaskWaiters) {}
 
   async wait(input: InputOf<typeof waitForEvents>, ctx: BusContext): Promise<ReplyOf<typeof waitForEvents>> {
-    const until = performance.now() + Math.min(input.waitMs, Math.max(0, ctx.deadline.leftMs() - 1_000));
+    return { lastSeq: await this.beyond(input.after, endOf(input.waitMs, ctx), ctx) };
+  }
+
+  /** What there is behind `after`. Where nothing is there that the caller may see, and he waits: as soon as there is something. */
+  async list(input: InputOf<typeof listEvents>, ctx: BusContext): Promise<ReplyOf<typeof listEvents>> {
+    const end = endOf(input.waitMs, ctx);
+    for (let { after } = input; ;) {
+      const page = await readLog(this.db, whoOf(ctx), { ...input, after });
+      if (page.items.length > 0 || input.latest || input.waitMs === 0) return page;
+      after = Math.max(after, page.lastSeq);
+      if ((await this.beyond(after, end, ctx)) <= after) return page;
+    }
+  }
+
+  /** How far the log is: beyond `after`, or it is `end`. */
+  private async beyond(after: number, end: number, ctx: BusContext): Promise<number> {
     for (;;) {
       const last = await lastSeq(this.db);
-      const leftMs = until - performance.now();
-      if (last > input.after || leftMs <= 0 || ctx.signal.aborted || !this.waiters.hasRoom) return { lastSeq: last };
+      const leftMs = end - performance.now();
+      if (last > after || leftMs <= 0 || ctx.signal.aborted || !this.waiters.hasRoom) return last;
       await this.waiters.news(logNews, leftMs, ctx.signal);
     }
   }

@@ -4,7 +4,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { Handles, decided, type BusContext } from '#bus';
 import { NoCapacity, NotFound, claimPlacement, explainPlacement, listCapacity, listClaims, releaseClaim, resizeClaim, type InputOf, type ReplyOf } from '#contracts';
 import { whoOf, mayAccess } from '#database';
-import { ok, type Result } from '#kernel';
+import { ok, sizeText, type Result } from '#kernel';
 import { Db } from '#service';
 import { runCommand } from '#tasks';
 import { hostViews, pageOfCapacity } from '../capacity/capacity.store.ts';
@@ -22,7 +22,7 @@ export class PlacementHandlers {
   @Handles(releaseClaim) release(input: InputOf<typeof releaseClaim>, ctx: BusContext) {
     return runCommand(this.db, { ctx, operation: releaseClaim, input }, async (tx) => {
       const claim = await dropClaim(tx, input.vmId, { ctx });
-      if (claim) decided(ctx, `${claim.vcpus} vCPUs and ${claim.memoryBytes} bytes of memory on its host are free again`, { hostId: claim.hostId, vcpus: claim.vcpus, memoryBytes: claim.memoryBytes });
+      if (claim) decided(ctx, `${claim.vcpus} vCPUs and ${sizeText(claim.memoryBytes)} of memory on its host are free again`, { hostId: claim.hostId, vcpus: claim.vcpus, memoryBytes: claim.memoryBytes });
       return {};
     });
   }

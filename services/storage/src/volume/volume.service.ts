@@ -8,7 +8,7 @@ import {
 import type { BodyOf, DatastoreId, HostId, hostVolumeProgress, InputOf, Operation, placesOfVolumes, ReplyOf, TaskRef, Volume, VolumeId } from '#contracts';
 import { allowed, mayAccess, whoOf } from '#database';
 import type { Who } from '#database';
-import { FaultError, newUuid, ok, orThrow } from '#kernel';
+import { FaultError, newUuid, ok, orThrow, sizeText } from '#kernel';
 import type { Fault, Result } from '#kernel';
 import { Bus, Db, foldersMeant, folderStands, Tasks } from '#service';
 import { emit, runCommand } from '#tasks';
@@ -178,7 +178,7 @@ export class VolumeService {
     refuse(spaceFault(datastoreId, store.availableBytes, neededBytes(source?.mode ?? 'blank', sizeBytes)));
     const hostId = orThrow(workHost(await this.hostsFor(tx, store, source?.volume), making.hostId));
     checked(ctx, `The datastore "${store.datastore.name}" has room for it.`);
-    decided(ctx, `the volume "${name}" of ${sizeBytes} bytes ${source === null ? 'is made empty' : source.mode === 'full' ? `is a full copy of "${source.volume.name}"` : `lies over "${source.volume.name}" as a linked clone`} on the datastore "${store.datastore.name}"`, { datastoreId, sizeBytes, mode: source?.mode ?? 'blank' });
+    decided(ctx, `the volume "${name}" of ${sizeText(sizeBytes)} ${source === null ? 'is made empty' : source.mode === 'full' ? `is a full copy of "${source.volume.name}"` : `lies over "${source.volume.name}" as a linked clone`} on the datastore "${store.datastore.name}"`, { datastoreId, sizeBytes, mode: source?.mode ?? 'blank' });
     const place = placeOf({ id: volumeId, datastoreId, datastorePath: store.datastore.path, use: 'disk', format });
     const full = source?.mode === 'full';
     const ref = await this.tasks.start(tx, full ? this.kinds.copy : this.kinds.create, {
@@ -211,7 +211,7 @@ export class VolumeService {
   private async remove(tx: EntityManager, ctx: BusContext, volume: StoredVolume, forVm: string | null): Promise<TaskRef> {
     refuse(deleteRefusal(volume, { volumeIds: await usersOf(tx, volume.id) }, forVm));
     checked(ctx, `Nothing else uses the volume "${volume.name}".`);
-    decided(ctx, `the volume "${volume.name}" of ${volume.sizeBytes} bytes is deleted`, { volumeId: volume.id, sizeBytes: volume.sizeBytes, goes: true });
+    decided(ctx, `the volume "${volume.name}" of ${sizeText(volume.sizeBytes)} is deleted`, { volumeId: volume.id, sizeBytes: volume.sizeBytes, goes: true });
     const hosts = (await hostsOf(tx, [volume.datastoreId])).get(volume.datastoreId) ?? [];
     const ref = await this.tasks.start(tx, this.kinds.delete, {
       objectId: volume.id, objectName: volume.name, ctx, ownerId: volume.ownerId, lock: [{ noun: 'volume', id: volume.id }],

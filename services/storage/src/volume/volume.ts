@@ -1,6 +1,7 @@
 // Volumes: where their files lie, and when one may be copied or deleted. Pure.
 import { DatastoreFull, InUse, InvalidArgument, WrongState } from '#contracts';
 import type { DatastoreId, UserId, FolderId, VmId, Volume, VolumeId, VolumePlace } from '#contracts';
+import { sizeText } from '#kernel';
 import type { Fault } from '#kernel';
 
 export type VolumeState = Volume['state'];
@@ -55,7 +56,7 @@ export const neededBytes = (mode: CopyMode | 'blank', sizeBytes: number): number
 
 export function spaceFault(datastoreId: string, freeBytes: number, needed: number): Fault | undefined {
   if (needed <= freeBytes) return undefined;
-  return DatastoreFull.fault(`The datastore has ${freeBytes} bytes free, ${needed} are needed.`, { datastoreId, freeBytes, neededBytes: needed });
+  return DatastoreFull.fault(`The datastore has ${sizeText(freeBytes)} free, ${sizeText(needed)} are needed.`, { datastoreId, freeBytes, neededBytes: needed });
 }
 
 const invalid = (path: string, message: string): Fault => InvalidArgument.fault(`${path}: ${message}.`, { issues: [{ path, message }] });
