@@ -11,7 +11,7 @@ import { until } from '#testing';
 import { Bus, Config, Db, startService } from './index.ts';
 import type { Door, Reconciler, RunningService } from './index.ts';
 
-const greet = defineQuery('compute.greeting.get', { summary: 'A greeting', permission: 'internal', input: z.strictObject({ name: z.string() }), reply: z.strictObject({ text: z.string() }) });
+const greet = defineQuery('compute.welcome.get', { summary: 'A greeting', permission: 'internal', input: z.strictObject({ name: z.string() }), reply: z.strictObject({ text: z.string() }) });
 const env = { TOK_NATS_URL: process.env['TOK_TEST_NATS_URL'] ?? '', TOK_LOG_LEVEL: 'fatal' };
 
 /** Holds every greeting until it is told to go on. */
@@ -53,7 +53,7 @@ describe('a service', () => {
     await nats.close();
     const ready = await fetch(`http://127.0.0.1:${healthPort}/readyz`);
     expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready', checks: [{ name: 'nats', ok: true, informative: false }] }]);
-    expect(await (await fetch(`http://127.0.0.1:${healthPort}/metrics`)).text()).toContain('tokamak_bus_requests_total{operation="compute.greeting.get",service="compute"} 1');
+    expect(await (await fetch(`http://127.0.0.1:${healthPort}/metrics`)).text()).toContain('tokamak_bus_requests_total{operation="compute.welcome.get",service="compute"} 1');
     const greeter = get(Greeter);
     expect(greeter.bus).toBeInstanceOf(BusClient);
     expect(greeter.config.TOK_NATS_URL).toBe(env.TOK_NATS_URL);
