@@ -1,5 +1,5 @@
 // What a handler knows about a call besides its input: who, until when, under which trace.
-import type { Actor } from '#contracts';
+import type { Actor, Door } from '#contracts';
 import type { Result } from '#kernel';
 import type { Deadline } from './deadline.ts';
 
@@ -13,6 +13,8 @@ export interface BusContext {
   /** Name of the calling service, where `system`. */
   readonly caller: string | null;
   readonly idempotencyKey: string | null;
+  /** The way in that the user came by; absent = a service asks. */
+  readonly door?: Door;
   readonly deadline: Deadline;
   /** Aborts at the deadline, and when the service stops without waiting any longer. */
   readonly signal: AbortSignal;

@@ -20,7 +20,8 @@ export interface Endpoint {
   readonly timeoutMs: number;
   /** Requests get an answer; notices (reports, heartbeats) get none. */
   readonly answered: boolean;
-  admit(read: HeaderReader): Promise<Result<Caller>>;
+  /** `identified` is told whom the request speaks for as soon as that is known, also where he is refused afterwards. */
+  admit(read: HeaderReader, identified: (caller: Caller) => void): Promise<Result<Caller>>;
   parse(body: unknown): Result<unknown>;
   run(input: unknown, ctx: BusContext): unknown;
   /** What leaves the process, as its caller asked for it; throws where the value does not fit its contract. */
@@ -42,9 +43,10 @@ export function operationEndpoint(operation: Operation, run: Run, verifier: Acto
     subject: operation.subject,
     timeoutMs: operation.timeoutMs,
     answered: true,
-    async admit(read) {
+    async admit(read, identified) {
       const caller = await identify(read(header.actor), operation.permission, verifier);
       if (!caller.ok) return caller;
+      identified(caller.value);
       const fault = refusal(operation.permission, caller.value);
       if (fault) return { ok: false, fault };
       return keyRefusal(read(header.idempotencyKey), needsKey) ?? caller;

@@ -2,3 +2,4 @@ export * from './result.ts';
 export * from './id.ts';
 export * from './canonical-json.ts';
 export * from './clock.ts';
+export * from './hash-chain.ts';

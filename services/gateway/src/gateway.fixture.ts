@@ -21,6 +21,7 @@ export interface Asked {
   readonly input: Record<string, unknown>;
   readonly actor: string;
   readonly key: string;
+  readonly door: string;
   readonly traceparent: string;
 }
 export type Play = (asked: Asked) => Promise<Result<unknown>> | Result<unknown>;
@@ -136,7 +137,7 @@ export class GatewayUnderTest {
   private async answer(message: Msg): Promise<void> {
     const operation = message.subject.slice('tok.v1.'.length);
     const read = (name: string): string => message.headers?.get(name) ?? '';
-    const asked = { operation, input: message.json<Record<string, unknown>>(), actor: read('Tok-Actor'), key: read('Idempotency-Key'), traceparent: read('traceparent') };
+    const asked = { operation, input: message.json<Record<string, unknown>>(), actor: read('Tok-Actor'), key: read('Idempotency-Key'), door: read('Tok-Door'), traceparent: read('traceparent') };
     this.asked.push(asked);
     const outcome = await (this.plays.get(operation) ?? (() => ok({})))(asked);
     if (outcome.ok) message.respond(JSON.stringify(outcome.value));
