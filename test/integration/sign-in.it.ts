@@ -1,22 +1,26 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { gatewayConfig } from '#config';
 import { startService } from '#service';
 import type { RunningService } from '#service';
+import { makeTestSchema } from '#testing';
+import type { TestSchema } from '#testing';
 import { AuthUnderTest } from '../../services/auth/src/auth.fixture.ts';
-import { GatewayModule } from '../../services/gateway/gateway.module.ts';
+import { gateway as gatewayService } from '../../services/gateway/gateway.service.ts';
 import { restDoor } from '../../services/gateway/src/rest/open.door.ts';
 import type { RestDoorHandle } from '../../services/gateway/src/rest/open.door.ts';
 
 let auth: AuthUnderTest;
 let gateway: RunningService;
+let schema: TestSchema;
 let door: RestDoorHandle;
 beforeAll(async () => {
   auth = await AuthUnderTest.started();
-  const env = { TOK_NATS_URL: auth.env['TOK_NATS_URL'] ?? '', TOK_LOG_LEVEL: 'fatal', TOK_HTTP_PORT: '0', TOK_STAGING_DIR: '/nonexistent' };
-  gateway = await startService({ name: 'gateway', config: gatewayConfig, module: GatewayModule, doors: (parts) => [door = restDoor(parts)] }, { env, ownsProcess: false });
+  schema = await makeTestSchema('gateway');
+  const env = { TOK_NATS_URL: auth.env['TOK_NATS_URL'] ?? '', TOK_MYSQL_URL: schema.url, TOK_LOG_LEVEL: 'fatal', TOK_HTTP_PORT: '0', TOK_STAGING_DIR: '/nonexistent' };
+  gateway = await startService({ ...gatewayService, doors: (parts) => [door = restDoor(parts)] }, { env, ownsProcess: false });
 }, 60_000);
 afterAll(async () => {
   await gateway.stop();
+  await schema.drop();
   await auth.end();
 });
 
