@@ -8,6 +8,8 @@ import { openBusAuthority } from '#bus';
 import type { AuthConfig } from '#config';
 import { Config, Db, Log } from '#service';
 import type { Logger } from '#telemetry';
+import { guardAuditLog } from './src/audit/audit-guard.store.ts';
+import { AuditHandlers } from './src/audit/audit.handlers.ts';
 import { BusCredentialCommands } from './src/bus-credential/bus-credential.commands.ts';
 import { BusCredentialHandlers } from './src/bus-credential/bus-credential.handlers.ts';
 import { Revocations } from './src/bus-credential/revocation.reconciler.ts';
@@ -31,6 +33,7 @@ import { UserCommands } from './src/user/user.commands.ts';
 import { UserHandlers } from './src/user/user.handlers.ts';
 
 async function seed(db: DataSource, config: AuthConfig, log: Logger): Promise<true> {
+  await guardAuditLog(db, log);
   await seedRoles(db);
   await ensureFirstAdmin(db, config.TOK_ADMIN_PASSWORD_FILE ?? join(config.TOK_DATA_DIR, 'first-admin.json'), log);
   return true;
@@ -40,7 +43,7 @@ const authorityOf = ({ TOK_BUS_AUTHORITY_FILE: file, TOK_NATS_URL: url }: AuthCo
   (file === undefined ? null : openBusAuthority({ file, url, log }));
 
 @Module({
-  controllers: [BusCredentialHandlers, SessionHandlers, KeyHandlers, UserHandlers, RoleHandlers, GrantHandlers, TokenHandlers],
+  controllers: [AuditHandlers, BusCredentialHandlers, SessionHandlers, KeyHandlers, UserHandlers, RoleHandlers, GrantHandlers, TokenHandlers],
   providers: [
     { provide: Master, inject: [Config], useFactory: ({ TOK_DATA_DIR }: AuthConfig) => masterKey(TOK_DATA_DIR) },
     { provide: KeyRing, inject: [Db, Master, Log], useFactory: (db: DataSource, master: MasterKey, log: Logger) => KeyRing.open(db, master, log) },

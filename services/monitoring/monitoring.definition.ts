@@ -1,5 +1,5 @@
 // Monitoring as a table: its module, schema, the events of all services that it takes in, and what it keeps at its size.
-import { services, taskChanged } from '#contracts';
+import { auditEventNames, services, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
 import { monitoringConfig } from '#config';
 import type { DatabaseService } from '#service';
@@ -26,6 +26,8 @@ export const monitoringService: DatabaseService<typeof monitoringConfig> = {
     {
       name: 'monitoring-log',
       sources: services,
+      // What auth chains is for whoever may read the audit log, and for no event list.
+      except: auditEventNames,
       handle: async (tx, event) => {
         await logEvent(tx, event);
         await keepScope(tx, event);

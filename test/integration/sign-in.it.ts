@@ -20,6 +20,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   await gateway.stop();
+  await schema.drop();
   await auth.end();
   await schema.drop();
 });

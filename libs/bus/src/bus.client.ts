@@ -2,7 +2,7 @@
 // of the way there comes back as a fault. Nothing is retried that could happen twice.
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { headers as newHeaders, InvalidArgumentError, RequestError, TimeoutError, NoRespondersError } from '@nats-io/transport-node';
-import type { BodyOf, HostOperation, Operation, Plan, ReplyOf, Report, RequestOf } from '#contracts';
+import type { BodyOf, Door, HostOperation, Operation, Plan, ReplyOf, Report, RequestOf } from '#contracts';
 import { DeadlineExceeded, DryRunUnsupported, heartbeatSubject, hostSubject, HostUnreachable, InvalidArgument, PayloadTooLarge, reportSubject, Unavailable, Internal } from '#contracts';
 import type { Failed, Result } from '#kernel';
 import { failed, ok, sleep } from '#kernel';
@@ -10,6 +10,7 @@ import type { z } from 'zod';
 import type { BusContext } from './context.ts';
 import { deadlineIn } from './deadline.ts';
 import type { Deadline } from './deadline.ts';
+import { noteRecorded } from './denial.ts';
 import { header, isIdempotencyKey, isSubjectToken, serviceActor } from './headers.ts';
 import { formatTraceparent, openClientSpan } from './tracing.ts';
 import { bug, faultOf, parseBody, parseWith } from './wire.ts';
@@ -22,6 +23,8 @@ export interface CallOptions {
   /** On behalf of the user whom this token names, for instance one that a task has kept. */
   readonly actorToken?: string;
   readonly idempotencyKey?: string;
+  /** The way in that the user came by. Default: that of `ctx`, unless the call is made as the service itself. */
+  readonly door?: Door;
   /** Gives the call up; its effect may still happen. Default: the signal of `ctx`. */
   readonly signal?: AbortSignal;
   /** At most this long; never longer than `ctx` has left. Default: what the contract says. */
@@ -190,19 +193,27 @@ export class BusClient {
     if (dry) headers.set(header.dryRun, 'true');
     const actor = this.actorOf(options);
     if (actor !== null) headers.set(header.actor, actor);
+    const door = options.door ?? (this.speaksForItself(options) ? undefined : options.ctx?.door);
+    if (door !== undefined) headers.set(header.door, door);
     return headers;
   }
 
-  private actorOf({ as, actorToken, ctx }: CallOptions): string | null {
-    if (as === 'system') return serviceActor(this.options.service);
-    if (actorToken !== undefined) return actorToken;
-    if (ctx?.system) return serviceActor(this.options.service);
-    return ctx?.actorToken ?? null;
+  private actorOf(options: CallOptions): string | null {
+    if (this.speaksForItself(options)) return serviceActor(this.options.service);
+    return options.actorToken ?? options.ctx?.actorToken ?? null;
+  }
+
+  private speaksForItself({ as, actorToken, ctx }: CallOptions): boolean {
+    return as === 'system' || (actorToken === undefined && ctx?.system === true);
   }
 
   private read<I extends z.ZodType, R extends z.ZodType>(call: Call<I, R>, message: Msg): Result<z.output<R>> {
     const body = parseBody(message.data, this.limitBytes);
-    if (message.headers?.has(header.errorCode)) return failed(faultOf(body.ok ? body.value : undefined, call.checkReply ? HostUnreachable : Internal));
+    if (message.headers?.has(header.errorCode)) {
+      const fault = faultOf(body.ok ? body.value : undefined, call.checkReply ? HostUnreachable : Internal);
+      // What a user is denied is recorded by the owner; what a service is answered on its own behalf is for it to judge.
+      return failed(this.speaksForItself(call.options) ? fault : noteRecorded(fault));
+    }
     if (!body.ok) return failed(bug(body.fault));
     if (!call.checkReply) return ok(body.value as z.output<R>);
     const parsed = call.operation.reply.safeParse(body.value);

@@ -8,6 +8,7 @@ import { firstValueFrom, isObservable } from 'rxjs';
 import { z } from 'zod';
 import type { Fault } from '#kernel';
 import type { ActorVerifier, BusContext, BusLog } from './context.ts';
+import type { Denied } from './denial.ts';
 import { serveDiscovery } from './discovery.nats.ts';
 import { noticeEndpoint, operationEndpoint } from './endpoint.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -29,6 +30,8 @@ export interface BusServerOptions {
   readonly limits?: Partial<Limits>;
   /** What an error that a handler throws means to the caller; undefined = a bug. */
   readonly faultOf?: (error: unknown) => Fault | undefined;
+  /** Told of denials, for the audit log. */
+  readonly onDenied?: ((denied: Denied) => Promise<void>) | undefined;
   /** Leave the connection open after `close()`; default: close it, as the last thing. */
   readonly keepConnection?: boolean;
 }
@@ -49,7 +52,7 @@ export class BusServer extends Server implements CustomTransportStrategy {
 
   constructor(private readonly settings: BusServerOptions) {
     super();
-    this.responder = new Responder({ connection: settings.connection, log: settings.log, limits: { ...defaultLimits, ...settings.limits }, faultOf: settings.faultOf });
+    this.responder = new Responder({ connection: settings.connection, log: settings.log, limits: { ...defaultLimits, ...settings.limits }, faultOf: settings.faultOf, onDenied: settings.onDenied });
   }
 
   /** What has been served and dropped so far. */

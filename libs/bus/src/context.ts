@@ -1,5 +1,5 @@
 // What a handler knows about a call besides its input: who, until when, under which trace.
-import type { Actor } from '#contracts';
+import type { Actor, Door } from '#contracts';
 import type { Result } from '#kernel';
 import type { Deadline } from './deadline.ts';
 import type { PlanDraft } from './plan-draft.ts';
@@ -16,6 +16,8 @@ export interface BusContext {
   readonly idempotencyKey: string | null;
   /** Set where the caller only asks what would happen: everything is decided as it would be, and nothing of it stays. */
   readonly dryRun?: PlanDraft;
+  /** The way in that the user came by; absent = a service asks. */
+  readonly door?: Door;
   readonly deadline: Deadline;
   /** Aborts at the deadline, and when the service stops without waiting any longer. */
   readonly signal: AbortSignal;

@@ -21,7 +21,8 @@ export interface Endpoint {
   readonly timeoutMs: number;
   /** Requests get an answer; notices (reports, heartbeats) get none. */
   readonly answered: boolean;
-  admit(read: HeaderReader): Promise<Result<Caller>>;
+  /** `identified` is told whom the request speaks for as soon as that is known, also where he is refused afterwards. */
+  admit(read: HeaderReader, identified: (caller: Caller) => void): Promise<Result<Caller>>;
   parse(body: unknown): Result<unknown>;
   /** Where the message only asks what would happen: the plan to fill; undefined = it is meant. `admit` has seen to it that it may ask. */
   draft?(read: HeaderReader): PlanDraft | undefined;
@@ -45,9 +46,10 @@ export function operationEndpoint(operation: Operation, run: Run, verifier: Acto
     subject: operation.subject,
     timeoutMs: operation.timeoutMs,
     answered: true,
-    async admit(read) {
+    async admit(read, identified) {
       const caller = await identify(read(header.actor), operation.permission, verifier);
       if (!caller.ok) return caller;
+      identified(caller.value);
       const fault = refusal(operation.permission, caller.value);
       if (fault) return { ok: false, fault };
       const dry = read(header.dryRun);

@@ -1,8 +1,11 @@
 // The headers of a message, by name, and the rules for their values.
+import { Door } from '#contracts';
 
 export const header = {
   timeoutMs: 'Tok-Timeout-Ms',
   actor: 'Tok-Actor',
+  /** The way in that the request came by; only services can write it. */
+  door: 'Tok-Door',
   idempotencyKey: 'Idempotency-Key',
   dryRun: 'Tok-Dry-Run',
   traceparent: 'traceparent',
@@ -22,6 +25,12 @@ export function callingService(actor: string): string | null | undefined {
   if (!actor.startsWith(servicePrefix)) return null;
   const name = actor.slice(servicePrefix.length);
   return serviceName.test(name) ? name : undefined;
+}
+
+/** The way in that a header names; a service on its own where it names none. */
+export function doorOf(text: string): Door {
+  const known = Door.safeParse(text);
+  return known.success ? known.data : 'service';
 }
 
 /** 1 to 128 printable ASCII characters. */

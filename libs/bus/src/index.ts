@@ -14,6 +14,8 @@ export type { Tally } from './tally.ts';
 export { parseBody } from './wire.ts';
 export { bindSpan, openServerSpan, within } from './tracing.ts';
 export { refusal } from './access.ts';
+export { isDenial, isRecorded, noteRecorded } from './denial.ts';
+export type { Denied } from './denial.ts';
 export { openPipe } from './pipe.nats.ts';
 export type { PipeEnds } from './pipe.nats.ts';
 export type { Pipe, PipeLimits } from './pipe.ts';

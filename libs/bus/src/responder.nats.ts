@@ -3,6 +3,7 @@
 import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { headers as newHeaders } from '@nats-io/transport-node';
 import { DeadlineExceeded, InvalidArgument, Overloaded, PayloadTooLarge, ShuttingDown, UnknownOperation } from '#contracts';
+import type { Door } from '#contracts';
 import type { Fault, Result } from '#kernel';
 import { failed, FaultError, ok, systemClock } from '#kernel';
 import type { BusContext, BusLog } from './context.ts';
@@ -10,7 +11,11 @@ import { atMost, deadlineIn, parseTimeout } from './deadline.ts';
 import type { Endpoint } from './endpoint.ts';
 import { Exchange } from './exchange.ts';
 import { Gate } from './gate.ts';
-import { header, isInbox } from './headers.ts';
+import { nobody } from './access.ts';
+import type { Caller } from './access.ts';
+import { isDenial, isRecorded } from './denial.ts';
+import type { Denied } from './denial.ts';
+import { doorOf, header, isInbox } from './headers.ts';
 import type { Limits } from './limits.ts';
 import { Tally } from './tally.ts';
 import { bindSpan, openServerSpan, parseTraceparent, within } from './tracing.ts';
@@ -26,6 +31,10 @@ export interface ResponderOptions {
   readonly mayAnswer?: (message: Pick<Msg, 'subject' | 'reply'>) => boolean;
   /** Told of each answer to an operation that there is; `code` is that of a refusal. */
   readonly onAnswer?: (name: string, code: string | undefined, tookMs: number) => void;
+  /** The way in, where all requests come by one; default: what their header says. */
+  readonly door?: Door;
+  /** Told of each denial of a user's request that nobody has recorded yet, before it is answered; must not reject. */
+  readonly onDenied?: ((denied: Denied) => Promise<void>) | undefined;
 }
 
 /** Which endpoint a subject belongs to; undefined = none, which is answered UNKNOWN_OPERATION. */
@@ -135,10 +144,27 @@ export class Responder {
   }
 
   private async process(exchange: Exchange, message: Msg, bind: (ctx: BusContext) => void): Promise<Result<unknown>> {
+    let caller = nobody;
+    const outcome = await this.handle(exchange, message, bind, (found) => { caller = found; });
+    if (!outcome.ok) await this.tellDenial(exchange, message, caller, outcome.fault);
+    return outcome;
+  }
+
+  /** A service's question is not denied to anybody: whoever asked on a user's behalf records what becomes of it. */
+  private async tellDenial({ endpoint, traceId }: Exchange, message: Msg, caller: Caller, fault: Fault): Promise<void> {
+    const { onDenied, door, limits } = this.options;
+    if (onDenied === undefined || caller.system || !endpoint.answered || !isDenial(fault) || isRecorded(fault)) return;
+    const body = parseBody(message.data, limits.bodyBytes);
+    const input = body.ok ? endpoint.parse(body.value) : body;
+    const read = (name: string): string => message.headers?.get(name) ?? '';
+    await onDenied({ operation: endpoint.name, fault, caller, subject: message.subject, input: input.ok ? input.value : undefined, door: door ?? doorOf(read(header.door)), traceId: traceId ?? null, idempotencyKey: read(header.idempotencyKey) || null });
+  }
+
+  private async handle(exchange: Exchange, message: Msg, bind: (ctx: BusContext) => void, identified: (caller: Caller) => void): Promise<Result<unknown>> {
     const { endpoint } = exchange;
     const read = (name: string): string => message.headers?.get(name) ?? '';
     try {
-      const caller = await endpoint.admit(read);
+      const caller = await endpoint.admit(read, identified);
       if (!caller.ok) return caller;
       const body = parseBody(message.data, this.options.limits.bodyBytes);
       if (!body.ok) return body;
@@ -149,6 +175,7 @@ export class Responder {
         ...caller.value,
         ...(dryRun === undefined ? {} : { dryRun }),
         idempotencyKey: read(header.idempotencyKey) || null,
+        door: this.options.door ?? doorOf(read(header.door)),
         deadline: exchange.deadline,
         signal: exchange.signal,
         traceId: exchange.traceId ?? '',

@@ -45,6 +45,7 @@ export const authConfig = databaseServiceConfig.extend({
   TOK_DATA_DIR: AbsolutePath.describe('directory for the signing keys of tokens'),
   TOK_BUS_AUTHORITY_FILE: AbsolutePath.optional().describe('file of the NATS setup with the keys that let users in and shut them out; without it nobody gets bus credentials'),
   TOK_BUS_PUBLIC_URL: NatsUrl.optional().describe('NATS servers as users reach them, separated by commas; the default is TOK_NATS_URL'),
+  TOK_AUDIT_KEEP_DAYS: z.coerce.number().int().min(0).max(36_500).default(400).describe('days that records of the audit log are kept; 0 = for ever'),
   TOK_ADMIN_PASSWORD_FILE: AbsolutePath.optional().describe('file that the generated password of the first administrator is written to'),
 });
 

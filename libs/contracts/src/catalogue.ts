@@ -2,6 +2,7 @@
 import * as session from './auth/session.ts';
 import * as user from './auth/user.ts';
 import * as busCredential from './auth/bus-credential.ts';
+import * as audit from './auth/audit.ts';
 import * as inventory from './compute/inventory.ts';
 import * as vm from './compute/vm.ts';
 import * as vmHardware from './compute/vm-hardware.ts';
@@ -20,7 +21,7 @@ import * as history from './monitoring/history.ts';
 import { computeTask, eventsRead, networkTask, storageTask, taskChanged, taskServices, templatesTask } from './task.ts';
 import { services, type EventDef, type Operation } from './define.ts';
 
-const modules = [session, user, busCredential, inventory, vm, vmHardware, vmPower, vmBin, vmConsole, folder, storage, network, templates, placement, liveness, monitoring, history, busCommand];
+const modules = [session, user, busCredential, audit, inventory, vm, vmHardware, vmPower, vmBin, vmConsole, folder, storage, network, templates, placement, liveness, monitoring, history, busCommand];
 const isOperation = (value: unknown): value is Operation => typeof value === 'object' && value !== null && 'subject' in value && 'kind' in value && 'input' in value;
 const isEvent = (value: unknown): value is EventDef => typeof value === 'object' && value !== null && 'data' in value && 'noun' in value && !('subject' in value);
 const members: unknown[] = modules.flatMap((module) => Object.values(module) as unknown[]);
@@ -31,6 +32,6 @@ export const allOperations: readonly Operation[] = [
   ...services.map((service) => eventsRead(service) as unknown as Operation),
 ].sort((a, b) => (a.name < b.name ? -1 : 1));
 
-export const allEvents: readonly EventDef[] = [...members.filter(isEvent), ...taskServices.map((service) => taskChanged(service) as unknown as EventDef)].sort((a, b) => (a.name < b.name ? -1 : 1));
+export const allEvents: readonly EventDef[] = [...members.filter(isEvent), ...taskServices.map((service) => taskChanged(service) as unknown as EventDef), ...services.map((service) => audit.auditRecorded(service) as unknown as EventDef)].sort((a, b) => (a.name < b.name ? -1 : 1));
 
 export const operationByName: ReadonlyMap<string, Operation> = new Map(allOperations.map((operation) => [operation.name, operation]));

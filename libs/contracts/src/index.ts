@@ -12,6 +12,8 @@ export * from './host/index.ts';
 export * from './auth/session.ts';
 export * from './auth/user.ts';
 export * from './auth/bus-credential.ts';
+export * from './auth/audit.ts';
+export * from './auth/audited-object.ts';
 export * from './compute/inventory.ts';
 export * from './compute/vm.ts';
 export * from './compute/vm-hardware.ts';

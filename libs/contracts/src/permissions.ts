@@ -1,7 +1,7 @@
 // The catalogue of rights and the roles that come with the product.
 
 export const permissions = [
-  'user.read', 'user.write', 'role.read', 'role.write', 'grant.read', 'grant.write',
+  'user.read', 'user.write', 'role.read', 'role.write', 'grant.read', 'grant.write', 'audit.read',
   'site.read', 'site.write', 'cluster.read', 'cluster.write', 'host.read', 'host.write', 'folder.read', 'folder.write',
   'vm.read', 'vm.create', 'vm.power', 'vm.modify', 'vm.delete', 'vm.console',
   'datastore.read', 'datastore.write', 'volume.read', 'volume.create', 'volume.modify', 'volume.delete',
@@ -18,12 +18,12 @@ export const ownerPermissions: readonly Permission[] = [
   'task.read', 'task.cancel', 'event.read',
 ];
 
-const reading = permissions.filter((name) => name.endsWith('.read') && !['user.read', 'role.read', 'grant.read'].includes(name));
+const reading = permissions.filter((name) => name.endsWith('.read') && !['user.read', 'role.read', 'grant.read', 'audit.read'].includes(name));
 
 /** Built-in roles; they cannot be changed or deleted. */
 export const builtinRoles: Readonly<Record<string, readonly Permission[]>> = {
   administrator: permissions,
-  operator: permissions.filter((name) => !/^(user|role|grant)\./.test(name)),
+  operator: permissions.filter((name) => !/^(user|role|grant|audit)\./.test(name)),
   'vm-user': ['vm.read', 'vm.create', 'vm.power', 'vm.modify', 'vm.delete', 'vm.console', 'volume.read', 'volume.create', 'volume.modify', 'volume.delete', 'cluster.read', 'folder.read', 'datastore.read', 'network.read', 'network.use', 'template.read', 'template.deploy', 'image.read', 'task.read', 'task.cancel', 'event.read'],
   viewer: reading,
 };

@@ -3,3 +3,4 @@ export * from './id.ts';
 export * from './canonical-json.ts';
 export * from './clock.ts';
 export * from './size-text.ts';
+export * from './hash-chain.ts';

@@ -9,7 +9,7 @@ import { isOutage, openDatabase, tasksMigrations } from '#database';
 import type { Migration } from '#database';
 import { orThrow } from '#kernel';
 import type { Fault } from '#kernel';
-import { consumeEvents, HELD_LEASE_MS, holdsOf, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
+import { consumeEvents, Denials, HELD_LEASE_MS, holdsOf, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
 import type { Consumption, EventConsumer, TaskKind, TasksKept } from '#tasks';
 import type { Health, Logger } from '#telemetry';
 import { runPeriodically } from './periodic.ts';
@@ -38,6 +38,7 @@ export const openStorage = async (options: StorageOptions): Promise<Storage> =>
 
 export class Storage {
   readonly tasks: TaskEngine | undefined;
+  readonly denials: Denials;
   /** What is answered for every service of this kind. */
   readonly controllers: readonly Type[];
   private readonly stops: (() => Promise<void>)[] = [];
@@ -48,6 +49,7 @@ export class Storage {
     if (redisUrl !== undefined && owner === undefined) throw new Error(`the contracts know no tasks of ${name}`);
     this.tasks = redisUrl === undefined || owner === undefined ? undefined
       : new TaskEngine({ service: owner, db, bus, log, redisUrl, nats: bus.connection, settings: { stopMs: stepGraceMs }, kept: options.kept });
+    this.denials = new Denials({ service: name, db, log });
     this.controllers = [eventsController(name, db), ...(this.tasks === undefined ? [] : [tasksController(this.tasks)])];
   }
 
@@ -83,6 +85,7 @@ export class Storage {
   }
 
   async close(): Promise<void> {
+    await this.denials.stop();
     if (this.db.isInitialized) await this.db.destroy();
   }
 

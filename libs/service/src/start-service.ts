@@ -19,7 +19,7 @@ import { trimHeap } from './memory.ts';
 import { nestLogger } from './nest-logger.ts';
 import { runPeriodically } from './periodic.ts';
 import { PlatformModule, ServiceRoot } from './platform.module.ts';
-import { Bus, Config, Db, HealthChecks, Log, Nats, Numbers, Tasks, Verifier } from './tokens.ts';
+import { AuditDenials, Bus, Config, Db, HealthChecks, Log, Nats, Numbers, Tasks, Verifier } from './tokens.ts';
 import { version } from './version.ts';
 
 /** For tests: another environment, and a process that is not the service's own (errors are thrown, signals left alone). */
@@ -105,9 +105,9 @@ class Start {
     const storage = service.migrations === undefined ? undefined : await this.openStorage(service.migrations, bus, health);
     const verifier = new JwtActorVerifier(keysOfAuth(bus));
     const parts = partsOf({ name: service.name, config, log, nats, bus, verifier, health, metrics, get: (token) => this.get(token) }, storage);
-    const server = new BusServer({ connection: nats, service: service.name, version, verifier, log, limits: { graceMs: requestGraceMs }, keepConnection: true, faultOf: (error) => storage?.faultOf(error) });
+    const server = new BusServer({ connection: nats, service: service.name, version, verifier, log, limits: { graceMs: requestGraceMs }, keepConnection: true, faultOf: (error) => storage?.faultOf(error), onDenied: storage && ((denied) => storage.denials.note(denied)) });
 
-    const platform = PlatformModule.of([[Bus, bus], [Nats, nats], [Db, storage?.db], [Tasks, storage?.tasks], [Log, log], [Config, config], [HealthChecks, health], [Numbers, metrics], [Verifier, verifier]]);
+    const platform = PlatformModule.of([[Bus, bus], [Nats, nats], [Db, storage?.db], [Tasks, storage?.tasks], [AuditDenials, storage?.denials], [Log, log], [Config, config], [HealthChecks, health], [Numbers, metrics], [Verifier, verifier]]);
     const app = await NestFactory.createMicroservice(ServiceRoot.of(platform, service.module, storage?.controllers ?? []), { strategy: server, logger: nestLogger(log), abortOnError: false });
     this.app = app;
     lifecycle.onStop('module', () => app.close());

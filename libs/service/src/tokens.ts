@@ -8,6 +8,8 @@ export const Nats = Symbol('Nats');
 export const Db = Symbol('Db');
 /** TaskEngine of `#tasks`; only in services with migrations. */
 export const Tasks = Symbol('Tasks');
+/** Denials of `#tasks`: what is refused by hand goes into the audit log; only in services with migrations. */
+export const AuditDenials = Symbol('AuditDenials');
 /** Logger of `#telemetry`. */
 export const Log = Symbol('Log');
 /** The settings that the service's schema reads. */

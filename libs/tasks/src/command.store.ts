@@ -4,13 +4,14 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { BusContext, PlanDraft } from '#bus';
 import type { InputOf, Operation, ReplyOf } from '#contracts';
 import { IdempotencyKeyReused } from '#contracts';
+import { auditMutation } from './audit/audit.store.ts';
 import { execute, fromJson, isDuplicate, selectRow, toJson, transaction } from '#database';
 import type { Queryable } from '#database';
 import { bodyHash, FaultError, failed, ok } from '#kernel';
 import type { Result } from '#kernel';
 
 export interface CommandCall<O extends Operation> {
-  readonly ctx: Pick<BusContext, 'actor' | 'system' | 'caller' | 'idempotencyKey' | 'dryRun'>;
+  readonly ctx: Pick<BusContext, 'actor' | 'system' | 'caller' | 'idempotencyKey' | 'dryRun'> & Partial<Pick<BusContext, 'door' | 'traceId'>>;
   readonly operation: O;
   readonly input: InputOf<O>;
 }
@@ -20,8 +21,9 @@ const KEEP_HOURS = 72;
 
 /**
  * Runs `work` in one transaction and answers its reply, or the recorded reply when the same caller sent the same key and
- * body before. Another body: IDEMPOTENCY_KEY_REUSED. A fault, thrown or answered, rolls everything back. In a dry run
- * everything is rolled back whatever comes of it, and no key is taken.
+ * body before. Another body: IDEMPOTENCY_KEY_REUSED. A fault, thrown or answered, rolls everything back. What was done is said
+ * for the audit log in the same transaction, once. In a dry run everything is rolled back whatever comes of it, and no key is
+ * taken.
  */
 export async function runCommand<O extends Operation>(
   db: DataSource, call: CommandCall<O>, work: (tx: EntityManager) => Promise<ReplyOf<O> | Result<ReplyOf<O>>>,
@@ -61,12 +63,18 @@ async function rehearsed<T>(db: DataSource, draft: PlanDraft, work: (tx: EntityM
 
 async function once<O extends Operation>(tx: EntityManager, call: CommandCall<O>, work: () => Promise<ReplyOf<O>>): Promise<ReplyOf<O>> {
   const key = call.ctx.idempotencyKey;
-  if (key === null) return work();
+  if (key === null) return audited(tx, call, work);
   const actor = call.ctx.actor?.userId ?? `service:${call.ctx.caller ?? ''}`;
   const hash = bodyHash(call.input);
   if (!(await reserve(tx, [actor, key, call.operation.name, hash]))) return recorded(tx, actor, key, call.operation, hash);
-  const reply = await work();
+  const reply = await audited(tx, call, work);
   await execute(tx, 'UPDATE task_command SET reply = ? WHERE actor = ? AND idem_key = ?', [toJson(reply), actor, key]);
+  return reply;
+}
+
+async function audited<O extends Operation>(tx: EntityManager, call: CommandCall<O>, work: () => Promise<ReplyOf<O>>): Promise<ReplyOf<O>> {
+  const reply = await work();
+  await auditMutation(tx, { ...call, reply });
   return reply;
 }
 

@@ -22,10 +22,12 @@ export interface EventConsumer {
   readonly sources: readonly ServiceName[];
   /** Event names, `*` for one part: `compute.vm.*`. Left out = all events of the sources. */
   readonly filters?: readonly string[];
+  /** Event names that are passed over all the same. */
+  readonly except?: readonly string[];
   /** In the transaction that moves the position. Throwing leaves the event to be taken again. */
   handle(tx: EntityManager, event: EventEnvelope): Promise<void>;
-  /** Called when the owner no longer has events that this consumer has not seen (kept for seven days). */
-  onLost?(source: ServiceName, fromSeq: number, toSeq: number): void;
+  /** Called when the owner no longer has events that this consumer has not seen (kept for seven days); in the transaction that moves on behind them. */
+  onLost?(tx: EntityManager, source: ServiceName, fromSeq: number, toSeq: number): Promise<void>;
 }
 
 export interface ConsumeOptions extends EventConsumer {
@@ -74,7 +76,8 @@ class Consumer implements Consumption {
     this.leaseName = `consumer:${options.name}`;
     this.leaseMs = options.leaseMs ?? 10_000;
     this.askEveryMs = options.askEveryMs ?? 30_000;
-    this.wanted = filterOf(options.filters);
+    const [wanted, unwanted] = [filterOf(options.filters), filterOf(options.except ?? [])];
+    this.wanted = (name) => wanted(name) && !unwanted(name);
     this.loop = new Loop((signal) => this.turn(signal), (error) => {
       options.log.warn({ err: error, consumer: options.name }, 'events could not be taken in; trying again');
       return OUTAGE_MS;
@@ -124,8 +127,8 @@ class Consumer implements Consumption {
       durable_name: name, ack_policy: AckPolicy.Explicit, deliver_policy: DeliverPolicy.All, ack_wait: nanos(30_000),
       filter_subjects: sources.map((source) => `tok.v1.evt.${source}.>`),
     });
-    // What was missed while nobody listened, also when the stream was made anew.
-    for (const source of sources) await this.catchUp(source);
+    // What was missed while nobody listened, also when the stream was made anew. An owner who is away holds up nobody else's.
+    await Promise.all(sources.map((source) => this.tryCatchUp(source)));
     const consumer = await jetstream(nats).consumers.get(stream, name);
     const messages = await consumer.consume({ max_messages: 100, expires: 5_000, idle_heartbeat: 1_000 });
     this.messages = messages;
@@ -197,9 +200,14 @@ class Consumer implements Consumption {
     const fresh = after === 0;
     if (!fresh) {
       this.options.log.error({ source, fromSeq: after + 1, toSeq: last }, 'events were lost for ever: their owner keeps them no longer');
-      this.options.onLost?.(source, after + 1, last);
     }
-    await transaction(this.options.db, (tx) => this.move(tx, source, last));
+    const { db, name } = this.options;
+    await transaction(db, async (tx) => {
+      const row = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM consumer_position WHERE consumer = ? AND source = ? FOR UPDATE', [name, source]);
+      if (Number(row?.last_seq ?? 0) >= last) return;
+      if (!fresh) await this.options.onLost?.(tx, source, after + 1, last);
+      await this.move(tx, source, last);
+    });
   }
 
   /** Effect and position in one transaction. `gap` = earlier events are missing; nothing was done. */

@@ -231,7 +231,7 @@ describe('a consumer', () => {
     await execute(db, 'UPDATE outbox SET sent_at = UTC_TIMESTAMP(3) - INTERVAL 8 DAY WHERE seq <= ?', [before + 2]);
     expect(await purgeOutbox(db)).toBeGreaterThan(0);
     await (await jetstreamManager(nats)).streams.purge(stream);
-    consumer({ onLost: (_source, from, to) => { lost.push([from, to]); } });
+    consumer({ onLost: (_tx, _source, from, to) => Promise.resolve(void lost.push([from, to])) });
     await until('the rest is taken', async () => (await seenSeqs()).includes(before + 3));
     expect(lost).toEqual([[before + 1, before + 2]]);
   });

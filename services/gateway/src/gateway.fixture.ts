@@ -22,6 +22,7 @@ export interface Asked {
   readonly actor: string;
   readonly key: string;
   readonly dry: boolean;
+  readonly door: string;
   readonly traceparent: string;
 }
 export type Play = (asked: Asked) => Promise<Result<unknown>> | Result<unknown>;
@@ -137,7 +138,7 @@ export class GatewayUnderTest {
   private async answer(message: Msg): Promise<void> {
     const operation = message.subject.slice('tok.v1.'.length);
     const read = (name: string): string => message.headers?.get(name) ?? '';
-    const asked = { operation, input: message.json<Record<string, unknown>>(), actor: read('Tok-Actor'), key: read('Idempotency-Key'), dry: read('Tok-Dry-Run') === 'true', traceparent: read('traceparent') };
+    const asked = { operation, input: message.json<Record<string, unknown>>(), actor: read('Tok-Actor'), key: read('Idempotency-Key'), dry: read('Tok-Dry-Run') === 'true', door: read('Tok-Door'), traceparent: read('traceparent') };
     this.asked.push(asked);
     const outcome = await (this.plays.get(operation) ?? (() => ok({})))(asked);
     if (outcome.ok) message.respond(JSON.stringify(outcome.value));

@@ -27,8 +27,8 @@ export interface Command {
 
 /** Where `<noun> <verb>` would be taken or read badly. A `cli` of the contract comes first. */
 const renamed: Readonly<Record<string, string>> = { 'ha.host.get': 'ha host', 'compute.site.get': 'site show' };
-/** Operations whose commands are written by hand: signing in keeps tokens, following a task shows progress. */
-const byHand: ReadonlySet<string> = new Set(['auth.session.login', 'auth.session.refresh', 'auth.session.logout']);
+/** Operations whose commands are written by hand: signing in keeps tokens, following a task shows progress, checking the audit log goes on to its end. */
+const byHand: ReadonlySet<string> = new Set(['auth.session.login', 'auth.session.refresh', 'auth.session.logout', 'auth.audit.verify']);
 /** Members that the command line fills in itself. */
 const ownMembers: Readonly<Record<string, readonly string[]>> = { 'monitoring.task.get': ['waitMs', 'afterVersion'], 'monitoring.event.list': ['waitMs'] };
 const pageMembers: readonly string[] = ['cursor', 'limit'];

@@ -55,6 +55,8 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   'role create': ['tokctl role create --name starter --permission vm.read,vm.power'],
   'grant create': ['tokctl grant create --user ann --role vm-user'],
   'token create': ['tokctl token create --name backup --expires-in-days 30', 'tokctl token create --name for-ever --expires-in-days none'],
+  'audit list': ['tokctl audit list --limit 20', 'tokctl audit list --actor ann --outcome denied', 'tokctl audit list --object-id 0198a7c2-0000-7000-8000-000000000001 -o json'],
+  'audit verify': ['tokctl audit verify', 'tokctl audit verify --file audit.json'],
   'task list': ['tokctl task list --open', 'tokctl task list --state failed --limit 200'],
   'task watch': ['tokctl task watch', 'tokctl task watch 0198a7c2-0000-7000-8000-000000000001'],
   events: ['tokctl events -f', 'tokctl events --object 0198a7c2-0000-7000-8000-000000000001', 'tokctl events -f --name compute.vm.changed -o json'],

@@ -100,6 +100,7 @@ export const nouns: Readonly<Record<NounName, Noun>> = {
 /** What is listed although it is no object with an id of its own. */
 export const listColumns: Readonly<Record<string, readonly Column[]>> = {
   'monitoring.event.list': [{ title: 'SEQ', path: 'globalSeq' }, { title: 'AT', path: 'at' }, { title: 'EVENT', path: 'name' }, { title: 'OBJECT', path: 'objectId' }, { title: 'BY', path: 'actor.handle' }],
+  'auth.audit.list': [{ title: 'SEQ', path: 'seq' }, { title: 'AT', path: 'at' }, { title: 'WHO', path: 'actor.handle' }, { title: 'DOOR', path: 'door' }, { title: 'OPERATION', path: 'operation' }, { title: 'OBJECT', path: 'object.id', flexible: true }, { title: 'OUTCOME', path: 'outcome' }, { title: 'CODE', path: 'code' }, { title: 'TIMES', path: 'times' }],
   'ha.host.list': [ofHost, { title: 'STATE', path: 'state' }, { title: 'SINCE', path: 'since', as: 'age' }, { title: 'HEARTBEAT', path: 'lastHeartbeatAt', as: 'age' }],
   'scheduler.claim.list': [{ title: 'VM', path: 'vmId', ref: 'vm' }, ofHost, { title: 'VCPUS', path: 'vcpus' }, { title: 'MEMORY', path: 'memoryBytes', as: 'size' }, age],
   'scheduler.capacity.list': [{ title: 'HOST', path: 'hostName' }, { title: 'VCPUS', path: 'vcpus' }, { title: 'CLAIMED', path: 'vcpusClaimed' }, { title: 'MEMORY', path: 'memoryBytes', as: 'size' }, { title: 'CLAIMED', path: 'memoryClaimedBytes', as: 'size' }],

@@ -1,6 +1,8 @@
 // All commands in one tree: those of the contracts and those written by hand. Parsing, help and completion read it.
 import { Command as Parser, Option } from 'commander';
 import { callApi } from './api.command.ts';
+import { verifyFile, verifyPlatform } from './audit.command.ts';
+import type { AuditVerifyOptions } from './audit.command.ts';
 import { busLogin } from './bus.command.ts';
 import type { BusLoginOptions } from './bus.command.ts';
 import { commandTree } from './command-tree.ts';
@@ -120,6 +122,11 @@ function addHandWritten(program: Parser, around: Surroundings, commands: readonl
     .option('--file <path>', 'the credentials file (default: beside the profile)').option('--name <name>', 'what the key is called in tokctl bus-credential list (default: the name of this machine)').option('--life <duration>', 'how long they are good for, 5m to 1d (default 1h)')
     .action((values: BusLoginOptions) => busLogin(contextOf(around, values), values));
 
+  addUsual(at('audit verify', 'Check the whole audit log: fails when a row was altered, removed, moved or added'), { output: false })
+    .option('--from <seq>', 'begin at this row (default the oldest that is kept)').option('--expect <seq:hash>', 'what an earlier verify printed as newest: has that row changed since?')
+    .option('--file <path>', 'check a list that was kept (tokctl audit list --sort seq -o json) instead, without the platform')
+    .action((values: AuditVerifyOptions & { file?: string }) => (values.file === undefined ? verifyPlatform(contextOf(around, values), values) : verifyFile(around.out, values.file)));
+
   addUsual(at('profile list', 'List the profiles'), {}).action((values: Options) => { listProfiles(around, values); });
   addUsual(at('profile show', 'Show which platform and token the next command uses'), {}).action((values: Options) => { showProfile(around, values); });
   at('profile use', 'Make a profile the current one').argument('<name>').action((name: string) => switchProfile(around, name));
@@ -191,7 +198,7 @@ const examplesText = (words: string): string => {
   return lines.length === 0 ? '' : `\n\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
 };
 
-const groupSummaries: Readonly<Record<string, string>> = { bus: 'Credentials for NATS clients', 'bus-credential': 'Your keys on the bus', 'dead-letter': 'Published commands that were refused', vm: 'VMs', site: 'The site', capacity: 'Capacity and claims per host', placement: 'Where a VM would go', ha: 'Liveness of hosts', profile: 'Which platform the commands speak to', 'port-group': 'Port groups', switch: 'Distributed switches' };
+const groupSummaries: Readonly<Record<string, string>> = { audit: 'The audit log', bus: 'Credentials for NATS clients', 'bus-credential': 'Your keys on the bus', 'dead-letter': 'Published commands that were refused', vm: 'VMs', site: 'The site', capacity: 'Capacity and claims per host', placement: 'Where a VM would go', ha: 'Liveness of hosts', profile: 'Which platform the commands speak to', 'port-group': 'Port groups', switch: 'Distributed switches' };
 
 function addExamples(parser: Parser, words: string): void {
   if (parser.commands.length > 0 && words !== '' && parser.summary() === '') {

@@ -4,7 +4,7 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } f
 /** 32 random bytes; whoever has them and the database has everything. */
 export type MasterKey = Buffer;
 
-export type Purpose = 'seal' | 'api-token' | 'refresh-token' | 'command-body';
+export type Purpose = 'seal' | 'api-token' | 'refresh-token' | 'command-body' | 'audit';
 
 const keyFor = (master: MasterKey, purpose: Purpose): Buffer => Buffer.from(hkdfSync('sha256', master, '', `tokamak-auth/${purpose}`, 32));
 

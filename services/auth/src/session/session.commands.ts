@@ -3,14 +3,16 @@
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
+import { noteRecorded } from '#bus';
 import type { BusContext } from '#bus';
-import { BadCredentials, Unauthenticated, userChanged } from '#contracts';
-import type { InputOf, login, refreshSession, logout, ReplyOf, UserId } from '#contracts';
+import { BadCredentials, login, logout, refreshSession, Unauthenticated, userChanged } from '#contracts';
+import type { AuditFacts, InputOf, Operation, ReplyOf, UserId } from '#contracts';
 import { transaction } from '#database';
 import { newUuid, ok, systemClock } from '#kernel';
-import type { Result } from '#kernel';
-import { Db, Log } from '#service';
-import { emit } from '#tasks';
+import type { Failed, Result } from '#kernel';
+import { AuditDenials, Db, Log } from '#service';
+import { auditMutation, emit } from '#tasks';
+import type { Denials } from '#tasks';
 import type { Logger } from '#telemetry';
 import { KeyRing } from '../keys/key-ring.store.ts';
 import { derive } from '../keys/seal.ts';
@@ -30,17 +32,17 @@ const gone = Unauthenticated.fail('The refresh token is not valid; sign in again
 
 @Injectable()
 export class SessionCommands {
-  constructor(@Inject(Db) private readonly db: DataSource, @Inject(KeyRing) private readonly ring: KeyRing, @Inject(Master) private readonly master: MasterKey, @Inject(Log) private readonly log: Logger) {}
+  constructor(@Inject(Db) private readonly db: DataSource, @Inject(KeyRing) private readonly ring: KeyRing, @Inject(Master) private readonly master: MasterKey, @Inject(Log) private readonly log: Logger, @Inject(AuditDenials) private readonly denials: Denials) {}
 
-  async login({ user: account, password, address }: InputOf<typeof login>): Promise<Result<Session>> {
+  async login({ user: account, password, address }: InputOf<typeof login>, ctx: BusContext): Promise<Result<Session>> {
     const attempt = { account, address };
     const counted = await countTry(this.db, attempt);
-    if (!counted.ok) return counted;
     const user = await findUserByHandle(this.db, account);
+    if (!counted.ok) return this.denied(counted, ctx, user, address);
     const fits = await fitsPassword(password, user?.passwordHash);
     if (user === undefined || !fits || user.disabled) {
       this.log.warn({ address, known: user !== undefined }, 'a sign-in failed');
-      return BadCredentials.fail('User or password is wrong.');
+      return this.denied(BadCredentials.fail('User or password is wrong.'), ctx, user, address);
     }
     await takeBackTry(this.db, attempt);
     if (isOutdated(user.passwordHash)) await rehashPassword(this.db, user.id, user.passwordHash, await hashPassword(password));
@@ -49,8 +51,19 @@ export class SessionCommands {
     await transaction(this.db, async (tx) => {
       await insertSession(tx, sessionId, user.id, hashOf(refreshToken));
       await noteLogin(tx, user.id);
+      await audit(tx, login, user, ctx, address);
     });
     return ok(await this.sessionOf(user, sessionId, refreshToken));
+  }
+
+  /** The account is named where there is one; else it may be a password that somebody typed into the wrong field. */
+  private async denied(failure: Failed, ctx: BusContext, user: StoredUser | undefined, address: string | undefined): Promise<Failed> {
+    const { traceId, door = 'service', idempotencyKey } = ctx;
+    await this.denials.note({
+      operation: login.name, fault: noteRecorded(failure.fault), caller: { actor: null, caller: null }, input: {}, door, traceId, idempotencyKey,
+      ...(user === undefined ? {} : { claimed: user.handle }), ...(address === undefined ? {} : { address }),
+    });
+    return failure;
   }
 
   async refresh({ refreshToken }: InputOf<typeof refreshSession>, ctx: BusContext): Promise<Result<Session>> {
@@ -71,6 +84,7 @@ export class SessionCommands {
     if (user === undefined || user.disabled) return undefined;
     if (!found.used) {
       await replaceToken(tx, found, nextHash);
+      await audit(tx, refreshSession, user, ctx);
       return { user, sessionId: found.sessionId };
     }
     // The same request again: its answer was lost, and nobody has used what it gave.
@@ -83,7 +97,10 @@ export class SessionCommands {
   async logout({ refreshToken }: InputOf<typeof logout>, ctx: BusContext): Promise<ReplyOf<typeof logout>> {
     await transaction(this.db, async (tx) => {
       const found = await lockToken(tx, hashOf(refreshToken));
-      if (found?.live) await this.end(tx, found, 'logout', ctx);
+      if (!found?.live) return;
+      await this.end(tx, found, 'logout', ctx);
+      const user = await findUser(tx, found.userId);
+      if (user !== undefined) await audit(tx, logout, user, ctx);
     });
     return {};
   }
@@ -97,4 +114,10 @@ export class SessionCommands {
     const accessToken = await signAccess(user.id, sessionId, this.ring.signer, systemClock.now());
     return { accessToken, accessExpiresInMs: accessTokenMs, refreshToken, refreshExpiresInMs: sessionLifeMs, user: { id: user.id, handle: user.handle, mustChangePassword: user.mustChangePassword } };
   }
+}
+
+/** Who signs in or out is known by what he shows, not by whom the request speaks for. */
+function audit(tx: EntityManager, operation: Operation, { id, handle }: StoredUser, ctx: BusContext, address?: string): Promise<void> {
+  const object: AuditFacts['object'] = { noun: 'user', id };
+  return auditMutation(tx, { ctx: { ...ctx, actor: { userId: id, handle, rights: [] } }, operation, input: {}, reply: {}, object, address });
 }

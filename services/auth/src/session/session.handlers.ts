@@ -13,8 +13,8 @@ export class SessionHandlers {
   constructor(@Inject(SessionCommands) private readonly sessions: SessionCommands, @Inject(ResolveCommands) private readonly callers: ResolveCommands) {}
 
   @Handles(login)
-  login(input: InputOf<typeof login>): Promise<Result<ReplyOf<typeof login>>> {
-    return this.sessions.login(input);
+  login(input: InputOf<typeof login>, ctx: BusContext): Promise<Result<ReplyOf<typeof login>>> {
+    return this.sessions.login(input, ctx);
   }
 
   @Handles(refreshSession)

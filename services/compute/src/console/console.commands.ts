@@ -5,11 +5,11 @@ import type { DataSource } from 'typeorm';
 import type { BusClient, BusContext } from '#bus';
 import {
   TicketInvalid, Unauthenticated, consoleOpened, createConsoleTicket, hostConsoleOpen, resolveHolder, consoleRoute,
-  type Actor, type Holder, type HostId, type InputOf, type ReplyOf, type Vm, type checkConsole, type openConsole,
+  type Actor, type Holder, type HostId, type InputOf, type ReplyOf, type Vm, type checkConsole, openConsole,
 } from '#contracts';
 import { allowed, transaction, type Queryable } from '#database';
 import { newUuid, ok, orThrow, type Result } from '#kernel';
-import { emit, runCommand } from '#tasks';
+import { auditMutation, emit, runCommand } from '#tasks';
 import { stateOfHost } from '../host/host-order.store.ts';
 import { own } from '../vm/vm.commands.ts';
 import { findVm } from '../vm/vm.store.ts';
@@ -70,7 +70,10 @@ export class ConsoleCommands {
     const sessionId = randomBytes(16).toString('hex');
     const opened = await this.bus.requestHost(hostId, hostConsoleOpen, { vmId, epoch: ticket.epoch, sessionId, kind, historyBytes: ticket.historyBytes }, { ctx, as: 'system', timeoutMs: hostMs });
     if (!opened.ok) return opened;
-    await transaction(this.db, (tx) => emit(tx, consoleOpened, { objectId: vmId, data: { vmId, kind, epoch: ticket.epoch, hostId }, actor }));
+    await transaction(this.db, async (tx) => {
+      await emit(tx, consoleOpened, { objectId: vmId, data: { vmId, kind, epoch: ticket.epoch, hostId }, actor });
+      await auditMutation(tx, { ctx: { ...ctx, actor }, operation: openConsole, input: { vmId }, reply: {}, object: { noun: 'vm', id: vmId } });
+    });
     return ok({ sessionId, hostId, epoch: ticket.epoch, user: { id: actor.userId, handle: actor.handle }, holder: ticket.holder });
   }
 

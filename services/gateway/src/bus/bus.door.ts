@@ -1,13 +1,15 @@
 // The bus door: users ask on `tok.v1.user.<handle>.req.<service>.<noun>.<verb>` and are answered to their inbox. The NATS
 // server lets nobody but the user speak there, so the subject says who asks; the pipeline behind it is that of REST.
 import { defaultLimits, dryRefusal, header, isIdempotencyKey, Responder, userRequests } from '#bus';
-import type { Endpoint, HeaderReader } from '#bus';
+import type { Endpoint } from '#bus';
 import type { GatewayConfig } from '#config';
 import { RateLimited } from '#contracts';
 import type { Operation } from '#contracts';
 import { newUuid, ok } from '#kernel';
 import type { Result } from '#kernel';
+import { AuditDenials } from '#service';
 import type { Door, Parts } from '#service';
+import type { Denials } from '#tasks';
 import { admit, SharedGates } from '../rest/admission.ts';
 import type { Gates } from '../rest/admission.ts';
 import { doorNumbers } from '../rest/door.metrics.ts';
@@ -18,11 +20,17 @@ import { isOwnInbox, openOperation, placeOf } from './bus-subject.ts';
 /** Questions that wait for something hold a place; one user cannot take all of them. */
 const limits = { ...defaultLimits, running: 1_024, bodyBytes: 256 * 1024, graceMs: 8_000 };
 const mostPerUser = 64;
-const denials: ReadonlySet<number> = new Set([401, 403, 429]);
+const deniedStatuses: ReadonlySet<number> = new Set([401, 403, 429]);
+
+function claimOf(subject = ''): { claimed?: string } {
+  const place = placeOf(subject);
+  return place === undefined ? {} : { claimed: place.handle };
+}
 
 export function busDoor(parts: Parts<GatewayConfig>): Door {
   const { nats, log, bus } = parts;
   const gates: Gates = { ...parts.get<SharedGates>(SharedGates), closing: () => false };
+  const denials = parts.get<Denials>(AuditDenials);
   const running = new Map<string, number>();
   let responder: Responder | undefined;
 
@@ -42,15 +50,19 @@ export function busDoor(parts: Parts<GatewayConfig>): Door {
     let dry = false;
     return {
       name: operation.name, subject: `tok.v1.user.*.req.${operation.name}`, timeoutMs: operation.timeoutMs, answered: true,
-      async admit(read: HeaderReader) {
+      async admit(read, identified) {
         const key = read('Idempotency-Key');
         if (key !== '' && !isIdempotencyKey(key)) return keyWrong;
         const refused = dryRefusal(operation, read(header.dryRun));
         if (refused !== undefined) return refused;
         dry = read(header.dryRun) !== '';
         const caller = await gates.callers.resolveHandle(handle);
-        const admitted = caller.ok ? admit(gates, caller.value, operation) : caller;
-        return admitted.ok ? ok({ actor: admitted.value.actor, system: false, actorToken: admitted.value.actorToken, caller: null }) : admitted;
+        if (!caller.ok) return caller;
+        const { actor, actorToken } = caller.value;
+        const acting = { actor, system: false, actorToken, caller: null };
+        identified(acting);
+        const admitted = admit(gates, caller.value, operation);
+        return admitted.ok ? ok(acting) : admitted;
       },
       parse: (body) => readInput(operation, body),
       async run(input, ctx): Promise<Result<unknown>> {
@@ -77,11 +89,13 @@ export function busDoor(parts: Parts<GatewayConfig>): Door {
     async open() {
       const numbers = await doorNumbers(parts.metrics.registry, 'bus_door');
       responder = new Responder({
-        connection: nats, log, limits, mayAnswer: isOwnInbox,
+        connection: nats, log, limits, mayAnswer: isOwnInbox, door: 'bus',
+        // Who says that he is somebody, and cannot be any more, is recorded by the name that NATS let him in under.
+        onDenied: (denied) => denials.note(denied.caller.actor === null ? { ...denied, ...claimOf(denied.subject) } : denied),
         onAnswer(operation, code, tookMs) {
           const { status } = code === undefined ? { status: 200 } : problemOf({ code, detail: '' });
           numbers.served(operation, status, tookMs);
-          if (code !== undefined && denials.has(status)) {
+          if (code !== undefined && deniedStatuses.has(status)) {
             numbers.denied(operation, code);
             log.warn({ operation, code }, 'denied at the bus door');
           }

@@ -21,6 +21,7 @@ const vmId = newUuid();
 beforeAll(async () => {
   under = await GatewayUnderTest.start();
   sql = await mysql.createConnection({ uri: under.schema.url, timezone: 'Z' });
+  await until('the stream of commands', async () => (await jetstreamManager(under.nats)).streams.info(COMMANDS_STREAM).catch(() => undefined));
 });
 afterAll(async () => {
   await sql.end();

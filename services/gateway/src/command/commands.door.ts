@@ -88,5 +88,5 @@ const recordEnd = (db: DataSource, { handle, published, body, carried, ...about 
       const userId = carried.caller?.actor.userId ?? null;
       await insertLetter(tx, { ...about, userId, handle, body: keptBody(about.operation, body), dryRun: published.dryRun, error: outcome.error, publishedAt: published.publishedAt });
     }
-    await tell(tx, about, outcome, carried);
+    await tell(tx, about, outcome, { ...carried, handle });
   });

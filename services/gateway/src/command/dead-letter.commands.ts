@@ -3,13 +3,13 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import type { BusContext } from '#bus';
-import { deleteDeadLetter, mayAccess, NotFound, Unauthenticated } from '#contracts';
-import type { Actor, getDeadLetter, InputOf, listDeadLetters, Permission, ReplyOf, retryDeadLetter } from '#contracts';
+import { deleteDeadLetter, mayAccess, NotFound, retryDeadLetter, Unauthenticated } from '#contracts';
+import type { Actor, getDeadLetter, InputOf, listDeadLetters, Permission, ReplyOf } from '#contracts';
 import { transaction } from '#database';
 import { ok } from '#kernel';
 import type { Result } from '#kernel';
 import { Db } from '#service';
-import { runCommand } from '#tasks';
+import { auditMutation, runCommand } from '#tasks';
 import { deleteLetter, findLetter, pageOfLetters, refuseAgain } from './dead-letter.store.ts';
 import type { LetterWithBody } from './dead-letter.store.ts';
 import { outcomeOf, tell } from './outcome.ts';
@@ -40,23 +40,26 @@ export class DeadLetterCommands {
   /**
    * Dies after the owner was asked: the letter is still there, and the owner answers the next try what it answered this one.
    */
-  async retry({ deadLetterId }: InputOf<typeof retryDeadLetter>, { actor }: BusContext): Promise<Result<Retried>> {
-    const found = await this.find(deadLetterId, actor, 'user.write');
+  async retry({ deadLetterId }: InputOf<typeof retryDeadLetter>, ctx: BusContext): Promise<Result<Retried>> {
+    const found = await this.find(deadLetterId, ctx.actor, 'user.write');
     if (!found.ok) return found;
     const { letter, dryRun } = found.value;
     const { user: handle, operation, idempotencyKey, body } = letter;
     const carried = await this.commands.carryOut({ handle, operation, idempotencyKey, body, traceparent: '', dryRun });
     // Nothing is known about it yet: to be tried again, and told so.
     if (!carried.answer.ok && pauseAfter(carried.answer.fault, 1) !== undefined) return carried.answer;
-    return ok(await this.record(letter, carried));
+    return ok(await this.record(letter, carried, ctx));
   }
 
-  private record(letter: LetterWithBody, carried: Carried): Promise<Retried> {
+  private record(letter: LetterWithBody, carried: Carried, ctx: BusContext): Promise<Retried> {
     return transaction(this.db, async (tx): Promise<Retried> => {
       const outcome = outcomeOf(carried);
       const moved = outcome.is === 'accepted' ? await deleteLetter(tx, letter.id) : await refuseAgain(tx, letter.id, outcome.error);
       // Another retry, at the same time, may have told already.
-      if (moved) await tell(tx, letter, outcome, carried);
+      if (moved) {
+        await tell(tx, letter, outcome, { ...carried, handle: letter.user });
+        await auditMutation(tx, { ctx, operation: retryDeadLetter, input: { deadLetterId: letter.id }, reply: {} });
+      }
       return outcome.is === 'accepted' ? { outcome: 'accepted', ...outcome.effect, error: null } : { outcome: 'refused', taskId: null, objectId: null, error: outcome.error };
     });
   }

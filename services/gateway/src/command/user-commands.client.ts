@@ -50,7 +50,7 @@ export class UserCommands {
     if (!input.ok) return input;
     const admitted = admit(this.gates, caller, operation.value);
     if (!admitted.ok) return admitted;
-    return this.bus.request(operation.value, withCaller(operation.value, input.value, caller), { actorToken: caller.actorToken, idempotencyKey });
+    return this.bus.request(operation.value, withCaller(operation.value, input.value, caller), { actorToken: caller.actorToken, idempotencyKey, door: 'command' });
   }
 }
 

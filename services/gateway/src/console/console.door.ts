@@ -61,11 +61,11 @@ export class ConsoleDoor {
         preHandler: async (request, reply) => {
           const wish = await this.wishOf(request);
           if (wish.ok) this.wishes.set(request, wish.value);
-          else door.refuse(wish.fault, request, reply);
+          else void door.refuse(wish.fault, request, reply);
           return wish.ok ? undefined : reply;
         },
         handler: (request: FastifyRequest, reply: FastifyReply) => {
-          door.refuse(InvalidArgument.fault('A console is a WebSocket: send Upgrade: websocket.', { issues: [{ path: 'Upgrade', message: 'must be websocket' }] }), request, reply);
+          void door.refuse(InvalidArgument.fault('A console is a WebSocket: send Upgrade: websocket.', { issues: [{ path: 'Upgrade', message: 'must be websocket' }] }), request, reply);
           return reply;
         },
         wsHandler: (socket, request) => {
@@ -111,7 +111,7 @@ export class ConsoleDoor {
     socket.pause(); // nothing is read before there is somebody to read it
     this.opening += 1;
     const call = callOf(request);
-    const opened = await this.parts.bus.request(openConsole, wish, { ctx: call.context(openConsole.timeoutMs, never, null), as: 'system' });
+    const opened = await this.parts.bus.request(openConsole, wish, { ctx: call.context(openConsole.timeoutMs, never, null), as: 'system', door: call.door });
     this.opening -= 1;
     if (!opened.ok) { this.turnAway(socket, request, opened.fault); return; }
     const { user } = opened.value;
@@ -138,7 +138,7 @@ export class ConsoleDoor {
 
   private turnAway(socket: WebSocket, request: FastifyRequest, fault: Fault): void {
     callOf(request).refused = fault.code;
-    this.door.note(fault, request);
+    void this.door.note(fault, request);
     this.door.finish(request, 101);
     const { code, reason } = closeOfFault(fault);
     socket.resume();

@@ -2,6 +2,7 @@
 import type { FastifyRequest } from 'fastify';
 import { bindSpan, deadlineIn, openServerSpan } from '#bus';
 import type { BusContext } from '#bus';
+import { openConsole } from '#contracts';
 import type { Clock } from '#kernel';
 import type { Call } from './call.ts';
 
@@ -14,6 +15,7 @@ export function openCall(name: string, request: FastifyRequest, clock: Clock): C
   const span = openServerSpan(name, traceparentOf(request), { 'http.request.method': request.method });
   const call: Call = {
     name,
+    door: name === openConsole.name ? 'console' : 'rest',
     traceId: span.traceId,
     address: request.ip,
     startedAt: clock.monotonic(),
@@ -27,6 +29,7 @@ export function openCall(name: string, request: FastifyRequest, clock: Clock): C
         actorToken: call.caller?.actorToken ?? null,
         caller: null,
         idempotencyKey,
+        door: call.door,
         deadline: deadlineIn(timeoutMs),
         signal,
         traceId: call.traceId,

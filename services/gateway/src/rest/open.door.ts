@@ -4,7 +4,9 @@ import type { Operation } from '#contracts';
 import type { GatewayConfig } from '#config';
 import { systemClock } from '#kernel';
 import { version } from '#service';
+import { AuditDenials } from '#service';
 import type { Door, Parts } from '#service';
+import type { Denials } from '#tasks';
 import { ConsoleDoor } from '../console/console.door.ts';
 import type { ConsoleLimits } from '../console/console.door.ts';
 import { addConsolePages, consolePagePaths } from '../console/console-pages.door.ts';
@@ -54,6 +56,7 @@ export function restDoor(parts: Parts<GatewayConfig>, operations: readonly Opera
       door = new RestDoor({
         bus, log, operations, gates, clock: systemClock,
         numbers: await doorNumbers(parts.metrics.registry, 'rest'),
+        denials: parts.get<Denials>(AuditDenials),
         fixed: [...pagePaths, ...consolePagePaths, imageContentRoute, consoleRoute],
         ...limits,
       });

@@ -4,11 +4,12 @@ import { fastify } from 'fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingMessage } from 'node:http';
 import type { BusClient } from '#bus';
-import { isIdempotencyKey } from '#bus';
-import { httpStatusOf, Internal, InvalidArgument, listEvents, MethodNotAllowed, ShuttingDown, UnknownOperation } from '#contracts';
+import { isDenial, isIdempotencyKey, isRecorded } from '#bus';
+import { Internal, InvalidArgument, listEvents, MethodNotAllowed, ShuttingDown, UnknownOperation } from '#contracts';
 import type { Access, Operation } from '#contracts';
 import type { Clock, Fault, Result } from '#kernel';
 import { newUuid, ok } from '#kernel';
+import type { Denials } from '#tasks';
 import type { Logger } from '#telemetry';
 import { admit, identifyCaller, refusalAtTheStep } from './admission.ts';
 import type { Gates } from './admission.ts';
@@ -38,6 +39,8 @@ export interface RestOptions {
   readonly fixed: readonly { readonly method: string; readonly path: string }[];
   readonly gates: Omit<Gates, 'closing'>;
   readonly numbers: DoorNumbers;
+  /** Takes what this door denies itself; what an owner denies, he records. */
+  readonly denials: Pick<Denials, 'note'>;
   readonly body: BodyLimits;
   /** Time for the request line and the headers, ms. */
   readonly headersTimeoutMs: number;
@@ -97,7 +100,7 @@ export class RestDoor {
     this.app.removeAllContentTypeParsers();
     this.app.addContentTypeParser('application/json', (_request: FastifyRequest, payload: IncomingMessage) => readJson(payload, options.body));
     this.app.setErrorHandler((error: FastifyError, request, reply) => { this.refuseError(error, request, reply); });
-    this.app.setNotFoundHandler((request, reply) => { this.refuse(this.noSuchRoute(request), request, reply); });
+    this.app.setNotFoundHandler((request, reply) => { void this.refuse(this.noSuchRoute(request), request, reply); });
     this.app.addHook('onResponse', (request, reply, done) => {
       this.finish(request, reply.statusCode);
       done();
@@ -144,13 +147,13 @@ export class RestDoor {
       const call = openCall(operation.name, request, this.options.clock);
       request.call = call;
       const fault = refusalAtTheStep(this.gates, call.address, operation.permission);
-      if (fault !== undefined) { this.refuse(fault, request, reply); return; }
+      if (fault !== undefined) { void this.refuse(fault, request, reply); return; }
       if (operation.permission === 'public') { done(); return; }
       const found = identifyCaller(this.gates, request.headers.authorization, call.address);
       const go = (caller: Result<typeof call.caller & object>): void => {
         const admitted = caller.ok ? admit(this.gates, caller.value, operation) : caller;
         if (caller.ok) call.caller = caller.value;
-        if (!admitted.ok) { this.refuse(admitted.fault, request, reply); return; }
+        if (!admitted.ok) { void this.refuse(admitted.fault, request, reply); return; }
         done();
       };
       if (found instanceof Promise) found.then(go, (error: unknown) => { this.refuseError(error, request, reply); });
@@ -162,17 +165,17 @@ export class RestDoor {
     const call = callOf(request);
     const { operation } = entry.route;
     const asked = dryRunOf(operation, queryOf(request.raw.url ?? ''));
-    if (!asked.ok) { this.refuse(asked.fault, request, reply); return; }
+    if (!asked.ok) { await this.refuse(asked.fault, request, reply); return; }
     const input = this.inputFor(entry, request, call, asked.value.query);
-    if (!input.ok) { this.refuse(input.fault, request, reply); return; }
+    if (!input.ok) { await this.refuse(input.fault, request, reply); return; }
     if (asked.value.dry) { await this.explain(operation, input.value, request, reply, call); return; }
     if (operation === listEvents && wantsStream(request.headers.accept)) { await this.stream(request, reply, call, input.value); return; }
     const key = this.keyFor(operation, request, reply);
-    if (!key.ok) { this.refuse(key.fault, request, reply); return; }
+    if (!key.ok) { await this.refuse(key.fault, request, reply); return; }
     const signal = entry.long ? this.signalOf(reply) : never;
     const question = (): Promise<Result<Ready>> => this.ask(entry, input.value, key.value, call, signal);
     const answer = await (call.caller !== undefined && isShared(entry) ? this.reads.ask(`${operation.name} ${call.caller.actorToken} ${JSON.stringify(input.value)}`, question) : question());
-    if (!answer.ok) { this.refuse(this.leaving.signal.aborted && entry.long ? ShuttingDown.fault('This door is closing; ask again.') : answer.fault, request, reply); return; }
+    if (!answer.ok) { await this.refuse(this.leaving.signal.aborted && entry.long ? ShuttingDown.fault('This door is closing; ask again.') : answer.fault, request, reply); return; }
     const { status, headers, body } = answer.value;
     this.answer(reply, status, headers, json, body, call);
   }
@@ -181,12 +184,12 @@ export class RestDoor {
   private async explain(operation: Operation, input: object, request: FastifyRequest, reply: FastifyReply, call: Call): Promise<void> {
     const answer = await this.options.bus.explain(operation, input, { ctx: call.context(operation.timeoutMs, never, null) });
     if (answer.ok) this.answer(reply, 200, {}, json, JSON.stringify(answer.value), call);
-    else this.refuse(answer.fault, request, reply);
+    else await this.refuse(answer.fault, request, reply);
   }
 
   private async stream(request: FastifyRequest, reply: FastifyReply, call: Call, wish: object): Promise<void> {
     const fault = await this.streams.serve(request, reply, call, wish, apiHeaders);
-    if (fault !== undefined) this.refuse(fault, request, reply);
+    if (fault !== undefined) await this.refuse(fault, request, reply);
     else this.finish(request, 200); // the framework does not tell the end of what it let go of
   }
 
@@ -230,33 +233,43 @@ export class RestDoor {
     reply.send(body);
   }
 
-  /** Sends a refusal and notes it. */
-  refuse(fault: Fault, request: FastifyRequest, reply: FastifyReply): void {
+  /** Notes a refusal and sends it: a denial when it is recorded. */
+  async refuse(fault: Fault, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const call = (request.call ??= openCall('unknown', request, this.options.clock));
     const problem = problemOf(fault, { traceId: call.traceId, url: request.raw.url ?? '' });
     call.refused = problem.code;
-    this.note(fault, request);
+    const noted = this.note(fault, request);
+    if (noted !== undefined) await noted;
     reply.code(problem.status).headers(apiHeaders).headers(headersOf(fault)).header('content-type', problemType).header('x-request-id', call.traceId);
     // Bytes of the body that nobody will read must not be taken for the next request.
     if (!request.raw.complete || this.leaving.signal.aborted) reply.header('connection', 'close');
-    reply.send(JSON.stringify(problem));
+    void reply.send(JSON.stringify(problem));
   }
 
   refuseError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-    this.refuse(faultOfError(error, this.options.body.bytes), request, reply);
+    void this.refuse(faultOfError(error, this.options.body.bytes), request, reply);
   }
 
-  /** Notes a refusal in log and numbers. */
-  note(fault: Fault, request: FastifyRequest): void {
+  /** Notes a refusal in log and numbers, and a denial of our own in the audit log: then there is something to wait for. */
+  note(fault: Fault, request: FastifyRequest): Promise<void> | undefined {
     const { log, numbers } = this.options;
     const call = callOf(request);
-    const status = httpStatusOf(fault.code);
     const fields = { operation: call.name, code: fault.code, address: call.address, user: call.caller?.actor.handle ?? null, trace: call.traceId };
-    if (status === 401 || status === 403 || status === 429) {
+    if (isDenial(fault)) {
       numbers.denied(call.name, fault.code);
       log.warn(fields, 'denied');
+      if (!isRecorded(fault)) return this.record(fault, request);
     } else if (fault.code === Internal.code) log.error({ ...fields, method: request.method, err: fault.cause }, 'failed');
     else log.debug(fields, 'refused');
+    return undefined;
+  }
+
+  private record(fault: Fault, request: FastifyRequest): Promise<void> {
+    const { name, door, traceId, address, caller } = callOf(request);
+    const key = request.headers[keyHeader];
+    return this.options.denials.note({
+      operation: name, fault, caller: { actor: caller?.actor ?? null, caller: null }, input: request.params, door, traceId, address, idempotencyKey: typeof key === 'string' ? key : null,
+    });
   }
 
   private noSuchRoute(request: FastifyRequest): Fault {

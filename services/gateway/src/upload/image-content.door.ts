@@ -59,7 +59,7 @@ async function receive(door: RestDoor, bus: BusClient, limits: UploadLimits, run
 }
 
 function refused(door: RestDoor, failure: Result<never> & { ok: false }, request: FastifyRequest, reply: FastifyReply): void {
-  door.refuse(failure.fault, request, reply);
+  void door.refuse(failure.fault, request, reply);
 }
 
 const takesBytes: readonly Image['state'][] = ['awaiting-upload', 'failed'];

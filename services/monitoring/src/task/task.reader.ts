@@ -3,15 +3,17 @@ import type { DataSource } from 'typeorm';
 import type { BusClient, BusContext } from '#bus';
 import {
   NotFound, PermissionDenied, computeTask, endStates, networkTask, storageTask, templatesTask,
-  type InputOf, type Permission, type ReplyOf, type Task, type TaskService, type cancelTask, type getTask,
+  cancelTask, retryTask, type InputOf, type Permission, type ReplyOf, type Task, type TaskService, type getTask,
 } from '#contracts';
-import { mayAccess, whoOf } from '#database';
+import { mayAccess, transaction, whoOf } from '#database';
 import { FaultError, ok, type Result } from '#kernel';
 import { accessOf } from '../scope/scope.store.ts';
+import { auditMutation, deedId } from '#tasks';
 import { findTask, type TaskView } from './task.store.ts';
 import type { TaskWaiters } from './task.waiters.ts';
 
 const owners = { compute: computeTask, storage: storageTask, network: networkTask, templates: templatesTask } as const satisfies Record<TaskService, unknown>;
+const passed = { cancel: cancelTask, retry: retryTask } as const;
 const missing = (taskId: string): Result<never> => NotFound.fail('There is no task with this id.', { noun: 'task', id: taskId });
 
 export class TaskReader {
@@ -38,7 +40,10 @@ export class TaskReader {
     if (!allowed.ok) return allowed;
     const owner = owners[allowed.value.service as TaskService];
     const key = ctx.idempotencyKey === null ? {} : { idempotencyKey: ctx.idempotencyKey };
-    return this.bus.request(owner[verb], { taskId: input.taskId }, { ctx, as: 'system', ...key });
+    const done = await this.bus.request(owner[verb], { taskId: input.taskId }, { ctx, as: 'system', ...key });
+    // The owner knows of a service that asked. Dies before this: the request comes again under its key, or the owner's record and its trace are what there is.
+    if (done.ok) await transaction(this.db, (tx) => auditMutation(tx, { ctx, operation: passed[verb], input, reply: done.value, id: deedId(passed[verb], ctx) }));
+    return done;
   }
 
   /** Throws the fault of an owner that does not answer, unless another one has the task: then nobody can say that it is not there. */

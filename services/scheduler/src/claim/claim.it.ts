@@ -100,7 +100,7 @@ describe('claims', () => {
     orThrow(await place(0, vmId));
     await Promise.all([0, 1, 0, 1].map((replica) => replicas[replica]!.release({ vmId: ask(vmId).vmId }, ctx())));
     expect(await sums()).toMatchObject([{ said: 0 }, { said: 0 }]);
-    const events = await selectRows<{ event: string }>(databases[0]!, 'SELECT event FROM outbox ORDER BY id');
+    const events = await selectRows<{ event: string }>(databases[0]!, "SELECT event FROM outbox WHERE subject NOT LIKE '%.audit.%' ORDER BY id");
     expect(events.map(({ event }) => (JSON.parse(event) as { data: { gone: boolean } }).data.gone)).toEqual([false, true]);
   });
 
