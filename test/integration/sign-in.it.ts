@@ -22,7 +22,6 @@ afterAll(async () => {
   await gateway.stop();
   await schema.drop();
   await auth.end();
-  await schema.drop();
 });
 
 interface Answer {
