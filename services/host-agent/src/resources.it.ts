@@ -22,12 +22,23 @@ beforeEach(async () => {
   lab.run.environment['TOK_TEST_CGROUP'] = cgroup;
 });
 afterEach(() => lab.close());
-afterAll(() => {
+afterAll(async () => {
   for (const controller of ['cpu', 'memory'] as const) {
     const path = groupOf(controller);
     if (path === '') continue;
-    for (const vm of readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory())) rmdirSync(join(path, vm.name));
-    rmdirSync(path);
+    for (const vm of readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory())) await removed(join(path, vm.name));
+    await removed(path);
+  }
+});
+
+/** A group is busy until the kernel has done with the processes that were in it. */
+const removed = (group: string): Promise<true> => until(`${group} is empty`, () => {
+  try {
+    rmdirSync(group);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
+    throw error;
   }
 });
 

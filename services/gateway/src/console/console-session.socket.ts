@@ -33,12 +33,15 @@ export interface SessionParts {
   readonly onClosed: (close: Close) => void;
 }
 
+const mostUnanswered = 3;
+
 export class ConsoleSession {
   private readonly pipe: Pipe;
   private readonly timer: NodeJS.Timeout;
   private readonly openedAt = performance.now();
   private passedAt = performance.now();
-  private heardAt = performance.now();
+  /** Pings since the last sign of life. Not a time: when this process itself comes late, nobody else has been silent. */
+  private unanswered = 0;
   private checkedAt = performance.now();
   /** Since when the client has not taken what was sent. */
   private stuckSince: number | undefined;
@@ -55,7 +58,7 @@ export class ConsoleSession {
     });
     this.pipe.greet();
     socket.on('message', (data) => { this.toGuest(data as Buffer); });
-    socket.on('pong', () => { this.heardAt = performance.now(); });
+    socket.on('pong', () => { this.unanswered = 0; });
     socket.on('close', (code) => { this.gone(code); });
     this.timer = setInterval(() => { this.look(); }, parts.limits.pingMs);
     socket.resume();
@@ -120,24 +123,25 @@ export class ConsoleSession {
 
   private toGuest(bytes: Buffer): void {
     this.passedAt = performance.now();
-    this.heardAt = performance.now();
+    this.unanswered = 0;
     this.blocked = true;
     this.socket.pause();
     void this.pipe.send(bytes).then(() => {
       this.blocked = false;
-      this.heardAt = performance.now();
       this.socket.resume();
     });
   }
 
   private look(): void {
-    const { pingMs, checkMs, slowMs, idleMs, longestMs } = this.parts.limits;
+    const { checkMs, slowMs, idleMs, longestMs } = this.parts.limits;
     const now = performance.now();
     if (this.stuckSince !== undefined && now - this.stuckSince > slowMs) { this.close(closeOf(4413, 'TOO_SLOW: The client does not read what is sent.')); return; }
     if (now - this.passedAt > idleMs) { this.close(closeOf(4408, 'IDLE: Nothing passed for too long; open the console again.')); return; }
     if (now - this.openedAt > longestMs) { this.close(closeOf(4408, 'TOO_LONG: The console was open for the longest time; open it again.')); return; }
     // While the guest takes nothing the client is not read either, and so is not heard.
-    if (!this.blocked && this.stuckSince === undefined && now - this.heardAt > pingMs * 3) { this.socket.terminate(); return; }
+    const listens = !this.blocked && this.stuckSince === undefined;
+    if (listens && this.unanswered >= mostUnanswered) { this.socket.terminate(); return; }
+    if (listens) this.unanswered += 1;
     if (now - this.checkedAt > checkMs) this.check();
     this.socket.ping();
   }
