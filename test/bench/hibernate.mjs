@@ -16,7 +16,8 @@ const RUNS = 4;
 async function monitorOf(path) {
   for (const until = Date.now() + 20_000; ; await sleep(2)) {
     const socket = createConnection(path);
-    const connected = await Promise.race([once(socket, 'connect').then(() => true), once(socket, 'error').then(() => false)]);
+    // An error before the connection rejects the wait for it.
+    const connected = await once(socket, 'connect').then(() => true, () => false);
     if (connected) return talkTo(socket);
     if (Date.now() > until) throw new Error('the bare QEMU has no monitor');
   }

@@ -16,6 +16,9 @@ import { benchHibernate } from './hibernate.mjs';
 import { benchTasks } from './tasks.mjs';
 import { benchVm } from './vm.mjs';
 
+// One user asks for more than the door lets one user ask for; that is not what is measured.
+process.env.TOK_HTTP_REQUESTS_PER_SECOND = '1000000';
+
 const repo = join(import.meta.dirname, '../..');
 const say = (text) => process.stdout.write(`${text}\n`);
 const lab = await openLab(reachableDir(join(repo, '.lab-bench'), 'tok-bench'), { say });

@@ -38,7 +38,7 @@ function commonEnv(lab, backends, { service, credsOf, health }) {
 /** What one service gets beyond the rest. */
 const OWN_ENV = {
   auth: ({ paths }, { authorityFile }) => ({ TOK_ADMIN_PASSWORD_FILE: paths.adminFile, TOK_DATA_DIR: join(paths.data, 'auth'), TOK_BUS_AUTHORITY_FILE: authorityFile }),
-  gateway: ({ ports }) => ({ TOK_HTTP_HOST: '127.0.0.1', TOK_HTTP_PORT: String(ports.http) }),
+  gateway: ({ ports }) => ({ TOK_HTTP_HOST: '127.0.0.1', TOK_HTTP_PORT: String(ports.http), ...(process.env.TOK_HTTP_REQUESTS_PER_SECOND ? { TOK_HTTP_REQUESTS_PER_SECOND: process.env.TOK_HTTP_REQUESTS_PER_SECOND } : {}) }),
 };
 
 export function serviceEnv(lab, backends, service) {
