@@ -18,7 +18,7 @@ async function monitorOf(path) {
     const socket = createConnection(path);
     // An error before the connection rejects the wait for it.
     const connected = await once(socket, 'connect').then(() => true, () => false);
-    if (connected) return talkTo(socket);
+    if (connected) return talkTo(socket.on('error', () => socket.destroy())); // it breaks when QEMU quits
     if (Date.now() > until) throw new Error('the bare QEMU has no monitor');
   }
 }
