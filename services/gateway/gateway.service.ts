@@ -3,6 +3,7 @@ import { gatewayConfig } from '#config';
 import type { DatabaseService } from '#service';
 import { GatewayModule } from './gateway.module.ts';
 import { gatewayMigrations } from './migrations/0001-dead-letters.ts';
+import { gatewayLetterBytes } from './migrations/0002-letter-bytes.ts';
 import { busDoor } from './src/bus/bus.door.ts';
 import { commandsDoor } from './src/command/commands.door.ts';
 import { purgeEnded } from './src/command/dead-letter.store.ts';
@@ -12,7 +13,7 @@ export const gateway: DatabaseService<typeof gatewayConfig> = {
   name: 'gateway',
   config: gatewayConfig,
   module: GatewayModule,
-  migrations: gatewayMigrations,
+  migrations: [...gatewayMigrations, gatewayLetterBytes],
   doors: (parts) => [restDoor(parts), busDoor(parts), commandsDoor(parts)],
   reconcilers: ({ db }) => [{ name: 'dead-letters', everyMs: 60_000, run: () => purgeEnded(db) }],
 };

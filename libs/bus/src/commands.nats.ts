@@ -7,7 +7,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { sleep } from '#kernel';
 import type { BusLog } from './context.ts';
 import { header } from './headers.ts';
-import { COMMANDS_STREAM, ensureCommandStream } from './streams.nats.ts';
+import { COMMANDS_STREAM, ensureCommandStream, stopWhenGone } from './streams.nats.ts';
 
 export interface PublishedCommand {
   readonly subject: string;
@@ -32,7 +32,7 @@ export interface CommandTaker {
   /** Durable: all replicas share what there is under it. */
   readonly name: string;
   readonly atOnce: number;
-  /** Commands of one lane are taken one after the other, in the order of publishing; empty = of none. */
+  /** Commands of one lane are taken one after the other, in the order of publishing. */
   laneOf(command: PublishedCommand): string;
   /** Throwing means: deliver it again soon. */
   take(command: PublishedCommand): Promise<Verdict>;
@@ -92,7 +92,7 @@ export class CommandConsumer {
     const messages = await consumer.consume({ max_messages: atOnce, expires: 5_000, idle_heartbeat: 1_000 });
     this.messages = messages;
     if (this.hasEnded()) messages.stop();
-    void this.watch(messages);
+    void stopWhenGone(messages);
     for await (const message of messages) {
       const taken = this.inLane(message).finally(() => { this.running.delete(taken); });
       this.running.add(taken);
@@ -101,18 +101,11 @@ export class CommandConsumer {
     }
   }
 
-  /** A stream or consumer that was deleted shows here, not in the iteration. */
-  private async watch(messages: ConsumerMessages): Promise<void> {
-    for await (const status of messages.status()) {
-      if (['consumer_deleted', 'consumer_not_found', 'stream_not_found', 'no_responders', 'heartbeats_missed'].includes(status.type)) messages.stop();
-    }
-  }
-
   private async inLane(message: JsMsg): Promise<void> {
     const command = commandOf(message);
     const lane = this.taker.laneOf(command);
     const taken = (this.lanes.get(lane) ?? Promise.resolve()).then(() => this.take(message, command));
-    if (lane !== '') this.lanes.set(lane, taken);
+    this.lanes.set(lane, taken);
     await taken;
     if (this.lanes.get(lane) === taken) this.lanes.delete(lane);
   }

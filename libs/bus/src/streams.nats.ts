@@ -1,7 +1,7 @@
 // The JetStream streams. EVENTS delivers events and owns nothing: relays publish again what is missing, so it may be emptied
 // or deleted at any moment. COMMANDS holds the only copy of a published command until its outcome is in MySQL.
 import { DiscardPolicy, jetstreamManager, JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream';
-import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream';
+import type { ConsumerMessages, JetStreamManager, StreamConfig } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 
@@ -53,6 +53,13 @@ async function ensure(connection: NatsConnection, wanted: Wanted): Promise<void>
   const manager = await jetstreamManager(connection);
   if (await exists(manager, wanted.name)) await manager.streams.update(wanted.name, wanted);
   else await manager.streams.add(wanted); // adding one that is there and equal is no error
+}
+
+/** Ends the iteration when stream or consumer were deleted, which shows here alone. Not awaited: it ends only with an iteration. */
+export async function stopWhenGone(messages: ConsumerMessages): Promise<void> {
+  for await (const { type } of messages.status()) {
+    if (['consumer_deleted', 'consumer_not_found', 'stream_not_found', 'no_responders', 'heartbeats_missed'].includes(type)) messages.stop();
+  }
 }
 
 async function exists(manager: JetStreamManager, name: string): Promise<boolean> {

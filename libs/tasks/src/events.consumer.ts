@@ -5,6 +5,7 @@ import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { DataSource, EntityManager } from 'typeorm';
+import { stopWhenGone } from '#bus';
 import type { EventEnvelope, ServiceName } from '#contracts';
 import { EventEnvelope as Envelope } from '#contracts';
 import { execute, selectRow, transaction } from '#database';
@@ -133,7 +134,7 @@ class Consumer implements Consumption {
     const messages = await consumer.consume({ max_messages: 100, expires: 5_000, idle_heartbeat: 1_000 });
     this.messages = messages;
     const asking = setInterval(() => { messages.stop(); }, this.askEveryMs);
-    void this.watch(messages);
+    void stopWhenGone(messages);
     try {
       if (signal.aborted) return;
       for await (const message of messages) {
@@ -144,13 +145,6 @@ class Consumer implements Consumption {
       clearInterval(asking);
       messages.stop();
       await this.storeReached();
-    }
-  }
-
-  /** A stream or consumer that was deleted shows here, not in the iteration. Not awaited: it ends only with an iteration. */
-  private async watch(messages: ConsumerMessages): Promise<void> {
-    for await (const status of messages.status()) {
-      if (['consumer_deleted', 'consumer_not_found', 'stream_not_found', 'no_responders', 'heartbeats_missed'].includes(status.type)) messages.stop();
     }
   }
 

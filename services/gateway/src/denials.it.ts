@@ -1,10 +1,8 @@
 // What the doors say for the audit log: their own denials, each once and before it is answered; nothing of what an owner
 // denied, for he says it himself; and of a flood only how much it was.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { connect, headers } from '@nats-io/transport-node';
+import { connect } from '@nats-io/transport-node';
 import mysql from 'mysql2/promise';
-import { COMMANDS_STREAM } from '#bus';
 import type { AuditFacts } from '#contracts';
 import { PermissionDenied } from '#contracts';
 import { newUuid } from '#kernel';
@@ -17,7 +15,7 @@ const vmId = newUuid();
 beforeAll(async () => {
   under = await GatewayUnderTest.start();
   sql = await mysql.createConnection({ uri: under.schema.url, timezone: 'Z' });
-  await until('the stream of commands', async () => (await jetstreamManager(under.nats)).streams.info(COMMANDS_STREAM).catch(() => undefined));
+  await under.takesCommands();
 }, 60_000);
 afterAll(async () => {
   await sql.end();
@@ -62,7 +60,7 @@ describe('a denial', () => {
       expect((await under.fetch(`/v1/vms/${vmId}/start`, { method: 'POST' })).status).toBe(403);
       const answer = await user.request('tok.v1.user.ann.req.compute.vm.start', JSON.stringify({ vmId }), { timeout: 5_000 });
       expect(answer.headers?.get('Nats-Service-Error')).toBe('PERMISSION_DENIED');
-      await publish('ann', 'denied-by-owner');
+      await under.publish('ann', 'compute.vm.start', { vmId }, 'denied-by-owner');
       await ended('denied-by-owner');
     });
     await user.close();
@@ -78,7 +76,7 @@ describe('a denial', () => {
   it.each([['of one without the right', 'eve', { actor: { handle: 'eve' }, code: 'PERMISSION_DENIED' }], ['of nobody', 'nobody', { actor: null, claimed: 'nobody', code: 'UNAUTHENTICATED' }]])('of a published command %s is one, in the transaction of its end', async (_what, handle, expected) => {
     const key = newUuid();
     const records = await during(async () => {
-      await publish(handle, key, 'compute.cluster.create', { name: 'of eve' });
+      await under.publish(handle, 'compute.cluster.create', { name: 'of eve' }, key);
       await ended(key);
     });
     expect(records).toMatchObject([{ operation: 'compute.cluster.create', door: 'command', ...expected }]);
@@ -94,11 +92,6 @@ describe('a denial', () => {
   }, 60_000);
 });
 
-async function publish(handle: string, key: string, operation = 'compute.vm.start', body: object = { vmId }): Promise<void> {
-  const sent = headers();
-  sent.set('Idempotency-Key', key);
-  await jetstream(under.nats).publish(`tok.v1.user.${handle}.cmd.${operation}`, JSON.stringify(body), { headers: sent });
-}
 const ended = (key: string): Promise<boolean> => until('the command has ended', async () => {
   const [rows] = await sql.query<mysql.RowDataPacket[]>('SELECT id FROM dead_letter WHERE idem_key = ?', [key]);
   return rows.length > 0;

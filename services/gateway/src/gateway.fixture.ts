@@ -1,7 +1,9 @@
 // The gateway in front of services that a test plays: what they are asked is recorded, what they answer is a table.
-import { makeTestSchema, startNatsServer, testDir } from '#testing';
+import { makeTestSchema, startNatsServer, testDir, until } from '#testing';
 import type { TestNats, TestSchema } from '#testing';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { Type } from '@nestjs/common';
+import { COMMANDS_STREAM } from '#bus';
 import { connect, headers } from '@nats-io/transport-node';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { eventSubject, httpStatusOf, permissions, userChanged } from '#contracts';
@@ -92,9 +94,22 @@ export class GatewayUnderTest {
   }
 
   /** A provider of the gateway's module. */
-  get<T>(token: Type<T>): T {
+  get<T>(token: Type<T> | symbol): T {
     if (this.service === undefined) throw new Error('the gateway does not run');
     return this.service.get(token);
+  }
+
+  /** The door makes its stream beside the start. */
+  async takesCommands(): Promise<void> {
+    await until('the stream of commands', async () => (await jetstreamManager(this.nats)).streams.info(COMMANDS_STREAM).catch(() => undefined));
+  }
+
+  /** Publishes a command as a user does; resolves when the server has it. */
+  async publish(handle: string, operation: string, body: unknown, key: string | null = newUuid(), more: Readonly<Record<string, string>> = {}): Promise<void> {
+    const sent = headers();
+    for (const [name, value] of Object.entries(more)) sent.set(name, value);
+    if (key !== null) sent.set('Idempotency-Key', key);
+    await jetstream(this.nats).publish(`tok.v1.user.${handle}.cmd.${operation}`, typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body), { headers: sent });
   }
 
   play(operation: string, play: Play): void {

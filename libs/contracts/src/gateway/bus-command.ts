@@ -19,7 +19,7 @@ export const DeadLetter = z.strictObject({
   id: BusCommandId, userId: UserId.nullable().describe('null = there is no such user'), user: z.string().describe('the handle in the subject'), ...published,
   error: ErrorBody, publishedAt: At, refusedAt: At, tries: z.int().describe('how often it was refused'),
 }).meta({ id: 'DeadLetter' });
-export const DeadLetterWithBody = DeadLetter.extend({ body: z.string().describe('what was published, as it came') }).meta({ id: 'DeadLetterWithBody' });
+export const DeadLetterWithBody = DeadLetter.extend({ body: z.string().describe('what was published, as text') }).meta({ id: 'DeadLetterWithBody' });
 
 export const listDeadLetters = defineQuery('gateway.dead-letter.list', {
   summary: 'Published commands that were refused: yours, or all for whoever may read users on the whole site', http: 'GET /v1/dead-letters', permission: 'authenticated',

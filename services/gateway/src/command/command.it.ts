@@ -1,7 +1,6 @@
 // Published commands on a real JetStream and a real database, before services that the test plays.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { headers } from '@nats-io/transport-node';
+import { jetstreamManager } from '@nats-io/jetstream';
 import mysql from 'mysql2/promise';
 import type { BusContext, PublishedCommand } from '#bus';
 import { COMMANDS_STREAM, silentLog } from '#bus';
@@ -11,8 +10,10 @@ import { openDatabase } from '#database';
 import { newUuid, ok, orThrow } from '#kernel';
 import { until } from '#testing';
 import { GatewayUnderTest, people } from '../gateway.fixture.ts';
+import { SharedGates } from '../rest/admission.ts';
 import { takeCommand } from './commands.door.ts';
 import { DeadLetterCommands } from './dead-letter.commands.ts';
+import { UserCommands } from './user-commands.client.ts';
 
 let under: GatewayUnderTest;
 let sql: mysql.Connection;
@@ -21,7 +22,7 @@ const vmId = newUuid();
 beforeAll(async () => {
   under = await GatewayUnderTest.start();
   sql = await mysql.createConnection({ uri: under.schema.url, timezone: 'Z' });
-  await until('the stream of commands', async () => (await jetstreamManager(under.nats)).streams.info(COMMANDS_STREAM).catch(() => undefined));
+  await under.takesCommands();
 });
 afterAll(async () => {
   await sql.end();
@@ -35,12 +36,6 @@ afterEach(async () => {
 
 interface Told { name: string; actor: { handle: string } | null; data: Record<string, unknown> }
 
-async function publish(handle: string, operation: string, body: unknown, key: string | null = newUuid(), more: Readonly<Record<string, string>> = {}): Promise<void> {
-  const sent = headers();
-  for (const [name, value] of Object.entries(more)) sent.set(name, value);
-  if (key !== null) sent.set('Idempotency-Key', key);
-  await jetstream(under.nats).publish(`tok.v1.user.${handle}.cmd.${operation}`, typeof body === 'string' ? body : JSON.stringify(body), { headers: sent });
-}
 async function told(key: string | null): Promise<Told[]> {
   const [rows] = await sql.query<mysql.RowDataPacket[]>('SELECT event FROM outbox ORDER BY id');
   return rows.map(({ event }) => (typeof event === 'string' ? JSON.parse(event) : event) as Told).filter(({ data }) => data['idempotencyKey'] === key);
@@ -57,7 +52,7 @@ describe('a published command', () => {
   it('is carried out as its user, under his key, and he is told', async () => {
     const ref = { taskId: newUuid(), objectId: vmId };
     under.play('compute.vm.start', () => ok(ref));
-    await publish('ann', 'compute.vm.start', { vmId }, 'first');
+    await under.publish('ann', 'compute.vm.start', { vmId }, 'first');
     expect(await outcome('first')).toMatchObject([{ name: 'gateway.command.accepted', actor: { handle: 'ann' }, data: { operation: 'compute.vm.start', ...ref } }]);
     expect(under.questions('compute.vm.start')).toMatchObject([{ input: { vmId }, actor: 'actor-of-ann', key: 'first' }]);
     await until('the stream is empty', async () => (await waiting()) === 0);
@@ -66,7 +61,7 @@ describe('a published command', () => {
   it('that comes while no gateway runs waits for the next one', async () => {
     under.play('compute.vm.stop', () => ok({ taskId: newUuid(), objectId: vmId }));
     await under.stop();
-    for (const key of ['night-1', 'night-2', 'night-3']) await publish('ann', 'compute.vm.stop', { vmId }, key);
+    for (const key of ['night-1', 'night-2', 'night-3']) await under.publish('ann', 'compute.vm.stop', { vmId }, key);
     expect([await waiting(), under.questions('compute.vm.stop')]).toEqual([3, []]);
     await under.startService();
     for (const key of ['night-1', 'night-2', 'night-3']) expect(await outcome(key)).toHaveLength(1);
@@ -77,8 +72,8 @@ describe('a published command', () => {
     let away = true;
     under.play('compute.vm.start', () => (away ? Unavailable.fail('away', { service: 'compute' }) : ok({ taskId: newUuid(), objectId: vmId })));
     under.play('compute.vm.stop', () => ok({ taskId: newUuid(), objectId: vmId }));
-    await publish('ann', 'compute.vm.start', { vmId }, 'patient');
-    await publish('ann', 'compute.vm.stop', { vmId }, 'overtakes');
+    await under.publish('ann', 'compute.vm.start', { vmId }, 'patient');
+    await under.publish('ann', 'compute.vm.stop', { vmId }, 'overtakes');
     expect(await outcome('overtakes')).toHaveLength(1);
     await until('three tries', () => under.questions('compute.vm.start').length >= 3);
     expect([await told('patient'), await waiting()]).toEqual([[], 1]);
@@ -96,14 +91,18 @@ describe('a published command', () => {
       return ok({ taskId: newUuid(), objectId: vmId });
     });
     const keys = ['o1', 'o2', 'o3', 'o4'];
-    for (const key of keys) await publish('ann', 'compute.vm.start', { vmId }, key);
+    for (const key of keys) await under.publish('ann', 'compute.vm.start', { vmId }, key);
     await outcome('o4');
     expect(seen).toEqual(keys.flatMap((key) => [`${key} begins`, `${key} ends`]));
   });
 
   it.each<[string, string, string, unknown, string | null, string]>([
     ['has no key', 'ann', 'compute.vm.start', { vmId }, null, 'INVALID_ARGUMENT'],
-    ['is no JSON', 'ann', 'compute.vm.start', '{', 'k1', 'INVALID_ARGUMENT'],
+    ['has a key that is too long', 'ann', 'compute.vm.start', { vmId }, 'k'.repeat(129), 'INVALID_ARGUMENT'],
+    ['is no JSON', 'ann', 'compute.vm.start', '{', 'k1', 'BAD_JSON'],
+    ['is no text', 'ann', 'compute.vm.start', Uint8Array.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), 'k8', 'BAD_JSON'],
+    ['nests without end', 'ann', 'compute.vm.start', `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`, 'k9', 'BAD_JSON'],
+    ['names nothing at great length', 'ann', `no.such.${'x'.repeat(1_000)}`, {}, 'k10', 'UNKNOWN_OPERATION'],
     ['is no object', 'ann', 'compute.vm.start', '[]', 'k2', 'INVALID_ARGUMENT'],
     ['names nothing', 'ann', 'no.such.thing', {}, 'k3', 'UNKNOWN_OPERATION'],
     ['asks a question', 'ann', 'compute.vm.list', {}, 'k4', 'INVALID_ARGUMENT'],
@@ -112,13 +111,16 @@ describe('a published command', () => {
     ['holds a secret', 'ann', 'auth.user.create', { handle: 'x', password: 'not to be kept' }, 'k7', 'INVALID_ARGUMENT'],
   ])('that %s is refused where everybody can see it, and the one behind it goes on', async (_, handle, operation, body, key, code) => {
     under.play('compute.vm.stop', () => ok({ taskId: newUuid(), objectId: vmId }));
-    await publish(handle, operation, body, key);
+    await under.publish(handle, operation, body, key);
     const behind = newUuid();
-    await publish('ann', 'compute.vm.stop', { vmId }, behind);
+    await under.publish('ann', 'compute.vm.stop', { vmId }, behind);
     expect(await outcome(behind)).toMatchObject([{ name: 'gateway.command.accepted' }]);
-    expect(await outcome(key)).toMatchObject([{ name: 'gateway.command.refused', data: { operation, error: { code } } }]);
+    const told = { operation: operation.slice(0, 255), idempotencyKey: key !== null && key.length > 128 ? null : key };
+    const refused = await until('its refusal', async () => (await outcome(told.idempotencyKey)).findLast(({ data }) => data['operation'] === told.operation));
+    expect(refused).toMatchObject({ name: 'gateway.command.refused', data: { ...told, error: { code } } });
     const [letter] = orThrow(await letters().list({ limit: 10 }, as(people.ann))).items;
-    expect(letter).toMatchObject({ user: handle, operation, idempotencyKey: key, tries: 1, error: { code } });
+    expect(letter).toMatchObject({ user: handle, ...told, tries: 1, error: { code } });
+    expect(orThrow(await letters().retry({ deadLetterId: letter!.id }, as(people.ann)))).toMatchObject({ outcome: 'refused', error: { code } });
     expect(under.questions('compute.vm.start')).toEqual([]);
     const [rows] = await sql.query<mysql.RowDataPacket[]>("SELECT id FROM dead_letter WHERE body LIKE '%not to be kept%'");
     expect(rows).toEqual([]);
@@ -139,13 +141,27 @@ describe('a published command', () => {
       await db.destroy();
     }
   });
+
+  it('that we stumble over ten times is refused too, and not delivered for ever', async () => {
+    const db = await openDatabase({ url: under.schema.url, migrations: [], name: 'gateway' });
+    try {
+      const commands = new UserCommands({ request: () => { throw new Error('a bug'); } }, { ...under.get<SharedGates>(SharedGates), closing: () => false });
+      const desk = { db, log: silentLog, commands, numbers: { served: () => undefined } };
+      const command = (deliveries: number): PublishedCommand => ({ subject: 'tok.v1.user.ann.cmd.compute.vm.start', body: Buffer.from(JSON.stringify({ vmId })), seq: 4_712, publishedAt: Date.now(), deliveries, idempotencyKey: 'bug', traceparent: '', dryRun: '' });
+      expect(await takeCommand(desk, command(1))).toBeGreaterThan(0);
+      expect(await takeCommand(desk, command(10))).toBe('done');
+      expect(await told('bug')).toMatchObject([{ name: 'gateway.command.refused', data: { error: { code: 'INTERNAL' } } }]);
+    } finally {
+      await db.destroy();
+    }
+  });
 });
 
 describe('a dead letter', () => {
   async function dead(handle: 'ann' | 'eve' = 'ann'): Promise<BusCommandId> {
     under.play('compute.vm.start', () => (handle === 'ann' ? NotFound.fail('no such VM', { noun: 'vm', id: vmId }) : PermissionDenied.fail('no', { permission: 'vm.power' })));
     const key = newUuid();
-    await publish(handle, 'compute.vm.start', { vmId }, key);
+    await under.publish(handle, 'compute.vm.start', { vmId }, key);
     await outcome(key);
     return orThrow(await letters().list({ limit: 10 }, as(people.ann))).items[0]!.id;
   }
@@ -172,7 +188,7 @@ describe('a dead letter', () => {
   });
 
   it('that asked for a dry run is never carried out in earnest', async () => {
-    await publish('ann', 'compute.vm.start', { vmId }, 'dry', { 'Tok-Dry-Run': 'true' });
+    await under.publish('ann', 'compute.vm.start', { vmId }, 'dry', { 'Tok-Dry-Run': 'true' });
     expect(await outcome('dry')).toMatchObject([{ name: 'gateway.command.refused', data: { error: { code: 'INVALID_ARGUMENT' } } }]);
     const [letter] = orThrow(await letters().list({ limit: 10 }, as(people.ann))).items;
     expect(orThrow(await letters().retry({ deadLetterId: letter!.id }, as(people.ann)))).toMatchObject({ outcome: 'refused', error: { code: 'INVALID_ARGUMENT' } });

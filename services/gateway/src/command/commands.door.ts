@@ -1,10 +1,10 @@
 // The door of published commands: takes them from the stream, has them carried out, and records how each ended, with the
 // event that tells its user, before the stream forgets it.
 import type { DataSource } from 'typeorm';
-import { CommandConsumer } from '#bus';
+import { CommandConsumer, isIdempotencyKey, parseBody } from '#bus';
 import type { BusLog, PublishedCommand, Verdict } from '#bus';
 import type { GatewayConfig } from '#config';
-import { operationByName } from '#contracts';
+import { Internal, operationByName } from '#contracts';
 import { transaction } from '#database';
 import type { DatabaseParts, Door } from '#service';
 import { doorNumbers } from '../rest/door.metrics.ts';
@@ -19,22 +19,17 @@ import type { Carried } from './user-commands.client.ts';
 
 const atOnce = 64;
 const graceMs = 8_000;
-const utf8 = new TextDecoder();
 
 interface Ended extends About {
   readonly handle: string;
   readonly published: PublishedCommand;
-  readonly body: string;
   readonly carried: Carried;
 }
 
 /** Undefined where it is none, which is refused when its turn comes. */
 function jsonOf(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(utf8.decode(bytes));
-  } catch {
-    return undefined;
-  }
+  const parsed = parseBody(bytes, bytes.length);
+  return parsed.ok ? parsed.value : undefined;
 }
 
 export interface Desk {
@@ -48,16 +43,21 @@ export interface Desk {
 export async function takeCommand({ db, log, commands, numbers }: Desk, published: PublishedCommand): Promise<Verdict> {
   const place = placeOfCommand(published.subject);
   const id = commandId(published);
+  if (place === undefined) {
+    log.error({ subject: published.subject }, 'a published command has a subject that no user has');
+    return 'done';
+  }
   // Delivered again, because it was killed between its record and its acknowledgement: a question less for the owner.
-  if (place === undefined || (published.deliveries > 1 && (await hasEnded(db, id)))) return 'done';
+  if (published.deliveries > 1 && (await hasEnded(db, id))) return 'done';
   const startedAt = performance.now();
-  const body = utf8.decode(published.body);
-  const idempotencyKey = published.idempotencyKey || null;
+  const { body } = published;
+  const idempotencyKey = isIdempotencyKey(published.idempotencyKey) ? published.idempotencyKey : null;
   const carried = await commands.carryOut({ ...place, body, idempotencyKey, traceparent: published.traceparent, dryRun: published.dryRun });
   const { answer, traceId: trace } = carried;
   const again = answer.ok ? undefined : pauseAfter(answer.fault, published.deliveries);
+  if (!answer.ok && answer.fault.code === Internal.code) log.error({ err: answer.fault.cause, operation: place.operation, commandId: id, trace }, 'a published command failed');
   if (again !== undefined) return again;
-  await recordEnd(db, { ...place, id, idempotencyKey, published, body, carried });
+  await recordEnd(db, { ...place, id, idempotencyKey, published, carried });
   numbers.served(operationByName.has(place.operation) ? place.operation : 'unknown', answer.ok ? 200 : problemOf(answer.fault).status, performance.now() - startedAt);
   if (!answer.ok) log.warn({ user: place.handle, operation: place.operation, code: answer.fault.code, commandId: id, trace }, 'a published command was refused');
   return 'done';
@@ -80,13 +80,13 @@ export function commandsDoor({ nats, log, db, metrics, get }: DatabaseParts<Gate
 }
 
 /** Dies before its commit: delivered again, and the owner answers what it answered. Dies after: delivered again, and known. */
-const recordEnd = (db: DataSource, { handle, published, body, carried, ...about }: Ended): Promise<void> =>
+const recordEnd = (db: DataSource, { handle, published, carried, ...about }: Ended): Promise<void> =>
   transaction(db, async (tx) => {
     if (!(await noteEnd(tx, about.id))) return;
     const outcome = outcomeOf(carried);
     if (outcome.is === 'refused') {
       const userId = carried.caller?.actor.userId ?? null;
-      await insertLetter(tx, { ...about, userId, handle, body: keptBody(about.operation, body), dryRun: published.dryRun, error: outcome.error, publishedAt: published.publishedAt });
+      await insertLetter(tx, { ...about, userId, handle, body: keptBody(about.operation, published.body), dryRun: published.dryRun, error: outcome.error, publishedAt: published.publishedAt });
     }
     await tell(tx, about, outcome, { ...carried, handle });
   });

@@ -11,7 +11,7 @@ import type { Result } from '#kernel';
 import { Db } from '#service';
 import { auditMutation, runCommand } from '#tasks';
 import { deleteLetter, findLetter, pageOfLetters, refuseAgain } from './dead-letter.store.ts';
-import type { LetterWithBody } from './dead-letter.store.ts';
+import type { LetterWithBody, Sent } from './dead-letter.store.ts';
 import { outcomeOf, tell } from './outcome.ts';
 import { pauseAfter } from './published.ts';
 import { UserCommands } from './user-commands.client.ts';
@@ -43,9 +43,9 @@ export class DeadLetterCommands {
   async retry({ deadLetterId }: InputOf<typeof retryDeadLetter>, ctx: BusContext): Promise<Result<Retried>> {
     const found = await this.find(deadLetterId, ctx.actor, 'user.write');
     if (!found.ok) return found;
-    const { letter, dryRun } = found.value;
-    const { user: handle, operation, idempotencyKey, body } = letter;
-    const carried = await this.commands.carryOut({ handle, operation, idempotencyKey, body, traceparent: '', dryRun });
+    const { letter, sent } = found.value;
+    const { user: handle, operation, idempotencyKey } = letter;
+    const carried = await this.commands.carryOut({ handle, operation, idempotencyKey, traceparent: '', ...sent });
     // Nothing is known about it yet: to be tried again, and told so.
     if (!carried.answer.ok && pauseAfter(carried.answer.fault, 1) !== undefined) return carried.answer;
     return ok(await this.record(letter, carried, ctx));
@@ -73,7 +73,7 @@ export class DeadLetterCommands {
     });
   }
 
-  private async find(id: string, actor: Actor | null, ofOthers: Permission): Promise<Result<{ letter: LetterWithBody; dryRun: string }>> {
+  private async find(id: string, actor: Actor | null, ofOthers: Permission): Promise<Result<{ letter: LetterWithBody; sent: Sent }>> {
     if (actor === null) return notSignedIn;
     const found = await findLetter(this.db, id);
     const may = found !== undefined && (found.letter.userId === actor.userId || has(actor, ofOthers));

@@ -11,8 +11,12 @@ export type Letter = z.output<typeof DeadLetter>;
 export type LetterWithBody = z.output<typeof DeadLetterWithBody>;
 
 interface Row {
-  id: string; user_id: string | null; handle: string; operation: string; idem_key: string | null; error: unknown; published_at: Date; refused_at: Date; tries: number; body?: string; dry_run?: string;
+  id: string; user_id: string | null; handle: string; operation: string; idem_key: string | null; error: unknown; published_at: Date; refused_at: Date; tries: number;
 }
+
+/** What a retry sends, to the byte, beside what the letter shows. */
+export interface Sent { readonly body: Uint8Array; readonly dryRun: string }
+const utf8 = new TextDecoder();
 
 const columns = 'd.id, d.user_id, d.handle, d.operation, d.idem_key, d.error, d.published_at, d.refused_at, d.tries';
 const letterOf = (row: Row): Letter => ({
@@ -29,14 +33,14 @@ export const hasEnded = async (db: Queryable, id: string): Promise<boolean> => (
 const mostPerUser = 1_000;
 const keepDays = 90;
 
-export interface NewLetter {
-  readonly id: string; readonly userId: string | null; readonly handle: string; readonly operation: string; readonly idempotencyKey: string | null; readonly body: string; readonly dryRun: string;
+export interface NewLetter extends Sent {
+  readonly id: string; readonly userId: string | null; readonly handle: string; readonly operation: string; readonly idempotencyKey: string | null;
   readonly error: ErrorBody; readonly publishedAt: number;
 }
 
 export async function insertLetter(tx: EntityManager, { id, userId, handle, operation, idempotencyKey, body, dryRun, error, publishedAt }: NewLetter): Promise<void> {
   await execute(tx, `INSERT INTO dead_letter (id, user_id, handle, operation, idem_key, body, dry_run, error, published_at, refused_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3))`, [id, userId, handle, operation, idempotencyKey, body, dryRun.slice(0, 20), toJson(error), new Date(publishedAt)]);
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3))`, [id, userId, handle, operation, idempotencyKey, Buffer.from(body), dryRun.slice(0, 20), toJson(error), new Date(publishedAt)]);
   const beyond = await selectRow<{ refused_at: Date }>(tx, `SELECT refused_at FROM dead_letter WHERE user_id = ? ORDER BY refused_at DESC LIMIT 1 OFFSET ${mostPerUser}`, [userId]);
   if (beyond !== undefined) await execute(tx, 'DELETE FROM dead_letter WHERE user_id = ? AND refused_at <= ?', [userId, beyond.refused_at]);
 }
@@ -46,10 +50,9 @@ export const refuseAgain = async (tx: EntityManager, id: string, error: ErrorBod
 
 export const deleteLetter = async (tx: EntityManager, id: string): Promise<boolean> => (await execute(tx, 'DELETE FROM dead_letter WHERE id = ?', [id])) === 1;
 
-/** With what its headers asked for, which nobody is shown and a retry must not forget. */
-export async function findLetter(db: Queryable, id: string): Promise<{ letter: LetterWithBody; dryRun: string } | undefined> {
-  const row = await selectRow<Row>(db, `SELECT ${columns}, d.body, d.dry_run FROM dead_letter d WHERE d.id = ?`, [id]);
-  return row && { letter: { ...letterOf(row), body: row.body ?? '' }, dryRun: row.dry_run ?? '' };
+export async function findLetter(db: Queryable, id: string): Promise<{ letter: LetterWithBody; sent: Sent } | undefined> {
+  const row = await selectRow<Row & { body: Buffer; dry_run: string }>(db, `SELECT ${columns}, d.body, d.dry_run FROM dead_letter d WHERE d.id = ?`, [id]);
+  return row && { letter: { ...letterOf(row), body: utf8.decode(row.body) }, sent: { body: row.body, dryRun: row.dry_run } };
 }
 
 /** `userId` undefined = of all users. */

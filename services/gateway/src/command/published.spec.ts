@@ -41,7 +41,8 @@ describe('a published command', () => {
   });
 
   it('leaves no secret among the dead letters', () => {
-    expect([keptBody('auth.user.create', '{"password":"x"}'), keptBody('compute.vm.start', '{}')]).toEqual(['', '{}']);
+    const body = Buffer.from('{"password":"x"}');
+    expect([keptBody('auth.user.create', body).length, keptBody('compute.vm.start', body)]).toEqual([0, body]);
   });
 
   it('tells ids of its effect and nothing else', () => {

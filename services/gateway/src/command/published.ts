@@ -15,7 +15,8 @@ const form = /^tok\.v1\.user\.([a-z0-9][a-z0-9_-]{0,31})\.cmd\.(.+)$/;
 /** Who published, and what for; undefined cannot be, as the stream takes no other subjects. */
 export function placeOfCommand(subject: string): Place | undefined {
   const [, handle, operation] = form.exec(subject) ?? [];
-  return handle === undefined || operation === undefined ? undefined : { handle, operation };
+  // A name that is longer than any operation's is cut: it names nothing either way, and has to be kept.
+  return handle === undefined || operation === undefined ? undefined : { handle, operation: operation.slice(0, 255) };
 }
 
 /**
@@ -49,7 +50,7 @@ export function publishable(name: string): Result<Operation> {
 }
 
 /** What is kept of the body of a command that was refused. */
-export const keptBody = (operation: string, text: string): string => (holdsSecrets(operation) ? '' : text);
+export const keptBody = (operation: string, body: Uint8Array): Uint8Array => (holdsSecrets(operation) ? new Uint8Array() : body);
 
 const mostBugs = 10;
 

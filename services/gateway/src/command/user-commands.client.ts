@@ -1,9 +1,8 @@
 // Carries out a published command for its user: the same checks as at the other doors, and the owner asked under the user's
 // own key, so that however often this is done the effect is one.
 import type { BusClient } from '#bus';
-import { header, isIdempotencyKey, openServerSpan, within } from '#bus';
-import { InvalidArgument } from '#contracts';
-import { ok } from '#kernel';
+import { header, openServerSpan, parseBody, within } from '#bus';
+import { Internal, InvalidArgument } from '#contracts';
 import type { Result } from '#kernel';
 import type { Caller } from '../caller/callers.client.ts';
 import { keyWrong, readInput, withCaller } from '../bus/bus-input.ts';
@@ -14,9 +13,10 @@ import { publishable } from './published.ts';
 export interface UserCommand {
   readonly handle: string;
   readonly operation: string;
+  /** Null = none, or none of the form that keys have. */
   readonly idempotencyKey: string | null;
   /** As it was published. */
-  readonly body: string;
+  readonly body: Uint8Array;
   readonly traceparent: string;
   /** What the header says; '' = nothing. */
   readonly dryRun: string;
@@ -35,7 +35,7 @@ export class UserCommands {
   async carryOut(command: UserCommand): Promise<Carried> {
     const span = openServerSpan(`command ${command.operation.slice(0, 100)}`, command.traceparent, {});
     const caller = await this.gates.callers.resolveHandle(command.handle);
-    const answer = caller.ok ? await within(span, () => this.askAs(caller.value, command)) : caller;
+    const answer = caller.ok ? await within(span, () => this.askAs(caller.value, command).catch(bug)) : caller;
     span.end(answer.ok ? undefined : answer.fault);
     return { caller: caller.ok ? caller.value : undefined, traceId: span.traceId, answer };
   }
@@ -44,8 +44,8 @@ export class UserCommands {
     const operation = publishable(name);
     if (!operation.ok) return operation;
     if (dryRun !== '') return InvalidArgument.fail('A dry run is an answer and nothing else: ask for it on …req….', { issues: [{ path: header.dryRun, message: 'cannot be published' }] });
-    if (idempotencyKey === null || !isIdempotencyKey(idempotencyKey)) return keyWrong;
-    const parsed = parseJson(body);
+    if (idempotencyKey === null) return keyWrong;
+    const parsed = parseBody(body, body.length); // the stream takes none that is too large
     const input = parsed.ok ? readInput(operation.value, parsed.value) : parsed;
     if (!input.ok) return input;
     const admitted = admit(this.gates, caller, operation.value);
@@ -54,10 +54,5 @@ export class UserCommands {
   }
 }
 
-function parseJson(text: string): Result<unknown> {
-  try {
-    return ok(text.trim() === '' ? {} : JSON.parse(text));
-  } catch (error) {
-    return InvalidArgument.fail('The body is not JSON.', { issues: [{ path: '', message: 'is not JSON' }] }, error);
-  }
-}
+/** A command that we stumble over must come to an end too, not be delivered for ever. */
+const bug = (error: unknown): Result<never> => Internal.fail('The command met an error that nobody expected; the log of the gateway has it.', undefined, error);
