@@ -1,7 +1,7 @@
 // Runs a claimed task from where it stands to its end, or to the place where it parks. Everything it knows comes from
 // the rows; everything it decides is recorded before it goes on.
 import type { EntityManager } from 'typeorm';
-import { fromJson, toJson } from '#database';
+import { fromJson, sql, toJson } from '#database';
 import type { Fault } from '#kernel';
 import type { TaskBus } from './calls.worker.ts';
 import type { Claim } from './claim.store.ts';
@@ -12,14 +12,15 @@ import { ClaimLost } from './interrupt.ts';
 import { pointOfNoReturn } from './kind.ts';
 import type { TaskKind, TaskLog, TaskOutcome } from './kind.ts';
 import { pauseMs } from './fault.ts';
-import { recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordTurn, recordUndo } from './record.store.ts';
+import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordTurn, recordUndo } from './record.store.ts';
 import type { Book, Ending, StepDone } from './record.store.ts';
 import { taskInfo } from './rows.ts';
 import type { StepRow, TaskRow } from './rows.ts';
 import type { TaskSettings } from './settings.ts';
 import { runStep, runUndo } from './step.worker.ts';
 import type { StepEnd } from './step.worker.ts';
-import { readStepRows, readTaskRow } from './task.store.ts';
+import { readTasks } from './task-in-hand.store.ts';
+import type { TaskInHand } from './task-in-hand.store.ts';
 
 /** What every run works with. */
 export interface Workshop {
@@ -46,22 +47,55 @@ interface Run {
 
 const UNKNOWN_KIND_MS = 30_000;
 
-export async function runClaimed(shop: Workshop, control: RunControl): Promise<DueAgain> {
+/** The first move of a claim, made in its transaction. */
+export class Opening {
+  /** The step that has begun with the claim; undefined where there was none to begin, or a cancel was asked for. */
+  begun: number | undefined;
+
+  constructor(private readonly shop: Workshop) {}
+
+  async move(tx: EntityManager, task: TaskInHand): Promise<void> {
+    // The transaction may be repeated.
+    this.begun = undefined;
+    const kind = this.shop.kinds.get(task.row.kind);
+    const at = nextStep(task.steps);
+    if (kind?.steps[at] === undefined || task.steps[at] === undefined || task.row.direction !== 'forward') return;
+    if (await beginClaimed(this.shop.book, tx, task, at)) this.begun = at;
+  }
+}
+
+const nextStep = (steps: readonly StepRow[]): number => {
+  const at = steps.findIndex((step) => step.state !== 'done');
+  return at === -1 ? steps.length : at;
+};
+
+/** From where a task stands; `begun` = its step of this index has been begun with the claim. */
+interface Start {
+  readonly task: TaskInHand;
+  readonly begun: number | undefined;
+}
+
+export async function runClaimed(shop: Workshop, control: RunControl, start: Start): Promise<DueAgain> {
   const { claim } = control;
   try {
-    for (;;) {
-      const row = await readTaskRow(shop.book.db, claim.taskId);
-      if (row?.run_epoch !== claim.epoch) return null;
+    for (let from: Start | undefined = start; from !== undefined; from = await readAgain(shop, claim)) {
+      const { row, steps } = from.task;
       const kind = shop.kinds.get(row.kind);
       if (kind === undefined) return await leave(shop, claim, row);
-      const run: Run = { shop, control, claim, kind, row, steps: await readStepRows(shop.book.db, claim.taskId) };
-      const next = row.direction === 'forward' ? await forward(run) : await backward(run);
+      const run: Run = { shop, control, claim, kind, row, steps };
+      const next = row.direction === 'forward' ? await forward(run, from.begun) : await backward(run);
       if (next !== 'turned') return next;
     }
+    return null;
   } catch (error) {
     if (error instanceof ClaimLost) return null;
     throw error;
   }
+}
+
+async function readAgain({ book }: Workshop, claim: Claim): Promise<Start | undefined> {
+  const [task] = await readTasks(book.db, sql`t.id = ${claim.taskId} AND t.run_epoch = ${claim.epoch}`);
+  return task === undefined ? undefined : { task, begun: undefined };
 }
 
 /** A kind that only another version of this service knows. */
@@ -70,21 +104,19 @@ async function leave(shop: Workshop, claim: Claim, row: TaskRow): Promise<DueAga
   return recordHandover(shop.book, claim, UNKNOWN_KIND_MS, row.wake_count);
 }
 
-async function forward(run: Run): Promise<DueAgain | 'turned'> {
+async function forward(run: Run, begun: number | undefined): Promise<DueAgain | 'turned'> {
   const { shop, claim, kind } = run;
   const noReturn = pointOfNoReturn(kind);
-  let at = run.steps.findIndex((step) => step.state !== 'done');
-  if (at === -1) at = run.steps.length;
   let done: StepDone | undefined;
-  for (; ; at++) {
+  for (let at = begun ?? nextStep(run.steps); ; at++) {
     const plan = kind.steps[at];
     const step = run.steps[at];
     if (plan === undefined || step === undefined) break;
-    if (!(await recordForward(shop.book, claim, { done, begin: at }))) return turn(run, null, null);
-    const begun: StepRow = { ...step, state: 'running', attempt: step.attempt + 1 };
-    const end = await runStep({ ...run, step: begun, plan });
-    if (end.is !== 'done') return unfinished(run, begun, end, (fault) => (at >= noReturn ? stuck(run, at, fault) : turn(run, fault, at)));
-    run.steps[at] = { ...begun, state: 'done', output: toJson(end.output) };
+    if (at !== begun && !(await recordForward(shop.book, claim, { done, begin: at }))) return turn(run, null, null);
+    const now: StepRow = at === begun ? step : { ...step, state: 'running', attempt: step.attempt + 1 };
+    const end = await runStep({ ...run, step: now, plan });
+    if (end.is !== 'done') return unfinished(run, now, end, (fault) => (at >= noReturn ? stuck(run, at, fault) : turn(run, fault, at)));
+    run.steps[at] = { ...now, state: 'done', output: toJson(end.output) };
     done = { seq: at, output: end.output };
   }
   return finish(run, { state: 'succeeded', output: fromJson(run.steps.at(-1)?.output), done });
