@@ -112,6 +112,8 @@ export interface Step<I> {
   /**
    * Does the work and answers what later steps and the undo need (JSON). `failed(fault)` or a thrown FaultError undoes
    * the task; faults that pass by themselves are tried again first; any other throw is a bug, tried again a few times.
+   * What has an effect outside goes through `ctx` (the first step of a kind may do without): the step is put on record, with
+   * the end of those before it, at the first such call, and in the transaction of a `ctx.tx`. Questions leave no record.
    */
   run(ctx: StepContext<I>): Promise<unknown>;
   /**

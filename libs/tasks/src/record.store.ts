@@ -5,9 +5,11 @@ import type { z } from 'zod';
 import type { ErrorBody, TaskProgress, TaskService, TaskState } from '#contracts';
 import { fromJson, toJson, transaction } from '#database';
 import type { Fault } from '#kernel';
+import type { Advance } from './boundary.ts';
 import { later, takeClaimed } from './claim.store.ts';
 import type { Claim } from './claim.store.ts';
 import { isAtWork, wireFault } from './fault.ts';
+import { CancelAsked } from './interrupt.ts';
 import type { Parked } from './interrupt.ts';
 import type { ObjectRef } from './kind.ts';
 import { releaseLocks } from './lock.store.ts';
@@ -30,43 +32,46 @@ const change = <T>(book: Book, claim: Claim, work: (task: TaskInHand, tx: Entity
     return value;
   });
 
-export interface Advance {
-  /** The step before, when it has just been done. */
-  readonly done: StepDone | undefined;
-  /** The step that begins now. */
-  readonly begin: number;
-}
-
 export interface StepDone {
   readonly seq: number;
   readonly output: unknown;
 }
 
-/**
- * Records an answer and the beginning of the next step. False: a cancel was asked for before, and the step has not begun.
- * Cancel and beginning lock the same row, so a step of no return never begins behind a cancel that was accepted.
- */
-export const recordForward = (book: Book, claim: Claim, advance: Advance): Promise<boolean> => change(book, claim, (task) => goForward(task, advance));
+/** How a run's way forward is put on record. */
+type Forward = Advance | undefined;
 
-/** The same for a task that is just being claimed, in the transaction of the claim. */
+/**
+ * Puts a boundary on record and does `work` in its transaction. Throws CancelAsked when a cancel was asked for before: the
+ * step has not begun then. Cancel and beginning lock the same row, so a step of no return never begins behind a cancel that was accepted.
+ */
+export const recordForward = <T>(book: Book, claim: Claim, advance: Advance, work: (tx: EntityManager, task: TaskInHand) => Promise<T> | T): Promise<T> =>
+  change(book, claim, (task, tx) => {
+    if (task.row.cancel_requested_at !== null) throw new CancelAsked();
+    goForward(task, advance);
+    return work(tx, task);
+  });
+
+/** Begins a step of a task that is just being claimed, in the transaction of the claim. False: a cancel was asked for before. */
 export async function beginClaimed(book: Book, tx: EntityManager, task: TaskInHand, seq: number): Promise<boolean> {
-  if (!goForward(task, { done: undefined, begin: seq })) return false;
+  if (task.row.cancel_requested_at !== null) return false;
+  goForward(task, { done: [], begin: seq });
   await tellTask(tx, book.service, task);
   return true;
 }
 
-function goForward(task: TaskInHand, { done, begin }: Advance): boolean {
-  finishStep(task, done);
-  if (task.row.cancel_requested_at !== null) return false;
+function goForward(task: TaskInHand, advance: Forward): void {
+  finishSteps(task, advance);
+  if (advance?.begin === undefined) return;
   task.set({ state: 'running', progress: null, waits_for: null, started_at: task.row.started_at ?? task.now });
-  beginStep(task, begin, 'running');
-  return true;
+  beginStep(task, advance.begin, 'running');
 }
 
 /** Turns the task round: the steps that never began are skipped, the others will be undone. */
-export const recordTurn = (book: Book, claim: Claim, why: { readonly fault: Fault | null; readonly seq: number | null }): Promise<void> =>
+export const recordTurn = (book: Book, claim: Claim, forward: Forward, why: { readonly fault: Fault | null; readonly seq: number | null }): Promise<void> =>
   change(book, claim, (task) => {
     const { fault, seq } = why;
+    if (fault === null) finishSteps(task, forward);
+    else goForward(task, forward);
     if (fault !== null && seq !== null) failStep(task, seq, 'failed', fault);
     for (const step of task.steps) {
       if (step.state === 'pending') task.setStep(step.seq, { state: 'skipped' });
@@ -83,8 +88,11 @@ export const recordUndo = (book: Book, claim: Claim, advance: { readonly undone?
     task.set({ state: task.row.error === null ? 'cancelling' : 'undoing', waits_for: null });
   });
 
-function finishStep(task: TaskInHand, done: StepDone | undefined): void {
-  if (done !== undefined) task.setStep(done.seq, { state: 'done', output: toJson(done.output), error: null, ended_at: task.now });
+function finishSteps(task: TaskInHand, forward: Forward): void {
+  for (const { seq, output } of forward?.done ?? []) {
+    if (task.step(seq).state === 'pending') beginStep(task, seq, 'running');
+    task.setStep(seq, { state: 'done', output: toJson(output), error: null, ended_at: task.now });
+  }
 }
 
 function beginStep(task: TaskInHand, seq: number, state: StepStateName): void {
@@ -93,8 +101,9 @@ function beginStep(task: TaskInHand, seq: number, state: StepStateName): void {
 }
 
 /** Gives up claim and worker until `parked.afterMs` have passed; a wake that came meanwhile makes it due at once. */
-export const recordPark = (book: Book, claim: Claim, seq: number, parked: Parked, seenWakes: number): Promise<number> =>
+export const recordPark = (book: Book, claim: Claim, forward: Forward, seq: number, parked: Parked, seenWakes: number): Promise<number> =>
   change(book, claim, (task) => {
+    goForward(task, forward);
     const { because, waitsFor } = parked;
     const step = task.step(seq);
     task.setStep(seq, {
@@ -109,8 +118,9 @@ export const recordPark = (book: Book, claim: Claim, seq: number, parked: Parked
   });
 
 /** A bug in a step's code: counted, tried again later. */
-export const recordError = (book: Book, claim: Claim, seq: number, fault: Fault, afterMs: number, seenWakes: number): Promise<number> =>
+export const recordError = (book: Book, claim: Claim, forward: Forward, seq: number, fault: Fault, afterMs: number, seenWakes: number): Promise<number> =>
   change(book, claim, (task) => {
+    goForward(task, forward);
     task.setStep(seq, { error: toJson(wire(task, fault)), errors: task.step(seq).errors + 1 });
     return letGo(task, afterMs, seenWakes);
   });
@@ -128,7 +138,11 @@ const quietly = <T>(book: Book, claim: Claim, work: (task: TaskInHand) => T): Pr
   });
 
 /** Lets go of the task without a word about its step, which will be repeated: at once, or after a while. */
-export const recordHandover = (book: Book, claim: Claim, afterMs = 0, seenWakes = -1): Promise<number> => quietly(book, claim, (task) => letGo(task, afterMs, seenWakes));
+export const recordHandover = (book: Book, claim: Claim, forward: Forward, afterMs = 0, seenWakes = -1): Promise<number> =>
+  quietly(book, claim, (task) => {
+    finishSteps(task, forward);
+    return letGo(task, afterMs, seenWakes);
+  });
 
 /** Answers after how long the task is due: at once when somebody woke it since `seenWakes` was read. */
 function letGo(task: TaskInHand, afterMs: number, seenWakes: number): number {
@@ -138,20 +152,27 @@ function letGo(task: TaskInHand, afterMs: number, seenWakes: number): number {
   return dueMs;
 }
 
-/** Notes a child before it is asked for: after a crash its parent knows whom to look for. */
-export const recordChild = (book: Book, claim: Claim, seq: number, key: string, child: Omit<ChildRecord, 'arrivesUntil'>, onItsWayMs: number): Promise<void> =>
-  quietly(book, claim, (task) => {
-    const calls = childrenOf(task.step(seq));
-    const before = calls[key];
-    const seen = before?.taskId === child.taskId && before.seen !== undefined ? { seen: before.seen } : {};
-    task.setStep(seq, { calls: toJson({ ...calls, [key]: { ...child, arrivesUntil: later(task.now, onItsWayMs).toISOString(), ...seen } }) });
-  });
+/** A call for a child that is about to be made: after a crash its parent knows whom to look for. */
+export interface ChildNote {
+  readonly seq: number;
+  readonly key: string;
+  readonly child: Omit<ChildRecord, 'arrivesUntil'>;
+  /** How long the request may be on its way. */
+  readonly onItsWayMs: number;
+}
+
+export const recordChild = (book: Book, claim: Claim, note: ChildNote): Promise<void> => quietly(book, claim, (task) => { noteChild(task, note); });
+
+export function noteChild(task: TaskInHand, { seq, key, child, onItsWayMs }: ChildNote): void {
+  const calls = childrenOf(task.step(seq));
+  const before = calls[key];
+  const seen = before?.taskId === child.taskId && before.seen !== undefined ? { seen: before.seen } : {};
+  task.setStep(seq, { calls: toJson({ ...calls, [key]: { ...child, arrivesUntil: later(task.now, onItsWayMs).toISOString(), ...seen } }) });
+}
 
 export interface Ending {
   readonly state: Extract<TaskState, 'succeeded' | 'failed' | 'cancelled' | 'needs-attention'>;
   readonly output?: unknown;
-  /** The last step, when it has just been done. */
-  readonly done?: StepDone | undefined;
   /** Why it needs attention, and at which step. */
   readonly stuck?: { readonly seq: number; readonly fault: Fault } | undefined;
 }
@@ -160,10 +181,10 @@ export interface Ending {
  * Ends the task: locks, outcome, the kind's own work and the event, all or nothing. False: a cancel was accepted before
  * the success could be recorded, and the task has not ended.
  */
-export const recordEnd = (book: Book, claim: Claim, row: TaskRow, ending: Ending, onFinished: (tx: EntityManager) => Promise<void>): Promise<boolean> =>
+export const recordEnd = (book: Book, claim: Claim, forward: Forward, row: TaskRow, ending: Ending, onFinished: (tx: EntityManager) => Promise<void>): Promise<boolean> =>
   change(book, claim, async (task, tx) => {
     const { stuck } = ending;
-    finishStep(task, ending.done);
+    goForward(task, forward);
     if (ending.state === 'succeeded' && task.row.cancel_requested_at !== null) return false;
     if (stuck !== undefined) {
       failStep(task, stuck.seq, row.direction === 'undo' ? 'undo-failed' : 'failed', stuck.fault);

@@ -3,22 +3,23 @@
 import type { EntityManager } from 'typeorm';
 import { fromJson, sql, toJson } from '#database';
 import type { Fault } from '#kernel';
+import { Boundary } from './boundary.ts';
 import type { TaskBus } from './calls.worker.ts';
 import type { Claim } from './claim.store.ts';
 import type { RunControl } from './control.ts';
 import { bugFault, faultOfWire } from './fault.ts';
 import type { Holds } from './hold.ts';
-import { ClaimLost } from './interrupt.ts';
+import { CancelAsked, ClaimLost } from './interrupt.ts';
 import { pointOfNoReturn } from './kind.ts';
 import type { TaskKind, TaskLog, TaskOutcome } from './kind.ts';
 import { pauseMs } from './fault.ts';
 import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordTurn, recordUndo } from './record.store.ts';
-import type { Book, Ending, StepDone } from './record.store.ts';
+import type { Book, Ending } from './record.store.ts';
 import { taskInfo } from './rows.ts';
 import type { StepRow, TaskRow } from './rows.ts';
 import type { TaskSettings } from './settings.ts';
 import { runStep, runUndo } from './step.worker.ts';
-import type { StepEnd } from './step.worker.ts';
+import type { StepEnd, StepToRun } from './step.worker.ts';
 import { readTasks } from './task-in-hand.store.ts';
 import type { TaskInHand } from './task-in-hand.store.ts';
 
@@ -41,8 +42,9 @@ interface Run {
   readonly control: RunControl;
   readonly claim: Claim;
   readonly kind: TaskKind;
-  row: TaskRow;
-  steps: StepRow[];
+  readonly row: TaskRow;
+  readonly steps: StepRow[];
+  readonly boundary: Boundary;
 }
 
 const UNKNOWN_KIND_MS = 30_000;
@@ -82,8 +84,8 @@ export async function runClaimed(shop: Workshop, control: RunControl, start: Sta
       const { row, steps } = from.task;
       const kind = shop.kinds.get(row.kind);
       if (kind === undefined) return await leave(shop, claim, row);
-      const run: Run = { shop, control, claim, kind, row, steps };
-      const next = row.direction === 'forward' ? await forward(run, from.begun) : await backward(run);
+      const run: Run = { shop, control, claim, kind, row, steps, boundary: new Boundary(from.begun) };
+      const next = row.direction === 'forward' ? await forward(run) : await backward(run);
       if (next !== 'turned') return next;
     }
     return null;
@@ -101,29 +103,42 @@ async function readAgain({ book }: Workshop, claim: Claim): Promise<Start | unde
 /** A kind that only another version of this service knows. */
 async function leave(shop: Workshop, claim: Claim, row: TaskRow): Promise<DueAgain> {
   shop.log.error({ taskId: row.id, kind: row.kind }, 'no such kind of task here; left for another replica');
-  return recordHandover(shop.book, claim, UNKNOWN_KIND_MS, row.wake_count);
+  return recordHandover(shop.book, claim, undefined, UNKNOWN_KIND_MS, row.wake_count);
 }
 
-async function forward(run: Run, begun: number | undefined): Promise<DueAgain | 'turned'> {
-  const { shop, claim, kind } = run;
+async function forward(run: Run): Promise<DueAgain | 'turned'> {
+  const { kind, boundary } = run;
   const noReturn = pointOfNoReturn(kind);
-  let done: StepDone | undefined;
-  for (let at = begun ?? nextStep(run.steps); ; at++) {
+  if (boundary.begun === undefined && run.row.cancel_requested_at !== null) return turn(run, null, null);
+  for (let at = boundary.begun ?? nextStep(run.steps); ; at++) {
     const plan = kind.steps[at];
     const step = run.steps[at];
     if (plan === undefined || step === undefined) break;
-    if (at !== begun && !(await recordForward(shop.book, claim, { done, begin: at }))) return turn(run, null, null);
-    const now: StepRow = at === begun ? step : { ...step, state: 'running', attempt: step.attempt + 1 };
-    const end = await runStep({ ...run, step: now, plan });
+    boundary.enter(at);
+    const now: StepRow = boundary.begun === at ? step : { ...step, state: 'running', attempt: step.attempt + 1 };
+    const end = plan.noReturn === true ? await runBegun({ ...run, step: now, plan }) : await runStep({ ...run, step: now, plan });
     if (end.is !== 'done') return unfinished(run, now, end, (fault) => (at >= noReturn ? stuck(run, at, fault) : turn(run, fault, at)));
     run.steps[at] = { ...now, state: 'done', output: toJson(end.output) };
-    done = { seq: at, output: end.output };
+    boundary.finish({ seq: at, output: end.output });
   }
-  return finish(run, { state: 'succeeded', output: fromJson(run.steps.at(-1)?.output), done });
+  return finish(run, { state: 'succeeded', output: fromJson(run.steps.at(-1)?.output) });
+}
+
+/** On record before its first line: from there on nobody may cancel, whatever the step does. */
+async function runBegun(work: StepToRun & Pick<Run, 'claim' | 'boundary'>): Promise<StepEnd> {
+  const { shop, claim, boundary } = work;
+  try {
+    if (boundary.open !== undefined) await recordForward(shop.book, claim, boundary.open, () => undefined);
+  } catch (error) {
+    if (error instanceof CancelAsked) return { is: 'cancelled' };
+    throw error;
+  }
+  boundary.close();
+  return runStep(work);
 }
 
 async function turn(run: Run, fault: Fault | null, seq: number | null): Promise<DueAgain | 'turned'> {
-  await recordTurn(run.shop.book, run.claim, { fault, seq });
+  await recordTurn(run.shop.book, run.claim, run.boundary.open, { fault, seq });
   return 'turned';
 }
 
@@ -151,18 +166,18 @@ const stuck = (run: Run, seq: number, fault: Fault): Promise<DueAgain | 'turned'
 
 /** What to do after a step that did not get through; `failed` says where a failure leads. */
 async function unfinished(run: Run, step: StepRow, end: Exclude<StepEnd, { is: 'done' }>, failed: (fault: Fault) => Promise<DueAgain | 'turned'>): Promise<DueAgain | 'turned'> {
-  const { shop, claim, row } = run;
+  const { shop, claim, row, boundary } = run;
   switch (end.is) {
-    case 'parked': return recordPark(shop.book, claim, step.seq, end.parked, row.wake_count);
+    case 'parked': return recordPark(shop.book, claim, boundary.open, step.seq, end.parked, row.wake_count);
     case 'failed': return failed(end.fault);
     case 'cancelled': return turn(run, null, null);
     case 'lost': return null;
-    case 'stopping': return recordHandover(shop.book, claim);
+    case 'stopping': return recordHandover(shop.book, claim, boundary.open);
     case 'error': {
       const fault = bugFault(end.error);
       shop.log.error({ err: end.error, taskId: row.id, kind: row.kind, step: step.name, errors: step.errors + 1 }, 'a step threw what nobody expected');
       if (step.errors + 1 >= shop.settings.mostErrors) return failed(fault);
-      return recordError(shop.book, claim, step.seq, fault, pauseMs(step.errors), row.wake_count);
+      return recordError(shop.book, claim, boundary.open, step.seq, fault, pauseMs(step.errors), row.wake_count);
     }
   }
 }
@@ -170,7 +185,7 @@ async function unfinished(run: Run, step: StepRow, end: Exclude<StepEnd, { is: '
 async function finish(run: Run, ending: Ending): Promise<DueAgain | 'turned'> {
   const { shop, claim, row } = run;
   try {
-    const ended = await recordEnd(shop.book, claim, row, ending, (tx) => run.kind.onFinished?.(tx, outcomeOf(run, ending)) ?? Promise.resolve());
+    const ended = await recordEnd(shop.book, claim, run.boundary.open, row, ending, (tx) => run.kind.onFinished?.(tx, outcomeOf(run, ending)) ?? Promise.resolve());
     return ended ? null : await turn(run, null, null);
   } catch (error) {
     if (error instanceof ClaimLost) throw error;
@@ -178,7 +193,7 @@ async function finish(run: Run, ending: Ending): Promise<DueAgain | 'turned'> {
     if (row.finish_errors + 1 < shop.settings.mostErrors) return recordFinishError(shop.book, claim, pauseMs(row.finish_errors), row.wake_count);
     const last = run.steps.length - 1;
     // The kind's own work at the end does not succeed: end without it, visibly.
-    await recordEnd(shop.book, claim, row, { state: 'needs-attention', stuck: { seq: last, fault: bugFault(error) } }, (_tx: EntityManager) => Promise.resolve());
+    await recordEnd(shop.book, claim, run.boundary.open, row, { state: 'needs-attention', stuck: { seq: last, fault: bugFault(error) } }, (_tx: EntityManager) => Promise.resolve());
     return null;
   }
 }
