@@ -18,13 +18,15 @@ const idIn = (value: unknown): string | null => {
 export const ownerOf = (event: EventEnvelope): string | null => idIn(event.data) ?? Object.values(event.data).map(idIn).find((owner) => owner !== null) ?? null;
 
 export async function logEvent(tx: EntityManager, event: EventEnvelope): Promise<void> {
-  // The row's lock makes concurrent consumers wait here, so what one has written the next one sees.
-  await selectRow(tx, 'SELECT last_seq FROM event_sequence WHERE singleton = 1 FOR UPDATE');
-  if (await selectRow(tx, 'SELECT 1 FROM event_log WHERE event_id = ?', [event.id])) return;
-  await execute(tx, 'UPDATE event_sequence SET last_seq = last_seq + 1 WHERE singleton = 1');
+  // The row's lock makes concurrent consumers wait here, so that numbers become visible in their order.
+  const sequence = await selectRow<{ last_seq: number | string; known: number | string }>(tx,
+    'SELECT last_seq, EXISTS (SELECT 1 FROM event_log WHERE event_id = ?) AS known FROM event_sequence WHERE singleton = 1 FOR UPDATE', [event.id]);
+  if (sequence === undefined || Number(sequence.known) === 1) return;
+  const next = Number(sequence.last_seq) + 1;
+  await execute(tx, 'UPDATE event_sequence SET last_seq = ? WHERE singleton = 1', [next]);
   const owner = ownerOf(event) ?? (await lastOwnerOf(tx, event));
   await insertRow(tx, 'event_log', {
-    global_seq: await lastSeq(tx), event_id: event.id, source: event.source, name: event.name, object_id: event.objectId, subject_id: subjectOf(event),
+    global_seq: next, event_id: event.id, source: event.source, name: event.name, object_id: event.objectId, subject_id: subjectOf(event),
     actor_id: event.actor?.userId ?? null, owner_id: owner, at: new Date(event.at), event: toJson(event),
   });
 }

@@ -17,10 +17,14 @@ export async function keepTask(tx: EntityManager, task: Task, ownerId: string | 
     id: task.id, service: task.service, kind: task.kind, object_id: task.object.id, is_top: task.parentTaskId === null,
     actor_id: task.actor?.userId ?? null, created_at: new Date(task.createdAt), ...told,
   };
+  const newer = (): Promise<number> => updateRows(tx, 'task_view', told, sql`id = ${task.id} AND version < ${task.version}`);
+  // Most that is told is about tasks that are known.
+  if (task.version > 1 && (await newer()) === 1) return true;
   const columns = Object.keys(row);
   const marks = columns.map(() => '?').join(', ');
   if ((await execute(tx, `INSERT IGNORE INTO task_view (${columns.join(', ')}) VALUES (${marks})`, Object.values(row))) === 1) return true;
-  return (await updateRows(tx, 'task_view', told, sql`id = ${task.id} AND version < ${task.version}`)) === 1;
+  // Known: it has been told more, or another taker has told of it in between.
+  return (await newer()) === 1;
 }
 
 export async function findTask(tx: Queryable, id: string): Promise<TaskView | undefined> {
