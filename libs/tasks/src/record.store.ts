@@ -161,13 +161,15 @@ export interface ChildNote {
   readonly onItsWayMs: number;
 }
 
-export const recordChild = (book: Book, claim: Claim, note: ChildNote): Promise<void> => quietly(book, claim, (task) => { noteChild(task, note); });
+export const recordChild = (book: Book, claim: Claim, note: ChildNote): Promise<unknown> => quietly(book, claim, (task) => noteChild(task, note));
 
-export function noteChild(task: TaskInHand, { seq, key, child, onItsWayMs }: ChildNote): void {
+/** Answers all calls that the step knows then, as its row holds them. */
+export function noteChild(task: TaskInHand, { seq, key, child, onItsWayMs }: ChildNote): unknown {
   const calls = childrenOf(task.step(seq));
   const before = calls[key];
   const seen = before?.taskId === child.taskId && before.seen !== undefined ? { seen: before.seen } : {};
   task.setStep(seq, { calls: toJson({ ...calls, [key]: { ...child, arrivesUntil: later(task.now, onItsWayMs).toISOString(), ...seen } }) });
+  return task.step(seq).calls;
 }
 
 export interface Ending {

@@ -5,6 +5,7 @@ import { fromJson, sql, toJson } from '#database';
 import type { Fault } from '#kernel';
 import { Boundary } from './boundary.ts';
 import type { TaskBus } from './calls.worker.ts';
+import type { ChildEnds } from './child-ends.ts';
 import type { Claim } from './claim.store.ts';
 import type { RunControl } from './control.ts';
 import { bugFault, faultOfWire } from './fault.ts';
@@ -30,6 +31,8 @@ export interface Workshop {
   readonly settings: TaskSettings;
   readonly log: TaskLog;
   readonly kinds: ReadonlyMap<string, TaskKind>;
+  /** Undefined where nobody hears of the end of children. */
+  readonly childEnds: ChildEnds | undefined;
   /** Of a test; undefined everywhere else. */
   readonly holds: Holds | undefined;
 }

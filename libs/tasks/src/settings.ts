@@ -15,6 +15,8 @@ export interface TaskSettings {
   readonly mostErrors: number;
   /** A parked parent asks its child this often, in case that the event was lost. */
   readonly childLookMs: number;
+  /** So long a step waits for the end of a child with its worker in hand; what takes longer parks. */
+  readonly childNearMs: number;
   /** How long one try of a host command waits for its answer before it asks again. */
   readonly hostTryMs: number;
   /** How long running steps are given when the service stops. */
@@ -23,7 +25,7 @@ export interface TaskSettings {
 
 export const defaultTaskSettings: TaskSettings = {
   leaseMs: 10_000, renewMs: 3_000, sweepMs: 2_000, concurrency: 16, retryForMs: 600_000, mostErrors: 5,
-  childLookMs: 5_000, hostTryMs: 20_000, stopMs: 8_000,
+  childLookMs: 5_000, childNearMs: 300, hostTryMs: 20_000, stopMs: 8_000,
 };
 
 /**

@@ -90,7 +90,12 @@ export class StepRun implements StepContext<unknown> {
   }
 
   private async note(note: ChildNote): Promise<void> {
-    if (!this.isBegun && this.beginning === undefined) return this.begin((_tx, task) => { noteChild(task, note); });
+    const calls = await this.noted(note);
+    this.scene.step.calls = calls;
+  }
+
+  private async noted(note: ChildNote): Promise<unknown> {
+    if (!this.isBegun && this.beginning === undefined) return this.begin((_tx, task) => noteChild(task, note));
     await this.begun();
     return recordChild(this.scene.shop.book, this.scene.control.claim, note);
   }
@@ -122,23 +127,38 @@ export class StepRun implements StepContext<unknown> {
   }
 
   async child<O extends Operation>(operation: O, input: RequestOf<O>, options: CallPart = {}): Promise<ChildResult> {
-    const ended = await this.follow({ operation, input, part: options.part });
-    return typeof ended === 'string' ? this.park(this.childWork([operation.name], ended)) : ended;
+    const [ended] = await this.followAll([{ operation, input, part: options.part }]);
+    if (ended === undefined) throw new Error('a call has a result');
+    return ended;
   }
 
-  async children(calls: readonly ChildCall[]): Promise<ChildResult[]> {
-    const ended: ChildResult[] = [];
-    const working: string[] = [];
-    let first: string | undefined;
-    // One after the other: each must be noted before it is asked for.
-    for (const call of calls) {
-      const result = await this.follow(call);
-      if (typeof result === 'string') {
-        working.push(call.operation.name);
-        first ??= result;
-      } else ended.push(result);
+  children(calls: readonly ChildCall[]): Promise<ChildResult[]> {
+    return this.followAll(calls);
+  }
+
+  /** A child that ends soon is waited for on the spot; behind that the task parks. */
+  private async followAll(calls: readonly { readonly operation: Operation; readonly input: unknown; readonly part: string | undefined }[]): Promise<ChildResult[]> {
+    const { childEnds, settings: { childNearMs } } = this.scene.shop;
+    const wait = childEnds?.expect(this.task.id);
+    const until = performance.now() + childNearMs;
+    const found = new Map<number, ChildResult | string>();
+    try {
+      for (;;) {
+        // One after the other: each must be noted before it is asked for.
+        for (const [index, call] of calls.entries()) {
+          if (typeof found.get(index) !== 'object') found.set(index, await this.follow(call));
+        }
+        const ended = [...found.values()].filter((result) => typeof result === 'object');
+        if (ended.length === calls.length) return ended;
+        // Nothing is waited for between this look and the closing of the wait: an end behind it wakes the task.
+        if (wait === undefined || !(await wait.within(until - performance.now(), this.signal))) break;
+      }
+    } finally {
+      wait?.close();
     }
-    return first === undefined ? ended : this.park(this.childWork(working, first));
+    const working = calls.filter((_call, index) => typeof found.get(index) === 'string');
+    const first = [...found.values()].find((result) => typeof result === 'string');
+    return this.park(this.childWork(working.map(({ operation }) => operation.name), first ?? ''));
   }
 
   private follow(call: { operation: Operation; input: unknown; part: string | undefined }): Promise<ChildResult | string> {

@@ -7,6 +7,7 @@ import { eventSubject, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
 import type { Result } from '#kernel';
 import type { TaskBus } from './calls.worker.ts';
+import { ChildEnds } from './child-ends.ts';
 import { childTold } from './child-event.ts';
 import { ChildNews } from './children.worker.ts';
 import { Floor } from './floor.worker.ts';
@@ -55,6 +56,7 @@ export class TaskEngine {
   private readonly sweeper: Loop;
   private readonly purger: Loop;
   private readonly children: ChildNews;
+  private readonly childEnds = new ChildEnds();
   private readonly timers = new Set<NodeJS.Timeout>();
   private wakes: WakeQueue | undefined;
   private ends: Subscription | undefined;
@@ -67,7 +69,7 @@ export class TaskEngine {
     this.children = new ChildNews({ db, service }, log);
     this.holds = holdsOf(process.env);
     this.settings = { ...defaultTaskSettings, ...(this.holds === undefined ? {} : heldTaskSettings), ...options.settings };
-    const shop: Workshop = { book: { db, service }, bus, settings: this.settings, log, kinds: this.kinds, holds: this.holds };
+    const shop: Workshop = { book: { db, service }, bus, settings: this.settings, log, kinds: this.kinds, childEnds: options.nats === undefined ? undefined : this.childEnds, holds: this.holds };
     this.floor = new Floor(shop, processName(), (taskId, afterMs) => { this.later(taskId, afterMs); });
     this.sweeper = new Loop(() => this.sweep(), (error) => this.complain(error, 'the sweep failed', this.settings.sweepMs));
     this.purger = new Loop(async () => { await purgeOld({ db, bus, kept: options.kept ?? tasksKept }); return PURGE_MS; }, (error) => this.complain(error, 'the purge failed', PURGE_MS));
@@ -212,7 +214,7 @@ export class TaskEngine {
         if (told === null) return;
         // A parent goes on by itself behind a child that has succeeded, and shows it as such.
         if (told.task !== null && told.task.state !== 'succeeded') this.children.tell(told.parentTaskId, told.task);
-        if (!told.ended) return;
+        if (!told.ended || this.childEnds.tell(told.parentTaskId)) return;
         this.wake(told.parentTaskId).catch((cause: unknown) => { this.complain(cause, 'a parent task could not be woken', 0); });
       },
     });
