@@ -5,6 +5,7 @@ import { monitoringConfig } from '#config';
 import type { DatabaseService } from '#service';
 import { monitoringMigrations } from './migrations/0001-tables.ts';
 import { monitoringScopeMigrations } from './migrations/0011-scopes.ts';
+import { monitoringKeptEvents } from './migrations/0021-kept-events.ts';
 import { MonitoringModule } from './monitoring.module.ts';
 import { logNews } from './src/event/event.reader.ts';
 import { logEvent } from './src/event/event.store.ts';
@@ -13,7 +14,7 @@ import { keepScope } from './src/scope/scope.store.ts';
 import { keepTask } from './src/task/task.store.ts';
 import { TaskWaiters } from './src/task/task.waiters.ts';
 
-export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigrations];
+export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigrations, monitoringKeptEvents];
 
 const taskData = taskChanged('compute').data;
 
@@ -39,7 +40,7 @@ export const monitoringService: DatabaseService<typeof monitoringConfig> = {
     },
   ],
   reconcilers: ({ db, config }) => [retentionReconciler(db, {
-    events: { days: config.TOK_KEEP_EVENTS_DAYS, most: config.TOK_KEEP_EVENTS },
+    events: { days: config.TOK_KEEP_EVENTS_DAYS, most: config.TOK_KEEP_EVENTS, bytes: config.TOK_KEEP_EVENTS_BYTES },
     tasks: { days: config.TOK_KEEP_TASKS_DAYS, most: config.TOK_KEEP_TASKS },
   })],
 };

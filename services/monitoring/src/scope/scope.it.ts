@@ -82,7 +82,7 @@ describe('a right on a folder or a cluster', () => {
     await told({ ...vmEvent(vmId, {}), at: long });
     await told(event({ name: 'compute.vm.deleted', objectId: vmId, data: { vmId, name: 'web' }, at: long }));
     expect(await purgeScopes(db, 100)).toBe(0);
-    expect(await purgeEvents(db, 100, { days: 90, most: 1_000 })).toBe(3);
+    expect(await purgeEvents(db, 100, { days: 90, most: 1_000, bytes: 1e12 })).toBe(3);
     await transaction(db, (tx) => keepTask(tx, task({ object: { noun: 'vm', id: vmId, name: null } }), null));
     expect(await purgeScopes(db, 100)).toBe(0);
     await db.query('DELETE FROM task_view');
