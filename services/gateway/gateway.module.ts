@@ -8,6 +8,7 @@ import { Callers } from './src/caller/callers.client.ts';
 import { DeadLetterCommands } from './src/command/dead-letter.commands.ts';
 import { DeadLetterHandlers } from './src/command/dead-letter.handlers.ts';
 import { UserCommands } from './src/command/user-commands.client.ts';
+import { EventTail } from './src/events/event-tail.client.ts';
 import { SharedGates } from './src/rest/admission.ts';
 import { RateLimit } from './src/rest/rate-limit.ts';
 
@@ -23,6 +24,7 @@ function gatesOf({ TOK_HTTP_REQUESTS_PER_SECOND: perSecond, TOK_HTTP_SIGN_INS_PE
     { provide: SharedGates, inject: [Config, Callers], useFactory: gatesOf },
     { provide: UserCommands, inject: [Bus, SharedGates], useFactory: (bus: BusClient, gates: SharedGates) => new UserCommands(bus, { ...gates, closing: () => false }) },
     DeadLetterCommands,
+    { provide: EventTail, inject: [Bus], useFactory: (bus: BusClient) => new EventTail(bus) },
   ],
 })
 export class GatewayModule {}

@@ -5,15 +5,16 @@ import { monitoringConfig } from '#config';
 import type { DatabaseService } from '#service';
 import { monitoringMigrations } from './migrations/0001-tables.ts';
 import { monitoringScopeMigrations } from './migrations/0011-scopes.ts';
+import { monitoringKeptEvents } from './migrations/0021-kept-events.ts';
 import { MonitoringModule } from './monitoring.module.ts';
 import { logNews } from './src/event/event.reader.ts';
-import { logEvent } from './src/event/event.store.ts';
+import { logEvents } from './src/event/event.store.ts';
 import { retentionReconciler } from './src/event/retention.reconciler.ts';
 import { keepScope } from './src/scope/scope.store.ts';
-import { keepTask } from './src/task/task.store.ts';
+import { keepTasks } from './src/task/task.store.ts';
 import { TaskWaiters } from './src/task/task.waiters.ts';
 
-export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigrations];
+export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigrations, monitoringKeptEvents];
 
 const taskData = taskChanged('compute').data;
 
@@ -28,18 +29,17 @@ export const monitoringService: DatabaseService<typeof monitoringConfig> = {
       sources: services,
       // What auth chains is for whoever may read the audit log, and for no event list.
       except: auditEventNames,
-      handle: async (tx, event) => {
-        await logEvent(tx, event);
-        await keepScope(tx, event);
-        afterCommit(tx, () => { get(TaskWaiters).wake(logNews); });
-        if (event.noun !== 'task') return;
-        const { task, ownerId } = taskData.parse(event.data);
-        if (await keepTask(tx, task, ownerId)) afterCommit(tx, () => { get(TaskWaiters).wake(task.id); });
+      handleAll: async (tx, events) => {
+        await logEvents(tx, events);
+        for (const event of events) await keepScope(tx, event);
+        const tasks = events.filter(({ noun }) => noun === 'task').map(({ data }) => taskData.parse(data));
+        await keepTasks(tx, tasks);
+        afterCommit(tx, () => { for (const news of [logNews, ...tasks.map(({ task }) => task.id)]) get(TaskWaiters).wake(news); });
       },
     },
   ],
   reconcilers: ({ db, config }) => [retentionReconciler(db, {
-    events: { days: config.TOK_KEEP_EVENTS_DAYS, most: config.TOK_KEEP_EVENTS },
+    events: { days: config.TOK_KEEP_EVENTS_DAYS, most: config.TOK_KEEP_EVENTS, bytes: config.TOK_KEEP_EVENTS_BYTES },
     tasks: { days: config.TOK_KEEP_TASKS_DAYS, most: config.TOK_KEEP_TASKS },
   })],
 };

@@ -52,6 +52,7 @@ export const authConfig = databaseServiceConfig.extend({
 export const monitoringConfig = databaseServiceConfig.extend(retentionConfig.shape).extend({
   TOK_KEEP_EVENTS_DAYS: whole(1, 36_500).default(90).describe('days that events are kept in the log'),
   TOK_KEEP_EVENTS: whole(1_000, 1_000_000_000).default(5_000_000).describe('events that are kept in the log at most, the newest'),
+  TOK_KEEP_EVENTS_BYTES: whole(1_048_576, 1e15).default(8 * 1024 ** 3).describe('bytes of events that are kept in the log at most, the newest'),
 });
 
 const vmUids = IdRange.default({ first: 200_000, last: 265_535 }).describe('user ids that QEMU processes run under, first-last; the same for compute and on every host of a site');

@@ -13,6 +13,7 @@ export const errorKinds = {
   request_timeout: 408,
   already_exists: 409,
   failed_precondition: 409,
+  gone: 410,
   aborted: 412,
   content_too_large: 413,
   unsupported_media_type: 415,
@@ -96,6 +97,12 @@ export const Busy = defineError('BUSY', 'failed_precondition', 'A task works on 
 export const ConfirmationNeeded = defineError('CONFIRMATION_NEEDED', 'failed_precondition', 'What was asked cannot be taken back and was not confirmed', 'changed', z.strictObject({ confirm: z.string() }));
 export const WrongState = defineError('WRONG_STATE', 'failed_precondition', 'The object is not in a state that allows this', 'changed', z.strictObject({ state: z.string(), allowed: z.array(z.string()) }));
 export const TaskNotCancellable = defineError('TASK_NOT_CANCELLABLE', 'failed_precondition', 'The task is past its point of no return or has ended', 'no', z.strictObject({ state: z.string() }));
+
+// Events
+/** `after` + 1 to `firstSeq` - 1 are gone. What they said is in the objects as they are now: list those, then go on after `lastSeq`. */
+export const EventsGone = defineError('EVENTS_GONE', 'gone', 'The events are kept no longer', 'changed', z.strictObject({
+  after: z.number(), firstSeq: z.number(), lastSeq: z.number(), snapshot: z.array(z.strictObject({ operation: z.string(), http: z.string() })),
+}));
 
 // VMs and hosts
 export const VmBusy = defineError('VM_BUSY', 'failed_precondition', 'The VM works on something else', 'same', holder);

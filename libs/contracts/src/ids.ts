@@ -30,6 +30,9 @@ export const TemplateId = id('TemplateId');
 export const ClaimId = id('ClaimId');
 export const TaskId = id('TaskId');
 export const BusCommandId = id('BusCommandId');
+export const EventFeedId = id('EventFeedId');
+export const WebhookId = id('WebhookId');
+export const WebhookDeliveryId = id('WebhookDeliveryId');
 
 export type UserId = z.infer<typeof UserId>;
 export type RoleId = z.infer<typeof RoleId>;
@@ -55,3 +58,6 @@ export type TemplateId = z.infer<typeof TemplateId>;
 export type ClaimId = z.infer<typeof ClaimId>;
 export type TaskId = z.infer<typeof TaskId>;
 export type BusCommandId = z.infer<typeof BusCommandId>;
+export type EventFeedId = z.infer<typeof EventFeedId>;
+export type WebhookId = z.infer<typeof WebhookId>;
+export type WebhookDeliveryId = z.infer<typeof WebhookDeliveryId>;

@@ -39,12 +39,14 @@ export type TaskRef = z.infer<typeof TaskRef>;
 export const Done = z.strictObject({}).meta({ id: 'Done' });
 
 /** Query strings carry text: these accept both forms. */
-const numberText = (schema: z.ZodInt) => z.preprocess((value) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value), schema);
+const numberText = (schema: z.ZodInt) => z.preprocess((value) => (typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value), schema);
 export const pageInput = {
   limit: numberText(z.int().min(1).max(500)).default(100).describe('objects per page'),
   cursor: z.string().max(1000).optional().describe('the `next` of the page before'),
 };
 export const queryNumber = (min: number, max: number) => numberText(z.int().min(min).max(max));
+/** A place in the event log: the globalSeq of an event. */
+export const queryPosition = numberText(z.int().min(0));
 /** A yes or no that may come as text. */
 export const queryFlag = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean());
 export const pageOf = <T extends z.ZodType>(item: T) => z.strictObject({ items: z.array(item), next: z.string().nullable().describe('cursor of the next page; null on the last') });

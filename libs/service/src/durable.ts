@@ -99,7 +99,6 @@ export class Storage {
     const { bus, log } = this.options;
     return consumeEvents({
       ...consumer,
-      handle: (tx, event) => consumer.handle(tx, event),
       nats: bus.connection,
       db: this.db,
       log,

@@ -18,7 +18,19 @@ import type { EventsAnswer } from './outbox.store.ts';
 import { processName } from './process-name.proc.ts';
 
 /** What a service does with other services' events. */
-export interface EventConsumer {
+export type EventConsumer = ConsumerParts & (ByEvent | ByBatch);
+
+interface ByEvent {
+  /** In the transaction that moves the position, perhaps with others. Throwing leaves the event to be taken again. */
+  handle(tx: EntityManager, event: EventEnvelope): Promise<void>;
+}
+
+interface ByBatch {
+  /** The same for all that are there at once, in order. */
+  handleAll(tx: EntityManager, events: readonly EventEnvelope[]): Promise<void>;
+}
+
+interface ConsumerParts {
   /** Durable; never changed: positions are kept under it. */
   readonly name: string;
   readonly sources: readonly ServiceName[];
@@ -26,13 +38,13 @@ export interface EventConsumer {
   readonly filters?: readonly string[];
   /** Event names that are passed over all the same. */
   readonly except?: readonly string[];
-  /** In the transaction that moves the position. Throwing leaves the event to be taken again. */
-  handle(tx: EntityManager, event: EventEnvelope): Promise<void>;
   /** Called when the owner no longer has events that this consumer has not seen (kept for seven days); in the transaction that moves on behind them. */
   onLost?(tx: EntityManager, source: ServiceName, fromSeq: number, toSeq: number): Promise<void>;
 }
 
-export interface ConsumeOptions extends EventConsumer {
+export type ConsumeOptions = EventConsumer & ConsumeParts;
+
+interface ConsumeParts {
   readonly nats: NatsConnection;
   readonly db: DataSource;
   readonly log: TaskLog;
@@ -155,7 +167,7 @@ class Consumer implements Consumption {
   private async takeAll(messages: readonly JsMsg[]): Promise<void> {
     const readable: { message: JsMsg; event: EventEnvelope }[] = [];
     for (const message of messages) {
-      const event = parse(message.data);
+      const event = parse(message.data, this.wanted);
       if (event !== null && this.options.sources.some((source) => source === event.source)) readable.push({ message, event });
       else {
         // Never becomes readable: holding it up would hold up everything behind it.
@@ -235,20 +247,28 @@ class Consumer implements Consumption {
     if (!events.some(({ name }) => this.wanted(name))) return this.passOver(events);
     const { taken, reached } = await transaction(this.options.db, async (tx) => {
       const reached = new Map<ServiceName, number>();
+      const wanted: EventEnvelope[] = [];
       let taken = 0;
       for (const event of events) {
         const source = event.source as ServiceName;
         const last = reached.get(source) ?? (await this.lockedPosition(tx, source));
         if (event.seq > last + 1) break;
-        if (event.seq === last + 1 && this.wanted(event.name)) await this.options.handle(tx, event);
+        if (event.seq === last + 1 && this.wanted(event.name)) wanted.push(event);
         reached.set(source, Math.max(last, event.seq));
         taken += 1;
       }
+      if (wanted.length > 0) await this.handle(tx, wanted);
       for (const [source, seq] of reached) await this.move(tx, source, seq);
       return { taken, reached };
     });
     for (const [source, seq] of reached) this.reached.set(source, seq);
     return taken;
+  }
+
+  private async handle(tx: EntityManager, events: readonly EventEnvelope[]): Promise<void> {
+    const { options } = this;
+    if ('handleAll' in options) return options.handleAll(tx, events);
+    for (const event of events) await options.handle(tx, event);
   }
 
   private async lockedPosition(tx: EntityManager, source: ServiceName): Promise<number> {
@@ -291,9 +311,12 @@ function filterOf(filters: readonly string[] | undefined): (name: string) => boo
   };
 }
 
-function parse(data: Uint8Array): EventEnvelope | null {
+/** What nobody wants is looked at no closer than passing it over needs. */
+function parse(data: Uint8Array, wanted: (name: string) => boolean): EventEnvelope | null {
   try {
-    const parsed = Envelope.safeParse(JSON.parse(utf8.decode(data)));
+    const read = JSON.parse(utf8.decode(data)) as EventEnvelope | null;
+    if (read !== null && typeof read.name === 'string' && Number.isSafeInteger(read.seq) && !wanted(read.name)) return read;
+    const parsed = Envelope.safeParse(read);
     return parsed.success ? parsed.data : null;
   } catch {
     // The caller says so in the log.

@@ -25,6 +25,7 @@ const byKind: Readonly<Record<ErrorKind, ExitCode>> = {
   request_timeout: exit.unavailable,
   already_exists: exit.conflict,
   failed_precondition: exit.conflict,
+  gone: exit.notFound,
   aborted: exit.conflict,
   content_too_large: exit.usage,
   unsupported_media_type: exit.refused,

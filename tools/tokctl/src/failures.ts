@@ -68,6 +68,7 @@ export const advice: Readonly<Record<string, string>> = {
   IN_USE: 'Remove what uses it first.',
   CONFIRMATION_NEEDED: 'If that is meant, give the command again with the option named above.',
   WRONG_STATE: 'Bring it into a state that allows this first; tokctl get shows its state.',
+  EVENTS_GONE: 'List the objects as they are now (tokctl get), then follow the log from now on',
   TASK_NOT_CANCELLABLE: 'See how far it is: tokctl task watch',
   HOST_UNREACHABLE: 'See what is known of the host: tokctl ha hosts',
   HOST_NOT_CONNECTED: 'Start the agent on the host; until it has joined it takes nothing: tokctl host list',

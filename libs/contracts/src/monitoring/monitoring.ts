@@ -1,10 +1,10 @@
 // Tasks and events of all services in one view.
 import { z } from 'zod';
 import { defineCommand, defineQuery } from '../define.ts';
-import { NotFound, TaskNotCancellable, WrongState } from '../errors.ts';
+import { ErrorBody, NotFound, TaskNotCancellable, WrongState } from '../errors.ts';
 import { TaskId } from '../ids.ts';
 import { listInput } from '../list.ts';
-import { Done, pageOf, queryNumber } from '../values.ts';
+import { Done, pageOf, queryNumber, queryPosition } from '../values.ts';
 import { EventEnvelope, Task, TaskState } from '../task.ts';
 
 const flag = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean());
@@ -19,10 +19,6 @@ export const retryTask = defineCommand('monitoring.task.retry', { summary: 'Go o
 export const LoggedEvent = EventEnvelope.extend({ globalSeq: z.int().describe('order over all services') }).meta({ id: 'LoggedEvent' });
 export const listEvents = defineQuery('monitoring.event.list', {
   summary: 'Read the event log in order, after a global sequence number; with `waitMs` answers when there is something; as a stream with `Accept: text/event-stream`', http: 'GET /v1/events', permission: 'event.read', timeoutMs: 35_000,
-  input: z.strictObject({ limit: queryNumber(1, 500).default(100), after: queryNumber(0, 999_999_999).default(0).describe('only events with a higher globalSeq'), latest: flag.default(false).describe('the newest ones instead, newest first'), waitMs: queryNumber(0, 25_000).default(0).describe('how long to wait for the first one'), name: z.string().max(80).optional(), objectId: z.uuid().optional() }),
-  reply: z.strictObject({ items: z.array(LoggedEvent), lastSeq: z.int(), firstSeq: z.int().describe('the oldest that is still kept; lastSeq + 1 when none is') }),
-});
-export const waitForEvents = defineQuery('monitoring.event.wait', {
-  summary: 'Answers when the log has an event after `after`, or when `waitMs` is over: how far the log is', permission: 'internal', timeoutMs: 35_000,
-  input: z.strictObject({ after: z.int().min(0), waitMs: z.int().min(0).max(25_000) }), reply: z.strictObject({ lastSeq: z.int() }),
+  input: z.strictObject({ limit: queryNumber(1, 500).default(100), after: queryPosition.default(0).describe('only events with a higher globalSeq'), latest: flag.default(false).describe('the newest ones instead, newest first'), waitMs: queryNumber(0, 25_000).default(0).describe('how long to wait for the first one'), name: z.string().max(80).optional(), objectId: z.uuid().optional() }),
+  reply: z.strictObject({ items: z.array(LoggedEvent), lastSeq: z.int(), firstSeq: z.int().describe('the oldest that is still kept; lastSeq + 1 when none is'), gone: ErrorBody.optional().describe('EVENTS_GONE, where some after `after` are kept no longer: what to do instead') }),
 });

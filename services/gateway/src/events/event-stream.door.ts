@@ -1,19 +1,22 @@
-// `GET /v1/events` as a stream: first what the client has missed, then what comes. Nothing is kept here: the client says
-// how far it is, and the log is read with its rights as they are at that moment, so that a right that is lost closes it.
+// `GET /v1/events` as a stream: first what the client has missed, then what comes. The client says how far it is, and is shown
+// what its rights cover at that moment; a session that has ended, or a right that is lost, closes it.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { BusClient } from '#bus';
-import { listEvents, RateLimited, ShuttingDown } from '#contracts';
+import { DeadlineExceeded, listEvents, RateLimited, ShuttingDown, Unavailable } from '#contracts';
+import type { EventFilter, LogEntry } from '#contracts';
 import type { Fault, Result } from '#kernel';
 import { failed, ok, sleep } from '#kernel';
 import { admit, identifyCaller } from '../rest/admission.ts';
 import type { Gates } from '../rest/admission.ts';
 import type { Call } from '../rest/call.ts';
-import type { EventFeed } from './event-feed.client.ts';
+import type { Caller } from '../caller/callers.client.ts';
+import { EventCursor } from './event-cursor.client.ts';
+import type { EventTail } from './event-tail.client.ts';
 import { aliveText, beginAfter, endText, eventText, resetText, retryText } from './event-stream.ts';
 
 export interface StreamOptions {
   readonly bus: BusClient;
-  readonly feed: EventFeed;
+  readonly tail: EventTail;
   readonly gates: Gates;
   /** Aborts when the door closes. */
   readonly leaving: AbortSignal;
@@ -21,7 +24,8 @@ export interface StreamOptions {
 
 export interface StreamWish { readonly name?: string; readonly objectId?: string; readonly after?: unknown }
 
-const page = 200;
+/** What passes by itself: the client waits. */
+const passes: ReadonlySet<string> = new Set([Unavailable.code, DeadlineExceeded.code]);
 const aliveMs = 10_000;
 const outageMs = 1_000;
 const retryMs = 1_000;
@@ -29,8 +33,11 @@ const retryMs = 1_000;
 const slowMs = 30_000;
 const mostPerUser = 20;
 
+const filterOf = ({ name, objectId }: StreamWish): EventFilter => ({ ...(name === undefined ? {} : { names: [name] }), ...(objectId === undefined ? {} : { objects: [objectId] }) });
+
 export class EventStreams {
   private readonly open = new Map<string, number>();
+  private readonly written = new WeakMap<readonly LogEntry[], Buffer>();
 
   constructor(private readonly options: StreamOptions) {}
 
@@ -39,16 +46,21 @@ export class EventStreams {
     const user = call.caller?.actor.userId ?? '';
     const mine = this.open.get(user) ?? 0;
     if (mine >= mostPerUser) return RateLimited.fault(`You have ${mine} streams of events open already.`, { retryAfterMs: 10_000 });
-    const begin = await this.beginning(request, call, wish);
-    if (!begin.ok) return begin.fault;
+    const after = beginAfter(request.headers['last-event-id'], wish.after);
+    const cursor = new EventCursor(this.options, filterOf(wish), after ?? undefined);
+    const first = await this.firstWords(cursor, call, wish);
+    if (!first.ok) return first.fault;
     this.open.set(user, mine + 1);
+    const leave = this.options.tail.follow();
     reply.hijack();
     const stream = new Stream(reply, this.options.leaving);
     reply.raw.writeHead(200, { ...headers, 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no', 'x-request-id': call.traceId });
     try {
       await stream.write(retryText(retryMs));
-      await this.follow(stream, request, call, wish, begin.value);
+      if (first.value !== '') await stream.write(first.value);
+      await this.follow(stream, request, call, cursor, wish);
     } finally {
+      leave();
       const left = (this.open.get(user) ?? 1) - 1;
       if (left === 0) this.open.delete(user);
       else this.open.set(user, left);
@@ -57,40 +69,48 @@ export class EventStreams {
     return undefined;
   }
 
-  private async beginning(request: FastifyRequest, call: Call, wish: StreamWish): Promise<Result<number>> {
-    const after = beginAfter(request.headers['last-event-id'], wish.after);
-    const first = await this.read(call, wish, after ?? 0, 1);
-    return first.ok ? ok(after ?? first.value.lastSeq) : first;
+  /** What there is at once, or why there will be nothing: as long as nothing is written, a refusal has a status. */
+  private async firstWords(cursor: EventCursor, { caller }: Call, { objectId }: StreamWish): Promise<Result<string>> {
+    if (caller === undefined) throw new Error('a stream of events was let in without a caller');
+    const heard = await cursor.next(caller, 0, this.options.leaving);
+    if (!heard.ok) return heard;
+    const { gone, items } = heard.value;
+    return ok(`${gone === undefined ? '' : resetText(gone)}${this.bytesOf(items, objectId).toString()}`);
   }
 
-  private async follow(stream: Stream, request: FastifyRequest, call: Call, wish: StreamWish, begin: number): Promise<void> {
-    let after = begin;
+  private async follow(stream: Stream, request: FastifyRequest, call: Call, cursor: EventCursor, wish: StreamWish): Promise<void> {
     let told = performance.now();
     while (!stream.gone) {
       if (this.options.leaving.aborted) return stream.end(ShuttingDown.fault('This door is closing; come back.'));
       const still = await this.stillMay(request, call);
-      if (!still.ok && still.fault.code !== 'UNAVAILABLE') return stream.end(still.fault);
-      const read = still.ok ? await this.read(call, wish, after, page) : still;
-      if (!read.ok && read.fault.code !== 'UNAVAILABLE' && read.fault.code !== 'DEADLINE_EXCEEDED') return stream.end(read.fault);
-      if (!read.ok) {
+      const heard = still.ok ? await cursor.next(still.value, aliveMs / 2, stream.closed) : still;
+      if (!heard.ok && !passes.has(heard.fault.code)) return stream.end(heard.fault);
+      if (!heard.ok) {
         await sleep(outageMs, stream.closed);
         continue;
       }
-      const { items, lastSeq, firstSeq } = read.value;
-      const lost = after > 0 && after + 1 < firstSeq;
-      const text = `${lost ? resetText(firstSeq) : ''}${items.map(eventText).join('')}`;
-      if (text !== '' || performance.now() - told >= aliveMs) {
-        await stream.write(text === '' ? aliveText : text);
-        told = performance.now();
-      }
-      // A page that is not full holds all up to where the log was before it was read.
-      after = items.length === page ? items.at(-1)!.globalSeq : Math.max(after, lastSeq);
-      if (items.length < page) await this.options.feed.news(after, aliveMs / 2, stream.closed);
+      const { gone } = heard.value;
+      const bytes = this.bytesOf(heard.value.items, wish.objectId);
+      if (gone !== undefined) await stream.write(resetText(gone));
+      if (bytes.length > 0) await stream.write(bytes);
+      else if (gone === undefined && performance.now() - told < aliveMs) continue;
+      else await stream.write(aliveText);
+      told = performance.now();
     }
   }
 
+  /** Made once for all who hear the same. */
+  private bytesOf(items: readonly LogEntry[], objectId: string | undefined): Buffer {
+    if (objectId !== undefined) return Buffer.from(items.filter((item) => item.objectId === objectId).map(eventText).join(''));
+    const known = this.written.get(items);
+    if (known !== undefined) return known;
+    const bytes = Buffer.from(items.map(eventText).join(''));
+    this.written.set(items, bytes);
+    return bytes;
+  }
+
   /** Whoever has signed out or lost the right is let go. */
-  private async stillMay(request: FastifyRequest, call: Call): Promise<Result<unknown>> {
+  private async stillMay(request: FastifyRequest, call: Call): Promise<Result<Caller>> {
     const { gates } = this.options;
     const found = await identifyCaller(gates, request.headers.authorization, call.address);
     const caller = 'ok' in found ? found : ok(found);
@@ -99,11 +119,6 @@ export class EventStreams {
     if (!admitted.ok) return failed(admitted.fault);
     call.caller = caller.value;
     return admitted;
-  }
-
-  private read(call: Call, { name, objectId }: StreamWish, after: number, limit: number) {
-    const input = { after, limit, latest: false, ...(name === undefined ? {} : { name }), ...(objectId === undefined ? {} : { objectId }) };
-    return this.options.bus.request(listEvents, input, { ctx: call.context(listEvents.timeoutMs, this.options.leaving, null) });
   }
 }
 
@@ -127,7 +142,7 @@ class Stream {
     return this.ending.signal.aborted;
   }
 
-  async write(text: string): Promise<void> {
+  async write(text: string | Buffer): Promise<void> {
     const { raw } = this.reply;
     if (this.gone || raw.write(text)) return;
     const drained = new AbortController();

@@ -8,21 +8,22 @@ let gateway: GatewayUnderTest;
 let log: { globalSeq: number; name: string }[] = [];
 let firstSeq = 1;
 let away = false;
+const isAway = (): boolean => away;
+const entryOf = (event: { globalSeq: number; name: string }) => ({ ...event, source: 'compute', objectId: 'x', subjectId: null, actorId: null, ownerId: null, folderId: null, clusterId: null, text: JSON.stringify(event) });
 const unavailable = { ok: false as const, fault: { code: 'UNAVAILABLE', detail: 'The service monitoring does not answer.', details: { service: 'monitoring' } } };
 const lastSeq = (): number => log.at(-1)?.globalSeq ?? 0;
 const happen = (count = 1): void => { for (let one = 0; one < count; one++) log.push({ globalSeq: lastSeq() + 1, name: 'compute.vm.changed' }); };
 
 beforeAll(async () => {
   gateway = await GatewayUnderTest.start();
-  gateway.play('monitoring.event.list', ({ input }) => {
+  gateway.play('monitoring.event.read', async ({ input }) => {
     if (away) return unavailable;
-    const [after, limit] = [Number(input['after']), Number(input['limit'])];
-    return ok({ items: log.filter((event) => event.globalSeq > after && event.globalSeq >= firstSeq).slice(0, limit), lastSeq: lastSeq(), firstSeq });
-  });
-  gateway.play('monitoring.event.wait', async ({ input }) => {
-    if (away) return unavailable;
-    for (let turn = 0; turn < 50 && lastSeq() <= Number(input['after']); turn++) await new Promise((resolve) => { setTimeout(resolve, 10); });
-    return ok({ lastSeq: lastSeq() });
+    if (input['after'] === undefined) return ok({ items: [], position: lastSeq(), lastSeq: lastSeq(), firstSeq });
+    const [after, limit, waitMs] = [Number(input['after']), Number(input['limit']), Number(input['waitMs'] ?? 0)];
+    for (let turn = 0; turn < 50 && waitMs > 0 && !isAway() && lastSeq() <= after; turn++) await new Promise((resolve) => { setTimeout(resolve, 10); });
+    if (isAway()) return unavailable;
+    const items = log.filter((event) => event.globalSeq > after && event.globalSeq >= firstSeq).slice(0, limit);
+    return ok({ items: items.map(entryOf), position: items.length === limit ? items.at(-1)!.globalSeq : Math.max(after, lastSeq()), lastSeq: lastSeq(), firstSeq });
   });
 });
 beforeEach(() => {
@@ -93,7 +94,8 @@ describe('a stream of events', () => {
     firstSeq = 8;
     const client = await listen('/v1/events', { 'last-event-id': '3' });
     await until('so many events have come', () => client.ids().length === 3);
-    expect(client.heard.find(({ event }) => event === 'reset')).toMatchObject({ data: '{"firstSeq":8}' });
+    expect(client.heard.find(({ event }) => event === 'reset')).toMatchObject({ data: expect.stringContaining('"firstSeq":8') });
+    expect(JSON.parse(client.heard.find(({ event }) => event === 'reset')?.data ?? '')).toMatchObject({ code: 'EVENTS_GONE', after: 3, lastSeq: 10, snapshot: expect.arrayContaining([{ operation: 'compute.vm.list', http: 'GET /v1/vms' }]) });
     expect(client.ids()).toEqual([8, 9, 10]);
     await client.hangUp();
   });

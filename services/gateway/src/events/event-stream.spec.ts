@@ -11,6 +11,6 @@ describe('a stream of events', () => {
     expect(wantsStream(accept)).toBe(expected);
   });
   it('writes one event per block', () => {
-    expect(resetText(9)).toBe('event: reset\ndata: {"firstSeq":9}\n\n');
+    expect(resetText({ code: 'EVENTS_GONE', detail: 'x', details: { firstSeq: 9 } })).toBe('event: reset\ndata: {"code":"EVENTS_GONE","detail":"x","firstSeq":9}\n\n');
   });
 });

@@ -1,18 +1,17 @@
 // The form of a stream of events (WHATWG HTML, server-sent events): what is written for an event, a sign of life, a gap, an end.
 import type { Fault } from '#kernel';
-import type { LoggedEvent } from '#contracts';
-import type { z } from 'zod';
+import type { LogEntry } from '#contracts';
 
 /** `id` is the global number: a client that comes back names the last one it has. */
-export const eventText = (event: z.output<typeof LoggedEvent>): string => `id: ${event.globalSeq}\nevent: ${event.name}\ndata: ${JSON.stringify(event)}\n\n`;
+export const eventText = ({ globalSeq, name, text }: Pick<LogEntry, 'globalSeq' | 'name' | 'text'>): string => `id: ${globalSeq}\nevent: ${name}\ndata: ${text}\n\n`;
 
 /** A comment, which clients ignore: the connection is alive. */
 export const aliveText = ': alive\n\n';
 
 export const retryText = (ms: number): string => `retry: ${ms}\n\n`;
 
-/** Events between the client's last one and `firstSeq` are kept no longer: look at the objects themselves, then go on from here. */
-export const resetText = (firstSeq: number): string => `event: reset\ndata: ${JSON.stringify({ firstSeq })}\n\n`;
+/** Events behind the client's last one are kept no longer: the code, the first that is kept, and what to list instead. */
+export const resetText = ({ code, detail, details }: Fault): string => `event: reset\ndata: ${JSON.stringify({ code, detail, ...details })}\n\n`;
 
 /** The last words of the server; a client that may go on comes back by itself. */
 export const endText = ({ code, detail }: Fault): string => `event: end\ndata: ${JSON.stringify({ code, detail })}\n\n`;

@@ -11,6 +11,7 @@ import { ConsoleDoor } from '../console/console.door.ts';
 import type { ConsoleLimits } from '../console/console.door.ts';
 import { addConsolePages, consolePagePaths } from '../console/console-pages.door.ts';
 import { addPages, pagePaths } from '../pages/pages.door.ts';
+import { EventTail } from '../events/event-tail.client.ts';
 import { addImageContent } from '../upload/image-content.door.ts';
 import type { UploadLimits } from '../upload/content.stream.ts';
 import type { BodyLimits } from './body.stream.ts';
@@ -54,7 +55,7 @@ export function restDoor(parts: Parts<GatewayConfig>, operations: readonly Opera
     async open() {
       unwatch = await gates.callers.watch(nats, log);
       door = new RestDoor({
-        bus, log, operations, gates, clock: systemClock,
+        bus, log, operations, gates, tail: parts.get(EventTail), clock: systemClock,
         numbers: await doorNumbers(parts.metrics.registry, 'rest'),
         denials: parts.get<Denials>(AuditDenials),
         fixed: [...pagePaths, ...consolePagePaths, imageContentRoute, consoleRoute],

@@ -24,7 +24,7 @@ import { headersOf, problemOf, problemType } from './problem.ts';
 import { dryRunOf, inputOf, queryOf, refuseDoorMembers } from './request.ts';
 import { doorRoutes, methodsByPath } from './routes.ts';
 import { SharedReads } from './shared-reads.ts';
-import { EventFeed } from '../events/event-feed.client.ts';
+import type { EventTail } from '../events/event-tail.client.ts';
 import { EventStreams } from '../events/event-stream.door.ts';
 import { wantsStream } from '../events/event-stream.ts';
 import type { DoorRoute } from './routes.ts';
@@ -38,6 +38,7 @@ export interface RestOptions {
   /** Routes beside those of the operations, for the answers 404 and 405. */
   readonly fixed: readonly { readonly method: string; readonly path: string }[];
   readonly gates: Omit<Gates, 'closing'>;
+  readonly tail: EventTail;
   readonly numbers: DoorNumbers;
   /** Takes what this door denies itself; what an owner denies, he records. */
   readonly denials: Pick<Denials, 'note'>;
@@ -85,7 +86,7 @@ export class RestDoor {
 
   constructor(private readonly options: RestOptions) {
     this.gates = { ...options.gates, closing: () => this.leaving.signal.aborted };
-    this.streams = new EventStreams({ bus: options.bus, feed: new EventFeed(options.bus), gates: this.gates, leaving: this.leaving.signal });
+    this.streams = new EventStreams({ bus: options.bus, tail: options.tail, gates: this.gates, leaving: this.leaving.signal });
     this.app = fastify({
       logger: false,
       bodyLimit: options.body.bytes,

@@ -1,7 +1,7 @@
 // The event log on the bus.
 import { Controller, Inject } from '@nestjs/common';
 import { Handles, type BusContext } from '#bus';
-import { listEvents, waitForEvents, type InputOf } from '#contracts';
+import { listEvents, readEventLog, type InputOf } from '#contracts';
 import { EventReader } from './event.reader.ts';
 
 @Controller()
@@ -9,5 +9,5 @@ export class EventHandlers {
   constructor(@Inject(EventReader) private readonly events: EventReader) {}
 
   @Handles(listEvents) list(input: InputOf<typeof listEvents>, ctx: BusContext) { return this.events.list(input, ctx); }
-  @Handles(waitForEvents) wait(input: InputOf<typeof waitForEvents>, ctx: BusContext) { return this.events.wait(input, ctx); }
+  @Handles(readEventLog) read(input: InputOf<typeof readEventLog>, ctx: BusContext) { return this.events.read(input, ctx); }
 }

@@ -3,18 +3,22 @@ import type { DataSource } from 'typeorm';
 import type { Reconciler } from '#service';
 import { purgeScopes } from '../scope/scope.store.ts';
 import { purgeTasks } from '../task/task.store.ts';
-import { purgeEvents, type Kept } from './event.store.ts';
+import { purgeEvents, type Kept, type KeptEvents } from './event.store.ts';
 
 const ROWS_AT_ONCE = 2_000;
+/** The log takes nothing in while they go. */
+const EVENTS_AT_ONCE = 500;
 
-export const retentionReconciler = (db: DataSource, kept: { readonly events: Kept; readonly tasks: Kept }): Reconciler => ({
+export const retentionReconciler = (db: DataSource, kept: { readonly events: KeptEvents; readonly tasks: Kept }): Reconciler => ({
   name: 'retention',
   everyMs: 60_000,
   run: async (signal) => {
-    const purges = [() => purgeEvents(db, ROWS_AT_ONCE, kept.events), () => purgeTasks(db, ROWS_AT_ONCE, kept.tasks), () => purgeScopes(db, ROWS_AT_ONCE)];
-    for (const purge of purges) {
-      let removed = ROWS_AT_ONCE;
-      while (removed === ROWS_AT_ONCE && !signal.aborted) removed = await purge();
+    const purges: [number, (limit: number) => Promise<number>][] = [
+      [EVENTS_AT_ONCE, (limit) => purgeEvents(db, limit, kept.events)], [ROWS_AT_ONCE, (limit) => purgeTasks(db, limit, kept.tasks)], [ROWS_AT_ONCE, (limit) => purgeScopes(db, limit)],
+    ];
+    for (const [limit, purge] of purges) {
+      let removed = limit;
+      while (removed === limit && !signal.aborted) removed = await purge(limit);
     }
   },
 });
