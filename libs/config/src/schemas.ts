@@ -1,6 +1,6 @@
 // Every environment variable of every process: the one place that says what can be set, its form, its default and its meaning.
 import { z } from 'zod';
-import { AbsolutePath, ByteCount, CgroupName, HostId, HostName, IdRange, NatsUrl, Port, SystemId, Uplinks, UrlOf } from './values.ts';
+import { AbsolutePath, ByteCount, CgroupName, HostId, HostName, IdRange, NatsUrl, Port, SlotLimits, SystemId, Uplinks, UrlOf } from './values.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -35,11 +35,17 @@ export const retentionConfig = z.object({
   TOK_KEEP_TASKS: whole(1_000, 1_000_000_000).default(1_000_000).describe('tasks that have ended which are kept at most, by each service; the last week is kept whatever their number'),
 });
 
+/** How many tasks may work at one thing at once; the others wait in turn, user by user. */
+export const slotConfig = z.object({
+  TOK_TASK_SLOTS: SlotLimits.prefault('host.starts=16,host.saves=2,host.copies=4,datastore.copies=4')
+    .describe('how many VMs start on a host at once (host.starts), save their memory there (host.saves), how many copies and imports a host works at (host.copies) and a datastore takes (datastore.copies); what is left out has no limit, and with none nothing has'),
+});
+
 /** A service with a database and no tasks. */
 export const databaseServiceConfig = processConfig.extend(databaseConfig.shape);
 
 /** A service with a database and tasks. */
-export const serviceConfig = databaseServiceConfig.extend(redisConfig.shape).extend(retentionConfig.shape);
+export const serviceConfig = databaseServiceConfig.extend(redisConfig.shape).extend(retentionConfig.shape).extend(slotConfig.shape);
 
 export const authConfig = databaseServiceConfig.extend({
   TOK_DATA_DIR: AbsolutePath.describe('directory for the signing keys of tokens'),

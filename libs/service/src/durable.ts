@@ -10,7 +10,7 @@ import type { Migration } from '#database';
 import { orThrow } from '#kernel';
 import type { Fault } from '#kernel';
 import { consumeEvents, Denials, HELD_LEASE_MS, holdsOf, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
-import type { Consumption, EventConsumer, TaskKind, TasksKept } from '#tasks';
+import type { Consumption, EventConsumer, SlotLimits, TaskKind, TasksKept } from '#tasks';
 import type { Health, Logger } from '#telemetry';
 import { runPeriodically } from './periodic.ts';
 import { eventsController, tasksController } from './standard.handlers.ts';
@@ -25,6 +25,8 @@ export interface StorageOptions {
   readonly redisUrl: string | undefined;
   /** How long tasks are kept after their end. */
   readonly kept: TasksKept;
+  /** How many tasks may work at one thing at once. */
+  readonly slots: SlotLimits;
 }
 
 /** How long running steps are given at a stop, ms; another replica repeats the others. */
@@ -48,7 +50,7 @@ export class Storage {
     const owner = taskServices.find((service) => service === name);
     if (redisUrl !== undefined && owner === undefined) throw new Error(`the contracts know no tasks of ${name}`);
     this.tasks = redisUrl === undefined || owner === undefined ? undefined
-      : new TaskEngine({ service: owner, db, bus, log, redisUrl, nats: bus.connection, settings: { stopMs: stepGraceMs }, kept: options.kept });
+      : new TaskEngine({ service: owner, db, bus, log, redisUrl, nats: bus.connection, settings: { stopMs: stepGraceMs, slots: options.slots }, kept: options.kept });
     this.denials = new Denials({ service: name, db, log });
     this.controllers = [eventsController(name, db), ...(this.tasks === undefined ? [] : [tasksController(this.tasks)])];
   }

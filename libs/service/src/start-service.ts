@@ -4,7 +4,7 @@ import type { DynamicModule, INestMicroservice, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { z } from 'zod';
 import { BusClient, BusServer, connectBus, ensureStreams } from '#bus';
-import { ConfigError, databaseConfig, processConfig, processConfigs, readConfig, redisConfig, retentionConfig, unknownVariables } from '#config';
+import { ConfigError, databaseConfig, processConfig, processConfigs, readConfig, redisConfig, retentionConfig, slotConfig, unknownVariables } from '#config';
 import type { databaseServiceConfig, Environment, ProcessConfig, serviceConfig } from '#config';
 import { services, signingKeys } from '#contracts';
 import { ok } from '#kernel';
@@ -73,7 +73,7 @@ export async function startService(service: AnyService, { env = process.env, own
 
 function settingsOf(service: AnyService, env: Environment): ProcessConfig {
   const own: z.ZodObject = service.config ?? processConfig;
-  const schema = own.extend({ ...(service.migrations ? databaseConfig.shape : {}), ...(service.tasks ? { ...redisConfig.shape, ...retentionConfig.shape } : {}) });
+  const schema = own.extend({ ...(service.migrations ? databaseConfig.shape : {}), ...(service.tasks ? { ...redisConfig.shape, ...retentionConfig.shape, ...slotConfig.shape } : {}) });
   return readConfig(schema, env) as ProcessConfig;
 }
 
@@ -160,6 +160,7 @@ class Start {
         mysqlUrl: readConfig(databaseConfig, env).TOK_MYSQL_URL,
         redisUrl: service.tasks === undefined ? undefined : readConfig(redisConfig, env).TOK_REDIS_URL,
         kept: { days: keep.TOK_KEEP_TASKS_DAYS, most: keep.TOK_KEEP_TASKS },
+        slots: readConfig(slotConfig, env).TOK_TASK_SLOTS,
       }),
       ensureStreams(bus.connection),
     ]);

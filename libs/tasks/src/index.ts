@@ -2,6 +2,7 @@
 export { tasksMigrations } from '#database';
 export * from './kind.ts';
 export * from './fault.ts';
+export type { Slot, SlotLimits } from './slot.ts';
 export * from './task.engine.ts';
 export * from './command.store.ts';
 export * from './outbox.store.ts';

@@ -3,6 +3,7 @@
 import type { EntityManager } from 'typeorm';
 import type { Actor, HostOperation, Operation, ReplyOf, RequestOf, TaskState } from '#contracts';
 import type { Failed, Fault, Result } from '#kernel';
+import type { Slot } from './slot.ts';
 
 /** `{ …, noun }` of the object that a lock keeps for one root task. */
 export interface ObjectRef {
@@ -121,6 +122,11 @@ export interface Step<I> {
    * to its effect, and perhaps twice. Children of `run` have ended (cancelled where possible) before.
    */
   undo?(ctx: StepContext<I>): Promise<unknown>;
+  /**
+   * What it takes while it works, of things that only so many may work at: it parks until its turn comes. Held until the
+   * step is done or its task turns back.
+   */
+  slots?(ctx: Pick<StepContext<I>, 'input' | 'output'>): readonly Slot[];
   /** From the beginning of this step on the task can only go forward: no cancel, no undo. */
   readonly noReturn?: true;
   /**

@@ -3,7 +3,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { z } from 'zod';
 import type { ErrorBody, TaskProgress, TaskService, TaskState } from '#contracts';
-import { fromJson, toJson, transaction } from '#database';
+import { afterCommit, fromJson, toJson, transaction } from '#database';
 import type { Fault } from '#kernel';
 import type { Advance } from './boundary.ts';
 import { later, takeClaimed } from './claim.store.ts';
@@ -13,6 +13,9 @@ import { CancelAsked } from './interrupt.ts';
 import type { Parked } from './interrupt.ts';
 import type { ObjectRef } from './kind.ts';
 import { releaseLocks } from './lock.store.ts';
+import { releaseSlots, takeSlots } from './slot.store.ts';
+import type { Granted } from './slot.store.ts';
+import type { Slot, SlotLimits } from './slot.ts';
 import type { TaskInHand } from './task-in-hand.store.ts';
 import { tellTask } from './task.store.ts';
 import { childrenOf } from './rows.ts';
@@ -21,6 +24,8 @@ import type { ChildRecord, StepStateName, TaskRow, WaitsForRow } from './rows.ts
 export interface Book {
   readonly db: DataSource;
   readonly service: TaskService;
+  /** Wakes tasks that have got what they were waiting for. */
+  readonly wake: (taskIds: Granted) => void;
 }
 
 /** Has `work` change the task under its claim, writes it with the next version, and tells everybody. */
@@ -35,6 +40,8 @@ const change = <T>(book: Book, claim: Claim, work: (task: TaskInHand, tx: Entity
 export interface StepDone {
   readonly seq: number;
   readonly output: unknown;
+  /** It may hold slots, which come free with its record. */
+  readonly hasSlots: boolean;
 }
 
 /** How a run's way forward is put on record. */
@@ -45,33 +52,53 @@ type Forward = Advance | undefined;
  * step has not begun then. Cancel and beginning lock the same row, so a step of no return never begins behind a cancel that was accepted.
  */
 export const recordForward = <T>(book: Book, claim: Claim, advance: Advance, work: (tx: EntityManager, task: TaskInHand) => Promise<T> | T): Promise<T> =>
-  change(book, claim, (task, tx) => {
+  change(book, claim, async (task, tx) => {
     if (task.row.cancel_requested_at !== null) throw new CancelAsked();
-    goForward(task, advance);
+    await goForward(book, tx, task, advance);
     return work(tx, task);
   });
 
 /** Begins a step of a task that is just being claimed, in the transaction of the claim. False: a cancel was asked for before. */
 export async function beginClaimed(book: Book, tx: EntityManager, task: TaskInHand, seq: number): Promise<boolean> {
   if (task.row.cancel_requested_at !== null) return false;
-  goForward(task, { done: [], begin: seq });
+  await goForward(book, tx, task, { done: [], begin: seq });
   await tellTask(tx, book.service, task);
   return true;
 }
 
-function goForward(task: TaskInHand, advance: Forward): void {
-  finishSteps(task, advance);
+async function goForward(book: Book, tx: EntityManager, task: TaskInHand, advance: Forward): Promise<void> {
+  await finishSteps(book, tx, task, advance);
   if (advance?.begin === undefined) return;
   task.set({ state: 'running', progress: null, waits_for: null, started_at: task.row.started_at ?? task.now });
   beginStep(task, advance.begin, 'running');
 }
 
+/**
+ * Begins a step and takes its slots. Answers what it waits for, or undefined when it has them; a cancel that was asked for
+ * before is thrown.
+ */
+export const recordSlots = (book: Book, claim: Claim, forward: Forward, wanted: { readonly seq: number; readonly slots: readonly Slot[]; readonly limits: SlotLimits }): Promise<Parked['waitsFor'] | undefined> =>
+  change(book, claim, async (task, tx) => {
+    if (task.row.cancel_requested_at !== null) throw new CancelAsked();
+    await goForward(book, tx, task, forward);
+    const { blocker, granted } = await takeSlots(tx, task.row, wanted.seq, wanted.slots, wanted.limits);
+    afterCommit(tx, () => { book.wake(granted); });
+    return blocker;
+  });
+
+/** What the task holds is free with the transaction, and those who waited for it are woken. */
+async function giveBack(book: Book, tx: EntityManager, taskId: string): Promise<void> {
+  const granted = await releaseSlots(tx, taskId);
+  afterCommit(tx, () => { book.wake(granted); });
+}
+
 /** Turns the task round: the steps that never began are skipped, the others will be undone. */
-export const recordTurn = (book: Book, claim: Claim, forward: Forward, why: { readonly fault: Fault | null; readonly seq: number | null }): Promise<void> =>
-  change(book, claim, (task) => {
-    const { fault, seq } = why;
-    if (fault === null) finishSteps(task, forward);
-    else goForward(task, forward);
+export const recordTurn = (book: Book, claim: Claim, forward: Forward, why: { readonly fault: Fault | null; readonly seq: number | null; readonly hasSlots: boolean }): Promise<void> =>
+  change(book, claim, async (task, tx) => {
+    const { fault, seq, hasSlots } = why;
+    if (hasSlots) await giveBack(book, tx, task.row.id);
+    if (fault === null) await finishSteps(book, tx, task, forward);
+    else await goForward(book, tx, task, forward);
     if (fault !== null && seq !== null) failStep(task, seq, 'failed', fault);
     for (const step of task.steps) {
       if (step.state === 'pending') task.setStep(step.seq, { state: 'skipped' });
@@ -88,8 +115,10 @@ export const recordUndo = (book: Book, claim: Claim, advance: { readonly undone?
     task.set({ state: task.row.error === null ? 'cancelling' : 'undoing', waits_for: null });
   });
 
-function finishSteps(task: TaskInHand, forward: Forward): void {
-  for (const { seq, output } of forward?.done ?? []) {
+async function finishSteps(book: Book, tx: EntityManager, task: TaskInHand, forward: Forward): Promise<void> {
+  const done = forward?.done ?? [];
+  if (done.some(({ hasSlots }) => hasSlots)) await giveBack(book, tx, task.row.id);
+  for (const { seq, output } of done) {
     if (task.step(seq).state === 'pending') beginStep(task, seq, 'running');
     task.setStep(seq, { state: 'done', output: toJson(output), error: null, ended_at: task.now });
   }
@@ -102,8 +131,8 @@ function beginStep(task: TaskInHand, seq: number, state: StepStateName): void {
 
 /** Gives up claim and worker until `parked.afterMs` have passed; a wake that came meanwhile makes it due at once. */
 export const recordPark = (book: Book, claim: Claim, forward: Forward, seq: number, parked: Parked, seenWakes: number): Promise<number> =>
-  change(book, claim, (task) => {
-    goForward(task, forward);
+  change(book, claim, async (task, tx) => {
+    await goForward(book, tx, task, forward);
     const { because, waitsFor } = parked;
     const step = task.step(seq);
     task.setStep(seq, {
@@ -119,8 +148,8 @@ export const recordPark = (book: Book, claim: Claim, forward: Forward, seq: numb
 
 /** A bug in a step's code: counted, tried again later. */
 export const recordError = (book: Book, claim: Claim, forward: Forward, seq: number, fault: Fault, afterMs: number, seenWakes: number): Promise<number> =>
-  change(book, claim, (task) => {
-    goForward(task, forward);
+  change(book, claim, async (task, tx) => {
+    await goForward(book, tx, task, forward);
     task.setStep(seq, { error: toJson(wire(task, fault)), errors: task.step(seq).errors + 1 });
     return letGo(task, afterMs, seenWakes);
   });
@@ -129,18 +158,18 @@ export const recordProgress = (book: Book, claim: Claim, view: z.infer<typeof Ta
   change(book, claim, (task) => { task.set({ progress: toJson(view) }); });
 
 /** Changes the task under its claim without a word to anybody. */
-const quietly = <T>(book: Book, claim: Claim, work: (task: TaskInHand) => T): Promise<T> =>
+const quietly = <T>(book: Book, claim: Claim, work: (task: TaskInHand, tx: EntityManager) => Promise<T> | T): Promise<T> =>
   transaction(book.db, async (tx) => {
     const task = await takeClaimed(tx, claim);
-    const value = work(task);
+    const value = await work(task, tx);
     await task.write(tx);
     return value;
   });
 
 /** Lets go of the task without a word about its step, which will be repeated: at once, or after a while. */
 export const recordHandover = (book: Book, claim: Claim, forward: Forward, afterMs = 0, seenWakes = -1): Promise<number> =>
-  quietly(book, claim, (task) => {
-    finishSteps(task, forward);
+  quietly(book, claim, async (task, tx) => {
+    await finishSteps(book, tx, task, forward);
     return letGo(task, afterMs, seenWakes);
   });
 
@@ -177,6 +206,8 @@ export interface Ending {
   readonly output?: unknown;
   /** Why it needs attention, and at which step. */
   readonly stuck?: { readonly seq: number; readonly fault: Fault } | undefined;
+  /** Whether a step of it may hold slots. */
+  readonly hasSlots: boolean;
 }
 
 /**
@@ -186,13 +217,14 @@ export interface Ending {
 export const recordEnd = (book: Book, claim: Claim, forward: Forward, row: TaskRow, ending: Ending, onFinished: (tx: EntityManager) => Promise<void>): Promise<boolean> =>
   change(book, claim, async (task, tx) => {
     const { stuck } = ending;
-    goForward(task, forward);
+    await goForward(book, tx, task, forward);
     if (ending.state === 'succeeded' && task.row.cancel_requested_at !== null) return false;
     if (stuck !== undefined) {
       failStep(task, stuck.seq, row.direction === 'undo' ? 'undo-failed' : 'failed', stuck.fault);
       task.set({ error: toJson(wire(task, stuck.fault)) });
     }
     await onFinished(tx);
+    if (ending.hasSlots) await giveBack(book, tx, row.id);
     await releaseLocks(tx, { taskId: row.id, rootTaskId: row.root_task_id }, fromJson<ObjectRef[]>(row.locks));
     task.set({ state: ending.state, output: toJson(ending.output), progress: null, waits_for: null, claimed_by: null, claim_until: null, wake_at: null, ended_at: task.now });
     return true;

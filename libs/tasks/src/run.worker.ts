@@ -10,11 +10,11 @@ import type { Claim } from './claim.store.ts';
 import type { RunControl } from './control.ts';
 import { bugFault, faultOfWire } from './fault.ts';
 import type { Holds } from './hold.ts';
-import { CancelAsked, ClaimLost } from './interrupt.ts';
+import { CancelAsked, ClaimLost, Parked } from './interrupt.ts';
 import { pointOfNoReturn } from './kind.ts';
 import type { TaskKind, TaskLog, TaskOutcome } from './kind.ts';
 import { pauseMs } from './fault.ts';
-import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordTurn, recordUndo } from './record.store.ts';
+import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordSlots, recordTurn, recordUndo } from './record.store.ts';
 import type { Book, Ending } from './record.store.ts';
 import { taskInfo } from './rows.ts';
 import type { StepRow, TaskRow } from './rows.ts';
@@ -51,6 +51,10 @@ interface Run {
 }
 
 const UNKNOWN_KIND_MS = 30_000;
+/** One who waits for a slot is woken when it has it; this is for a wake that was lost. */
+const SLOT_LOOK_MS = 5_000;
+
+const takesSlots = (kind: TaskKind): boolean => kind.steps.some((step) => step.slots !== undefined);
 
 /** The first move of a claim, made in its transaction. */
 export class Opening {
@@ -119,29 +123,40 @@ async function forward(run: Run): Promise<DueAgain | 'turned'> {
     if (plan === undefined || step === undefined) break;
     boundary.enter(at);
     const now: StepRow = boundary.begun === at ? step : { ...step, state: 'running', attempt: step.attempt + 1 };
-    const end = plan.noReturn === true ? await runBegun({ ...run, step: now, plan }) : await runStep({ ...run, step: now, plan });
+    const work = { ...run, step: now, plan };
+    const end = (await ahead(work)) ?? (await runStep(work));
     if (end.is !== 'done') return unfinished(run, now, end, (fault) => (at >= noReturn ? stuck(run, at, fault) : turn(run, fault, at)));
     run.steps[at] = { ...now, state: 'done', output: toJson(end.output) };
-    boundary.finish({ seq: at, output: end.output });
+    boundary.finish({ seq: at, output: end.output, hasSlots: plan.slots !== undefined });
   }
   return finish(run, { state: 'succeeded', output: fromJson(run.steps.at(-1)?.output) });
 }
 
-/** On record before its first line: from there on nobody may cancel, whatever the step does. */
-async function runBegun(work: StepToRun & Pick<Run, 'claim' | 'boundary'>): Promise<StepEnd> {
-  const { shop, claim, boundary } = work;
+/**
+ * What comes before the first line of some steps: one behind which nobody may cancel is put on record, and one that takes
+ * slots takes them. Undefined = the step may run.
+ */
+async function ahead(work: StepToRun & Pick<Run, 'claim' | 'boundary'>): Promise<StepEnd | undefined> {
+  const { shop: { book, settings }, claim, boundary, plan, step } = work;
   try {
-    if (boundary.open !== undefined) await recordForward(shop.book, claim, boundary.open, () => undefined);
+    const slots = plan.slots?.({ input: fromJson(work.row.input), output: <T>(name: string) => outputIn<T>(work.steps, name) as T }) ?? [];
+    if (slots.length > 0) {
+      const waitsFor = await recordSlots(book, claim, boundary.open, { seq: step.seq, slots, limits: settings.slots });
+      boundary.close();
+      return waitsFor === undefined ? undefined : { is: 'parked', parked: new Parked(waitsFor, SLOT_LOOK_MS) };
+    }
+    if (plan.noReturn !== true || boundary.open === undefined) return undefined;
+    await recordForward(book, claim, boundary.open, () => undefined);
+    boundary.close();
+    return undefined;
   } catch (error) {
     if (error instanceof CancelAsked) return { is: 'cancelled' };
     throw error;
   }
-  boundary.close();
-  return runStep(work);
 }
 
 async function turn(run: Run, fault: Fault | null, seq: number | null): Promise<DueAgain | 'turned'> {
-  await recordTurn(run.shop.book, run.claim, run.boundary.open, { fault, seq });
+  await recordTurn(run.shop.book, run.claim, run.boundary.open, { fault, seq, hasSlots: takesSlots(run.kind) });
   return 'turned';
 }
 
@@ -185,8 +200,9 @@ async function unfinished(run: Run, step: StepRow, end: Exclude<StepEnd, { is: '
   }
 }
 
-async function finish(run: Run, ending: Ending): Promise<DueAgain | 'turned'> {
+async function finish(run: Run, how: Omit<Ending, 'hasSlots'>): Promise<DueAgain | 'turned'> {
   const { shop, claim, row } = run;
+  const ending: Ending = { ...how, hasSlots: takesSlots(run.kind) };
   try {
     const ended = await recordEnd(shop.book, claim, run.boundary.open, row, ending, (tx) => run.kind.onFinished?.(tx, outcomeOf(run, ending)) ?? Promise.resolve());
     return ended ? null : await turn(run, null, null);
@@ -196,7 +212,7 @@ async function finish(run: Run, ending: Ending): Promise<DueAgain | 'turned'> {
     if (row.finish_errors + 1 < shop.settings.mostErrors) return recordFinishError(shop.book, claim, pauseMs(row.finish_errors), row.wake_count);
     const last = run.steps.length - 1;
     // The kind's own work at the end does not succeed: end without it, visibly.
-    await recordEnd(shop.book, claim, run.boundary.open, row, { state: 'needs-attention', stuck: { seq: last, fault: bugFault(error) } }, (_tx: EntityManager) => Promise.resolve());
+    await recordEnd(shop.book, claim, run.boundary.open, row, { ...ending, state: 'needs-attention', stuck: { seq: last, fault: bugFault(error) } }, (_tx: EntityManager) => Promise.resolve());
     return null;
   }
 }
@@ -205,9 +221,11 @@ function outcomeOf(run: Run, ending: Ending): TaskOutcome<unknown> {
   const recorded = run.row.error === null ? null : faultOfWire(fromJson(run.row.error));
   return {
     state: ending.state, task: taskInfo(run.row), input: fromJson(run.row.input), error: ending.stuck?.fault ?? recorded,
-    output: <T>(name: string): T | undefined => {
-      const step = run.steps.find((found) => found.name === name);
-      return step === undefined || step.output === null ? undefined : fromJson<T>(step.output);
-    },
+    output: <T>(name: string): T | undefined => outputIn<T>(run.steps, name),
   };
+}
+
+function outputIn<T>(steps: readonly StepRow[], name: string): T | undefined {
+  const step = steps.find((found) => found.name === name);
+  return step === undefined || step.output === null ? undefined : fromJson<T>(step.output);
 }

@@ -34,6 +34,7 @@ type Context = StepContext<CreateVmInput>;
 const whenStarting = (step: Step<CreateVmInput>): Step<CreateVmInput> => ({
   ...step,
   run: (ctx) => (ctx.input.start ? step.run(ctx) : Promise.resolve({})),
+  ...(step.slots ? { slots: (ctx: Parameters<typeof step.slots>[0]) => (ctx.input.start && step.slots ? step.slots(ctx) : []) } : {}),
   ...(step.undo ? { undo: (ctx: Context) => (ctx.input.start && step.undo ? step.undo(ctx) : Promise.resolve({})) } : {}),
 });
 

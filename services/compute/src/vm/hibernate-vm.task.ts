@@ -59,6 +59,7 @@ export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInp
     },
     {
       name: 'save-memory',
+      slots: ({ input }) => [{ noun: 'host', id: input.hostId, of: 'saves' }],
       run: async (ctx): Promise<Saved> => {
         const { vmId, hostId, epoch, volumeId } = ctx.input;
         const { places } = await ctx.request(placesOfVolumes, { volumeIds: [volumeId] }, { part: 'place' });

@@ -138,6 +138,7 @@ export const raiseEpochStep = <I extends VmInput>(hostOf: (ctx: Context<I>) => s
 
 export const startOnHostStep = <I extends VmInput>(memoryOf: (input: I) => SavedVm | null = () => null): Step<I> => ({
   name: 'start-on-host',
+  slots: (ctx) => [{ noun: 'host', id: ctx.output<Raised>('raise-epoch').hostId, of: 'starts' }],
   run: async (ctx) => {
     const memory = memoryOf(ctx.input);
     const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
