@@ -1,11 +1,13 @@
 // Monitoring as a table: its module, schema, the events of all services that it takes in, and what it keeps at its size.
-import { auditEventNames, services, taskChanged } from '#contracts';
+import { auditEventNames, driftChanged, services, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
 import { monitoringConfig } from '#config';
 import type { DatabaseService } from '#service';
 import { monitoringMigrations } from './migrations/0001-tables.ts';
 import { monitoringScopeMigrations } from './migrations/0011-scopes.ts';
+import { monitoringDriftMigrations } from './migrations/0023-drift.ts';
 import { MonitoringModule } from './monitoring.module.ts';
+import { keepFinding } from './src/drift/drift.store.ts';
 import { logNews } from './src/event/event.reader.ts';
 import { logEvent } from './src/event/event.store.ts';
 import { retentionReconciler } from './src/event/retention.reconciler.ts';
@@ -13,9 +15,10 @@ import { keepScope } from './src/scope/scope.store.ts';
 import { keepTask } from './src/task/task.store.ts';
 import { TaskWaiters } from './src/task/task.waiters.ts';
 
-export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigrations];
+export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigrations, ...monitoringDriftMigrations];
 
 const taskData = taskChanged('compute').data;
+const driftData = driftChanged('compute').data;
 
 export const monitoringService: DatabaseService<typeof monitoringConfig> = {
   name: 'monitoring',
@@ -32,6 +35,7 @@ export const monitoringService: DatabaseService<typeof monitoringConfig> = {
         await logEvent(tx, event);
         await keepScope(tx, event);
         afterCommit(tx, () => { get(TaskWaiters).wake(logNews); });
+        if (event.noun === 'drift') await keepFinding(tx, driftData.parse(event.data).finding);
         if (event.noun !== 'task') return;
         const { task, ownerId } = taskData.parse(event.data);
         if (await keepTask(tx, task, ownerId)) afterCommit(tx, () => { get(TaskWaiters).wake(task.id); });

@@ -51,7 +51,7 @@ export class Pool {
     this.schemas.set(definition.name, schema);
     const url = new URL(process.env['TOK_TEST_MYSQL_URL'] ?? '');
     url.pathname = `/${schema}`;
-    const env = { TOK_NATS_URL: this.server.url, TOK_MYSQL_URL: url.href, TOK_REDIS_URL: process.env['TOK_TEST_REDIS_URL'] ?? '', TOK_LOG_LEVEL: process.env['TOK_TEST_LOG'] ?? 'fatal' };
+    const env = { TOK_NATS_URL: this.server.url, TOK_MYSQL_URL: url.href, TOK_REDIS_URL: process.env['TOK_TEST_REDIS_URL'] ?? '', TOK_LOG_LEVEL: process.env['TOK_TEST_LOG'] ?? 'fatal', TOK_DRIFT_EVERY_MS: '3600000' };
     const service = await startService(definition, { env, ownsProcess: false });
     this.services.push(service);
     if (definition.name !== 'templates') await this.hostsAre('connected', this.hosts.map((host) => host.id), definition.name);

@@ -30,6 +30,7 @@ export const TemplateId = id('TemplateId');
 export const ClaimId = id('ClaimId');
 export const TaskId = id('TaskId');
 export const BusCommandId = id('BusCommandId');
+export const FindingId = id('FindingId');
 
 export type UserId = z.infer<typeof UserId>;
 export type RoleId = z.infer<typeof RoleId>;
@@ -55,3 +56,4 @@ export type TemplateId = z.infer<typeof TemplateId>;
 export type ClaimId = z.infer<typeof ClaimId>;
 export type TaskId = z.infer<typeof TaskId>;
 export type BusCommandId = z.infer<typeof BusCommandId>;
+export type FindingId = z.infer<typeof FindingId>;

@@ -29,6 +29,8 @@ export * from './ha/liveness.ts';
 export * from './monitoring/monitoring.ts';
 export * from './gateway/bus-command.ts';
 export * from './monitoring/history.ts';
+export * from './drift/kinds.ts';
+export * from './drift/drift.ts';
 export * from './catalogue.ts';
 export * from './routes.ts';
 export * from './openapi.ts';
