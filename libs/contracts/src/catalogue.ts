@@ -8,6 +8,7 @@ import * as vm from './compute/vm.ts';
 import * as vmHardware from './compute/vm-hardware.ts';
 import * as vmPower from './compute/vm-power.ts';
 import * as vmBin from './compute/vm-bin.ts';
+import * as vmStanding from './compute/vm-standing.ts';
 import * as vmConsole from './compute/console.ts';
 import * as folder from './compute/folder.ts';
 import * as storage from './storage/storage.ts';
@@ -22,7 +23,7 @@ import * as drift from './drift/drift.ts';
 import { computeTask, eventsRead, networkTask, storageTask, taskChanged, taskServices, templatesTask } from './task.ts';
 import { services, type EventDef, type Operation } from './define.ts';
 
-const modules = [session, user, busCredential, audit, inventory, vm, vmHardware, vmPower, vmBin, vmConsole, folder, storage, network, templates, placement, liveness, monitoring, history, busCommand, drift];
+const modules = [session, user, busCredential, audit, inventory, vm, vmHardware, vmPower, vmBin, vmStanding, vmConsole, folder, storage, network, templates, placement, liveness, monitoring, history, busCommand, drift];
 const isOperation = (value: unknown): value is Operation => typeof value === 'object' && value !== null && 'subject' in value && 'kind' in value && 'input' in value;
 const isEvent = (value: unknown): value is EventDef => typeof value === 'object' && value !== null && 'data' in value && 'noun' in value && !('subject' in value);
 const members: unknown[] = modules.flatMap((module) => Object.values(module) as unknown[]);

@@ -19,6 +19,7 @@ export * from './compute/vm.ts';
 export * from './compute/vm-hardware.ts';
 export * from './compute/vm-power.ts';
 export * from './compute/vm-bin.ts';
+export * from './compute/vm-standing.ts';
 export * from './compute/console.ts';
 export * from './compute/folder.ts';
 export * from './storage/storage.ts';
