@@ -10,7 +10,7 @@ import type { TestNats } from '#testing';
 import { BusClient } from '#bus';
 import type { serviceConfig } from '#config';
 import { endStates, foldersBelow, listHosts, signingKeys } from '#contracts';
-import type { Actor, HostId, Operation, Permission, Plan, ReplyOf, RequestOf, storageTask, Task } from '#contracts';
+import type { Actor, HostId, InputOf, Operation, Permission, Plan, ReplyOf, RequestOf, storageTask, Task } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
 import { startService } from '#service';
@@ -79,6 +79,11 @@ export class Pool {
 
   get hostIds(): HostId[] {
     return this.hosts.map((host) => host.id as HostId);
+  }
+
+  /** Answers for another service. */
+  answer<O extends Operation>(operation: O, reply: (input: InputOf<O>) => ReplyOf<O>): void {
+    this.nats.subscribe(operation.subject, { callback: (_error, message) => { message.respond(JSON.stringify(reply(operation.input.parse(message.json()) as InputOf<O>))); } });
   }
 
   /** Asks as a service; commands carry a fresh key. */

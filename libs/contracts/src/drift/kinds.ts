@@ -32,7 +32,7 @@ export const driftKinds = {
   'address-stray': kind({ noun: 'port', what: 'a port with its addresses is kept for a VM that is gone', handling: 'repair', repair: 'give port and addresses back' }),
   'file-unknown': kind({ noun: 'file', what: 'a file of ours lies on a datastore, and no volume or upload is behind it', handling: 'quarantine', repair: 'delete the file', final: true }),
   'file-foreign': kind({ noun: 'file', what: 'something lies among the volumes of a datastore that nobody here has made', handling: 'show', repair: null }),
-  'file-missing': kind({ noun: 'volume', what: 'a volume’s file is not on its datastore', handling: 'show', repair: null }),
+  'file-missing': kind({ noun: 'volume', what: 'a volume’s file is not on its datastore', handling: 'show', repair: 'put the file back, where it lies in quarantine' }),
   'claim-stray': kind({ noun: 'claim', what: 'capacity is held for a VM that is gone or does not run', handling: 'repair', repair: 'give the capacity back' }),
   'claim-missing': kind({ noun: 'vm', what: 'a VM runs, and no capacity is held for it', handling: 'repair', repair: 'hold the capacity on its host' }),
   'lock-stray': kind({ noun: 'lock', what: 'an object is locked for tasks that have all ended', handling: 'repair', repair: 'take the lock away' }),
