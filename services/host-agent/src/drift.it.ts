@@ -42,5 +42,5 @@ it('is ended by its pid and its start together, once; a VM of the host is refuse
 
 it('the switches of the host are told of, and a NIC is mended only of a VM that runs', async () => {
   expect(await lab.ask(hostSwitchSurvey, {})).toEqual({ ok: true, value: { switches: [], ports: [], missing: [] } });
-  expect(await lab.ask(hostPortMend, { commandId: newUuid(), vmId: smallVm(2).vmId, nicId: newUuid() as never })).toMatchObject({ ok: false, fault: { code: 'NOT_FOUND_ON_HOST' } });
+  expect(await lab.ask(hostPortMend, { commandId: newUuid(), vmId: smallVm(2).vmId, nicId: newUuid() })).toMatchObject({ ok: false, fault: { code: 'NOT_FOUND_ON_HOST' } });
 });

@@ -33,7 +33,10 @@ export const taskDrift = (db: DataSource, tasks: Pick<TaskEngine, 'wake'>): Drif
     // The condition once more in the statement: a task that has just taken the lock anew keeps it.
     'lock-stray': async ({ evidence }) => ok(await transaction(db, (tx) =>
       execute(tx, `DELETE FROM task_lock WHERE noun = ? AND object_id = ? AND root_task_id = ? AND ${unheld}`, [String(evidence['noun']), String(evidence['objectId']), String(evidence['rootTaskId'])]))),
-    'task-idle': async ({ object }) => ok(await tasks.wake(object.id)),
+    'task-idle': async ({ object }) => {
+      await tasks.wake(object.id);
+      return ok({});
+    },
   },
 });
 

@@ -50,7 +50,7 @@ it('what the pool places on a host, and what is on its way, is in order', async 
   const [running, working] = [await world.vm('running'), await world.vm('running')];
   await transaction(world.scene.db, (tx) => changeVm(tx, working, { hostId: null }));
   await world.scene.db.query(`INSERT INTO task (id, kind, object_noun, object_id, state, input, locks, root_task_id, created_at) VALUES (?, 'compute.vm.start', 'vm', ?, 'running', '{}', '[]', ?, UTC_TIMESTAMP(3))`, [newUuid(), working, newUuid()]);
-  present = [statusOf(running, 'running', 1), statusOf(working, 'running', 1), statusOf(newUuid() as VmId, 'starting', 1)];
+  present = [statusOf(running, 'running', 1), statusOf(working, 'running', 1), statusOf(newUuid(), 'starting', 1)];
   await look(4);
   expect([await found(), carriedOut]).toEqual([[], []]);
 });

@@ -24,11 +24,12 @@ export const vmTaskDrift = (db: DataSource): DriftSource => ({
     }];
   },
   repair: {
-    'vm-task': async ({ object, evidence }) => ok(await transaction(db, async (tx) => {
+    'vm-task': ({ object, evidence }) => transaction(db, async (tx) => {
       const vm = (await lockVm(tx, object.id))?.vm;
-      if (vm === undefined || vm.taskId !== evidence['taskId'] || (await selectRow(tx, `SELECT id FROM vm WHERE id = ? AND ${heldForNothing}`, [object.id])) === undefined) return;
+      if (vm === undefined || vm.taskId !== evidence['taskId'] || (await selectRow(tx, `SELECT id FROM vm WHERE id = ? AND ${heldForNothing}`, [object.id])) === undefined) return ok({});
       const next = await changeVm(tx, vm.id, { taskId: null, state: stateWithoutTask(vm.status.state, vm.status.hostId), reason: 'its task ended without a word; its host is asked' });
       await emit(tx, vmChanged, { objectId: vm.id, data: { vm: next, from: vm.status.state } });
-    })),
+      return ok({});
+    }),
   },
 });

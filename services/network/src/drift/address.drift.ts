@@ -37,12 +37,13 @@ export const addressDrift = (db: DataSource, bus: Asking): DriftSource => ({
     'address-stray': async ({ object, evidence }) => {
       const vmId = String(evidence['vmId']) as VmId;
       if ((await standing(bus, [vmId])).has(vmId)) return InUse.fail('The VM is there.', { by: [{ noun: 'vm', id: vmId }] });
-      return ok(await transaction(db, async (tx) => {
+      return transaction(db, async (tx) => {
         const port = await lockPort(tx, object.id);
-        if (port === undefined || port.vmId !== vmId) return;
+        if (port === undefined || port.vmId !== vmId) return ok({});
         await deletePorts(tx, [port.id]);
         await emit(tx, portChanged, { objectId: port.id, data: { port, gone: true } });
-      }));
+        return ok({});
+      });
     },
   },
 });

@@ -2,7 +2,7 @@
 // knows is kept in mind.
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { createPortGroup, createSwitch, driftOperations, listPorts, networkTask, provisionPort, standingVms, type FindingId, type NicId, type PortId, type SwitchId, type VmId } from '#contracts';
+import { createPortGroup, createSwitch, driftOperations, listPorts, networkTask, provisionPort, standingVms, type FindingId, type NicId, type SwitchId, type VmId } from '#contracts';
 import { newUuid } from '#kernel';
 import { Db } from '#service';
 import { DriftKeeper, silentTaskLog } from '#testing';
@@ -78,7 +78,7 @@ it('addresses of a VM that is gone are given back, and those of one that is ther
   const portGroupId = (await pool.must(createPortGroup, { switchId, name: 'vlan7', vlan: 7 })).id;
   const [gone, there] = [newUuid() as VmId, newUuid() as VmId];
   vms.add(there);
-  for (const vmId of [gone, there]) await pool.must(provisionPort, { portId: newUuid() as PortId, vmId, nicId: newUuid() as NicId, portGroupId, ip: null, mac: null, ownerId: null, folderId: null });
+  for (const vmId of [gone, there]) await pool.must(provisionPort, { portId: newUuid(), vmId, nicId: newUuid(), portGroupId, ip: null, mac: null, ownerId: null, folderId: null });
   await look();
   expect(await short()).toEqual(['address-stray repaired']);
   expect((await pool.must(listPorts, {})).items.map(({ vmId }) => vmId)).toEqual([there]);

@@ -1,7 +1,7 @@
 // The switches and ports of hosts, against what the pool has given them and what runs there.
 import type { DataSource } from 'typeorm';
 import type { BusClient } from '#bus';
-import { HostCommandFailed, hostPortMend, hostPortRemove, hostSwitchRemove, hostSwitchSurvey, type DriftFinding, type HostId, type NicId, type SwitchId, type VmId } from '#contracts';
+import { HostCommandFailed, hostPortMend, hostPortRemove, hostSwitchRemove, hostSwitchSurvey, type DriftFinding, type HostId, type SwitchId } from '#contracts';
 import { execute, fromBit, selectRows, type Queryable } from '#database';
 import { failed, ok, type Result } from '#kernel';
 import type { Act, DriftSource, Look } from '#service';
@@ -37,9 +37,9 @@ export function switchDrift(db: DataSource, bus: Pick<BusClient, 'requestHost'>,
       'port-missing': (finding, commandId) => {
         const { vmId, nicId, tap } = finding.evidence;
         if (tap !== true) return Promise.resolve(HostCommandFailed.fail('QEMU has lost the tap: the NIC works again after the VM was switched off and on.', { reason: 'no tap' }));
-        return bus.requestHost(hostOf(finding), hostPortMend, { commandId, vmId: String(vmId) as VmId, nicId: String(nicId) as NicId }, { as: 'system', timeoutMs: ASK_MS });
+        return bus.requestHost(hostOf(finding), hostPortMend, { commandId, vmId: String(vmId), nicId: String(nicId) }, { as: 'system', timeoutMs: ASK_MS });
       },
-      'switch-unknown': (finding, commandId) => bus.requestHost(hostOf(finding), hostSwitchRemove, { commandId, switchId: String(finding.evidence['switchId']) as SwitchId }, { as: 'system', timeoutMs: ASK_MS }),
+      'switch-unknown': (finding, commandId) => bus.requestHost(hostOf(finding), hostSwitchRemove, { commandId, switchId: String(finding.evidence['switchId']) }, { as: 'system', timeoutMs: ASK_MS }),
       'switch-missing': async (finding): Promise<Result<unknown>> => {
         const switchId = finding.object.id as SwitchId;
         await execute(db, 'UPDATE dvswitch_host SET recheck = 1, attempt = attempt + 1 WHERE switch_id = ? AND host_id = ? AND wanted = 1', [switchId, hostOf(finding)]);

@@ -56,11 +56,12 @@ export const claimDrift = (db: DataSource, bus: Asking): DriftSource => ({
   repair: {
     'claim-stray': async (finding) => {
       if ((await stillSo(bus, db, finding)) === undefined) return inOrder();
-      return ok(await transaction(db, async (tx) => {
+      return transaction(db, async (tx) => {
         const vmId = String(finding.evidence['vmId']);
         // A claim that was made since is another one.
         if ((await claimOfVm(tx, vmId))?.id === finding.object.id) await dropClaim(tx, vmId);
-      }));
+        return ok({});
+      });
     },
     'claim-missing': async (finding) => {
       const vm = await stillSo(bus, db, finding);

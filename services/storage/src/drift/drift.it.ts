@@ -52,7 +52,7 @@ it('volumes that are made and deleted meanwhile are no findings', async () => {
     await look(1);
   }
   for (const volumeId of made) {
-    const ref = await pool.must(deleteVolume, { volumeId: volumeId as never });
+    const ref = await pool.must(deleteVolume, { volumeId: volumeId });
     await look(1);
     await pool.ended(storageTask, ref);
     await look(1);
