@@ -9,6 +9,7 @@ import type { DriftFinding, DriftKind, Vm } from '#contracts';
 import { closeOwners } from '../faults/owners.ts';
 import { allFindings, churn, type Churned } from './churn.ts';
 import { eventually } from './eventually.ts';
+import { blocksOf, paste, PASTED } from './guide.ts';
 import { holdings } from './holdings.ts';
 import type { Holdings } from './holdings.ts';
 import { vsctl } from './lab.mjs';
@@ -108,6 +109,14 @@ describe('what lives', () => {
   });
   it('and what nobody knows runs on too', () => {
     expect(processes.map(({ exitCode, signalCode }) => [exitCode, signalCode])).toEqual([[null, null]]);
+  });
+});
+
+describe('the guide', () => {
+  it('can be pasted as it stands', async () => {
+    const all = blocksOf(world, 'drift.md');
+    expect(all.length).toBeGreaterThan(1);
+    expect(await paste(shell, all, 60_000)).toMatchObject({ status: 0, out: expect.stringContaining(PASTED) });
   });
 });
 

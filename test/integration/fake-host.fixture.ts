@@ -38,7 +38,7 @@ function moved(file: string, from: Files, to: Files): Result<Record<string, neve
 const surveyed = (store: string, files: Files, kept: boolean): SurveyedFile[] => [...files].filter(([file]) => file.startsWith(`${store}/`)).map(([file, { bytes }]) => {
   const path = file.slice(store.length + 1);
   const id = /([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/.exec(path)?.[1] ?? null;
-  return { path, kind: id === null ? 'foreign' : path.startsWith('.staging/') ? 'upload' : path.endsWith('.draft') ? 'draft' : 'volume', id, sizeBytes: bytes, modifiedMs: 1, ageMs: 3600_000, kept };
+  return { path, kind: id === null ? 'foreign' : path.startsWith('.staging/') ? 'upload' : path.endsWith('.draft') ? 'draft' : 'volume', id, sizeBytes: bytes, modifiedMs: 1, kept };
 });
 
 export class FakeHost {

@@ -105,7 +105,7 @@ export class Storage {
     const { drift: settings, log } = this.options;
     if (drift === undefined || settings === undefined) return;
     drift.use([...sources, ...(tasks === undefined ? [] : [taskDrift(this.db, tasks)])]);
-    this.stops.push(runPeriodically({ name: 'drift', everyMs: settings.TOK_DRIFT_EVERY_MS, run: (signal) => drift.look(signal) }, log));
+    this.stops.push(() => drift.stop(), runPeriodically({ name: 'drift', everyMs: settings.TOK_DRIFT_EVERY_MS, run: (signal) => drift.look(signal) }, log));
   }
 
   private async startTasks(tasks: TaskEngine, kinds: readonly TaskKind[]): Promise<void> {

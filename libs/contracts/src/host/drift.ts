@@ -45,7 +45,7 @@ export const SurveyedPath = z.string().regex(/^(volumes|images|\.staging)\/[^/\0
 /** `draft`, `record` = what goes with a volume; `foreign` = a name that nobody here gives. */
 export const SurveyedFile = z.strictObject({
   path: SurveyedPath, kind: z.enum(['volume', 'draft', 'record', 'upload', 'foreign']), id: z.string().nullable().describe('of the volume or upload'),
-  sizeBytes: Bytes, modifiedMs: z.int().describe('by the host’s clock; two looks compare it'), ageMs: z.int().describe('since it was written to'), kept: z.boolean().describe('it is in quarantine'),
+  sizeBytes: Bytes, modifiedMs: z.int().describe('when it was written to, by whatever clock: two looks compare it'), kept: z.boolean().describe('it is in quarantine'),
 });
 export type SurveyedFile = z.infer<typeof SurveyedFile>;
 export const hostDatastoreSurvey = defineHostCommand('datastore.survey', {

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { driftStates, type DriftHandling } from '#contracts';
 import { isCrowd, stepFor, type Known, type Seen } from './decision.ts';
 
-const known = (over: Partial<Known> = {}): Known => ({ state: 'found', same: true, begun: false, overdue: false, comesBack: false, ...over });
+const known = (over: Partial<Known> = {}): Known => ({ state: 'found', same: true, begun: false, overdue: false, refused: false, comesBack: false, ...over });
 const seen = (over: Partial<Seen> = {}): Seen => ({ handling: 'repair', touched: false, twice: true, crowded: false, acts: true, ...over });
 
 describe('what is done about a difference', () => {
@@ -17,6 +17,7 @@ describe('what is done about a difference', () => {
     ['certain, where nothing is done by itself', known(), seen({ acts: false }), 'see'],
     ['certain, with many others at once', known(), seen({ crowded: true }), 'hold'],
     ['certain, and back after each repair', known({ comesBack: true }), seen(), 'hold'],
+    ['certain, and its repair was refused a moment ago', known({ begun: true, refused: true }), seen(), 'see'],
     ['certain, while a task has come to work on it', known(), seen({ touched: true }), 'wait'],
     ['certain, and another than before', known({ same: false }), seen({ twice: false }), 'suspect'],
     ['certain, half repaired when everything died', known({ begun: true }), seen(), 'repair'],

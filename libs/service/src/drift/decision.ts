@@ -11,6 +11,8 @@ export interface Known {
   readonly begun: boolean;
   /** Kept apart for longer than was said. */
   readonly overdue: boolean;
+  /** A repair was refused a moment ago; nobody asks again at every look. */
+  readonly refused: boolean;
   /** Put right several times within an hour, and back each time. */
   readonly comesBack: boolean;
 }
@@ -50,7 +52,7 @@ export const rules: readonly Rule[] = [
   { when: (known) => known?.state === 'dismissed' && known.same, step: 'see' },
   { when: (known) => known?.state === 'quarantined' && known.same && known.overdue, step: 'expire' },
   { when: (known) => known !== null && kept(known) && known.same, step: 'see' },
-  { when: (known, seen) => known?.state === 'found' && known.same && (!seen!.acts || seen!.handling === 'show'), step: 'see' },
+  { when: (known, seen) => known?.state === 'found' && known.same && (!seen!.acts || seen!.handling === 'show' || known.refused), step: 'see' },
   { when: (known, seen) => known?.state === 'found' && known.same && (seen!.crowded || known.comesBack), step: 'hold' },
   { when: (known, seen) => known?.state === 'found' && known.same && seen!.handling === 'repair', step: 'repair' },
   { when: (known, seen) => known?.state === 'found' && known.same && seen!.handling === 'quarantine', step: 'keep' },

@@ -6,7 +6,7 @@ import type { BusContext } from '#bus';
 import { ConfirmationNeeded, driftOperations, InUse, NotFound, openDriftStates, rowOfDrift, WrongState, type DriftFinding, type DriftService, type InputOf } from '#contracts';
 import { dbNow, fromBit, selectRows, transaction } from '#database';
 import { FaultError, ok, orThrow, type Result } from '#kernel';
-import { holdLease, processName, runCommand, type TaskLog } from '#tasks';
+import { holdLease, processName, releaseLease, runCommand, type Lease, type TaskLog } from '#tasks';
 import { isCrowd, MOST_REPAIRS, stepFor, type Known, type Seen, type Step } from './decision.ts';
 import { auditRepair, changeFinding, findingId, findingOf, findRow, hashOf, openFinding, purgeFindings, rowsOfScope, touchedSince, touchFindings, type FindingRow } from './finding.store.ts';
 import type { Act, Difference, DriftSource, Look } from './source.ts';
@@ -36,6 +36,7 @@ export class DriftKeeper {
   private readonly holder = processName();
   private readonly suspicions = new Map<string, Suspicion & { readonly scope: string }>();
   private sources: readonly DriftSource[] = [];
+  private lease: Lease | null = null;
   private round = 0;
 
   constructor(private readonly options: Options) {
@@ -49,7 +50,8 @@ export class DriftKeeper {
   /** One look at everything. Does nothing while another replica does it. */
   async look(signal: AbortSignal): Promise<void> {
     const { db, log, settings } = this.options;
-    if ((await holdLease(db, 'drift', this.holder, 3 * settings.everyMs + 60_000)) === null) {
+    this.lease = await holdLease(db, 'drift', this.holder, 2 * settings.everyMs + 10_000);
+    if (this.lease === null) {
       this.suspicions.clear();
       return;
     }
@@ -64,6 +66,12 @@ export class DriftKeeper {
       }
     }
     await purgeFindings(db);
+  }
+
+  /** Lets the next replica look at once. */
+  async stop(): Promise<void> {
+    if (this.lease !== null) await releaseLease(this.options.db, this.lease);
+    this.lease = null;
   }
 
   private async weigh(source: DriftSource, { scope, population, differences }: Look, at: Date): Promise<void> {
@@ -87,9 +95,9 @@ export class DriftKeeper {
         row = await this.open(scope, difference, id);
         step = row === undefined ? 'see' : stepFor(knownOf(row, hash, at), facts);
       }
-      if (row !== undefined) await this.carryOut(step, source, row, same);
+      if (row !== undefined) await this.carryOut(step, source, row, at, same);
     }
-    for (const [id, row] of rows) if (!seen.has(id)) await this.carryOut(stepFor(knownOf(row, '', at), null), source, row, same);
+    for (const [id, row] of rows) if (!seen.has(id)) await this.carryOut(stepFor(knownOf(row, '', at), null), source, row, at, same);
     await touchFindings(db, same);
   }
 
@@ -123,7 +131,7 @@ export class DriftKeeper {
     return transaction(db, (tx) => changeFinding(tx, service, row, { state: 'quarantined', keepDays: this.options.settings.keepDays }));
   }
 
-  private async carryOut(step: Step, source: DriftSource, row: FindingRow, same: string[]): Promise<void> {
+  private async carryOut(step: Step, source: DriftSource, row: FindingRow, at: Date, same: string[]): Promise<void> {
     const { db, service, settings } = this.options;
     const change = (what: Parameters<typeof changeFinding>[3]): Promise<unknown> => transaction(db, (tx) => changeFinding(tx, service, row, what));
     if (step === 'see') same.push(row.id);
@@ -133,7 +141,7 @@ export class DriftKeeper {
     if (step === 'repair') await this.repair(source, row);
     if (step === 'keep') await this.keep(source, row);
     if (step === 'hold') {
-      const reason = knownOf(row, row.evidence_hash, new Date()).comesBack
+      const reason = knownOf(row, row.evidence_hash, at).comesBack
         ? `it came back after ${row.repairs} repairs within an hour: something makes it so`
         : 'a large part of this place differs at once: more likely the pool’s rows are wrong than all of that; repair by hand what is right';
       if (row.reason === reason) same.push(row.id);
@@ -160,20 +168,20 @@ export class DriftKeeper {
     const done = act === undefined ? ok(undefined) : await this.attempt(act, begun);
     const moved = done.ok && act !== undefined;
     if (!done.ok && done.fault.code !== InUse.code) {
-      if (row.reason !== done.fault.detail) await transaction(this.options.db, (tx) => changeFinding(tx, this.options.service, begun, { reason: done.fault.detail, begun: false }));
+      if (row.reason !== done.fault.detail) await transaction(this.options.db, (tx) => changeFinding(tx, this.options.service, begun, { reason: done.fault.detail }));
       return;
     }
     await this.close(begun, { state: 'quarantined', kept: moved, keepDays, begun: false, reason: done.ok ? null : `kept where it is: ${done.fault.detail}` }, moved ? 'keep' : null);
   }
 
   private begin(row: FindingRow): Promise<FindingRow | undefined> {
-    return transaction(this.options.db, (tx) => changeFinding(tx, this.options.service, row, { begun: true }));
+    return transaction(this.options.db, (tx) => changeFinding(tx, this.options.service, row, { begun: true, quietly: true }));
   }
 
   private async attempt(act: Act, row: FindingRow): Promise<Result<unknown>> {
     const done = await act(findingOf(this.options.service, row), commandIdOf(row));
     const { log } = this.options;
-    if (!done.ok) log.warn({ finding: row.id, kind: row.kind, code: done.fault.code, detail: done.fault.detail }, 'a difference could not be put right; the next look tries again');
+    if (!done.ok) log.warn({ finding: row.id, kind: row.kind, code: done.fault.code, detail: done.fault.detail }, 'a difference could not be put right; it is tried again');
     return done;
   }
 
@@ -239,8 +247,11 @@ export class DriftKeeper {
 }
 
 const HOUR = 3600_000;
+/** What was refused is tried again after so long. */
+const RETRY_MS = 120_000;
 const knownOf = (row: FindingRow, hash: string, now: Date): Known => ({
   state: row.state, same: row.evidence_hash === hash, begun: row.begun_at !== null, overdue: row.expires_at !== null && row.expires_at <= now,
+  refused: row.begun_at !== null && row.reason !== null && now.getTime() - row.begun_at.getTime() < RETRY_MS,
   comesBack: row.repairs >= MOST_REPAIRS && row.repaired_at !== null && now.getTime() - row.repaired_at.getTime() < HOUR,
 });
 

@@ -54,6 +54,8 @@ export interface FindingChange {
   /** Days until it is asked about again. */
   readonly keepDays?: number;
   readonly begun?: boolean;
+  /** Nothing that anybody has to be told. */
+  readonly quietly?: boolean;
   /** Counts a repair that has worked. */
   readonly repaired?: boolean;
 }
@@ -70,7 +72,7 @@ export async function changeFinding(tx: EntityManager, service: DriftService, ro
   if (change.repaired === true) set.push(['repairs = IF(repaired_at > UTC_TIMESTAMP(3) - INTERVAL 1 HOUR, repairs, 0) + 1, repaired_at = UTC_TIMESTAMP(3)']);
   const met = await execute(tx, `UPDATE drift_finding SET ${[...set.map(([text]) => text), 'version = version + 1'].join(', ')} WHERE id = ? AND version = ?`, [...set.flatMap(([, ...values]) => values), row.id, row.version]);
   if (met === 0) return undefined;
-  await tell(tx, service, row.id, ctx);
+  if (change.quietly !== true) await tell(tx, service, row.id, ctx);
   return findRow(tx, row.id);
 }
 

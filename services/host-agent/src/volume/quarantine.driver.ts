@@ -47,8 +47,8 @@ async function seen(path: string, file: string, kept: boolean): Promise<Surveyed
   if (known === null) return null;
   const stat = await statOf(file);
   // A directory or a link among the volumes is nothing of ours, whatever its name.
-  if (stat === null) return (await isThere(file)) ? { path, kind: 'foreign', id: null, sizeBytes: 0, modifiedMs: 0, ageMs: 0, kept } : null;
-  return { path, ...known, sizeBytes: stat.size, modifiedMs: Math.trunc(stat.mtimeMs), ageMs: Math.max(0, Math.trunc(Date.now() - Math.max(stat.mtimeMs, stat.ctimeMs))), kept };
+  if (stat === null) return (await isThere(file)) ? { path, kind: 'foreign', id: null, sizeBytes: 0, modifiedMs: 0, kept } : null;
+  return { path, ...known, sizeBytes: stat.size, modifiedMs: Math.trunc(stat.mtimeMs), kept };
 }
 
 /** Whatever it is. */

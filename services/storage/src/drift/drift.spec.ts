@@ -5,7 +5,7 @@ import { newUuid } from '#kernel';
 import { judgeDatastore, type KnownVolume } from './drift.ts';
 
 const [store, id, other] = [newUuid(), newUuid(), newUuid()];
-const file = (over: Partial<SurveyedFile> = {}): SurveyedFile => ({ path: `volumes/${id}.qcow2`, kind: 'volume', id, sizeBytes: 7, modifiedMs: 1, ageMs: 60_000, kept: false, ...over });
+const file = (over: Partial<SurveyedFile> = {}): SurveyedFile => ({ path: `volumes/${id}.qcow2`, kind: 'volume', id, sizeBytes: 7, modifiedMs: 1, kept: false, ...over });
 const volume = (over: Partial<KnownVolume> = {}): KnownVolume => ({ id, name: 'data', ready: true, version: 1, ...over });
 const judged = (files: SurveyedFile[], volumes: KnownVolume[] = [], uploads: string[] = []) => judgeDatastore(store, files, volumes, new Set(uploads)).map(({ kind, objectId }) => `${kind} ${objectId}`);
 
@@ -15,11 +15,10 @@ it.each<[string, SurveyedFile[], KnownVolume[], string[], string[]]>([
   ['its draft and its record', [file({ kind: 'draft', path: 'd' }), file({ kind: 'record', path: 'r' })], [volume({ ready: false })], [], []],
   ['an upload that is open', [file({ kind: 'upload', path: 'u' })], [], [id], []],
   ['a volume’s file without a volume', [file()], [volume({ id: other, ready: false })], [], [`file-unknown volumes/${id}.qcow2`]],
-  ['the same, written to a moment ago', [file({ ageMs: 9_000 })], [], [], []],
   ['a draft of nobody', [file({ kind: 'draft', path: 'd' })], [], [], ['file-unknown d']],
   ['an upload that nobody has opened', [file({ kind: 'upload', path: 'u' })], [volume({ ready: false })], [], ['file-unknown u']],
   ['a name that nobody gives', [file({ kind: 'foreign', id: null, path: 'volumes/x' })], [], [], ['file-foreign volumes/x']],
   ['a volume without its file', [], [volume()], [], [`file-missing ${id}`]],
   ['a volume whose file lies in quarantine', [file({ kept: true })], [volume()], [], [`file-missing ${id}`]],
-  ['a file that nobody knows, in quarantine, also a fresh one', [file({ kept: true, ageMs: 0 })], [], [], [`file-unknown volumes/${id}.qcow2`]],
+  ['a file that nobody knows, in quarantine', [file({ kept: true })], [], [], [`file-unknown volumes/${id}.qcow2`]],
 ])('%s', (_what, files, volumes, uploads, differences) => expect(judged(files, volumes, uploads)).toEqual(differences));

@@ -19,14 +19,13 @@ export interface Judged {
   readonly kept?: boolean;
 }
 
-/** A file that was written to a moment ago is somebody's work, whoever that is. */
-const GRACE_MS = 10_000;
 const what = { volume: 'a volume’s file', draft: 'the draft of a volume', record: 'what was noted of an image', upload: 'an upload', foreign: '' } as const;
 
+/** A file that somebody writes to is another at the next look: size and time are part of its evidence. */
 export function judgeDatastore(datastoreId: string, files: readonly SurveyedFile[], volumes: readonly KnownVolume[], uploads: ReadonlySet<string>): Judged[] {
   const known = new Map(volumes.map((volume) => [volume.id, volume]));
   const has = ({ kind, id }: SurveyedFile): boolean => id !== null && (kind === 'upload' ? uploads.has(id) : known.has(id));
-  const strange = files.filter((file) => !has(file) && (file.kept || file.ageMs >= GRACE_MS));
+  const strange = files.filter((file) => !has(file));
   const inPlace = new Set(files.filter(({ kind, kept }) => kind === 'volume' && !kept).map(({ id }) => id));
   const kept = new Map(files.filter((file) => file.kind === 'volume' && file.kept).map(({ id, path }) => [id, path]));
   return [
