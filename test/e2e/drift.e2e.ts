@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { deleteVolume, driftKinds, getDrift, listVolumes, powerOffVm } from '#contracts';
+import { deleteVolume, driftKindNames, driftKinds, getDrift, listVolumes, powerOffVm } from '#contracts';
 import type { DriftFinding, DriftKind, Vm } from '#contracts';
 import { closeOwners } from '../faults/owners.ts';
 import { allFindings, churn, type Churned } from './churn.ts';
@@ -88,6 +88,10 @@ describe('orphans in a pool whose VMs come and go', () => {
     expect(churned.rounds).toBeGreaterThan(0);
     const others = (await fresh()).filter((finding) => !orphans.some(({ kind }) => isOf(finding, kind)));
     expect(others.map(({ kind, object, text, state }) => [kind, object.id, text, state])).toEqual([]);
+  });
+
+  it('are of every kind but one, which the pool’s own sweep never lets happen', () => {
+    expect(driftKindNames.filter((kind) => !orphans.some((orphan) => orphan.kind === kind))).toEqual(['task-idle']);
   });
 
   it('are told with what differs and what would be done, and each kind has a row in the table', async () => {

@@ -232,7 +232,7 @@ describe('a death in the middle of a repair', () => {
     expect(await told('audit.recorded')).toHaveLength(1);
   });
 
-  it('of one that a person has asked for leaves it to be asked for again', async () => {
+  it('of one that a person has asked for, or a refusal of it, leaves it to be asked for again', async () => {
     there(file('a'));
     const by = keeper();
     await looks(by, 2);
@@ -240,6 +240,7 @@ describe('a death in the middle of a repair', () => {
     outcome = () => failed(HostCommandFailed.fault('killed', { reason: 'killed' }));
     const ctx = person();
     expect(await by.repairByHand({ findingId, confirm: true }, ctx)).toMatchObject({ ok: false });
+    expect(await selectRows(db, 'SELECT state, begun_at FROM drift_finding')).toEqual([{ state: 'quarantined', begun_at: null }]);
     outcome = () => ok({});
     expect(await by.repairByHand({ findingId, confirm: true }, ctx)).toMatchObject({ ok: true, value: { state: 'repaired' } });
   });

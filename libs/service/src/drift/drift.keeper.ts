@@ -211,7 +211,7 @@ export class DriftKeeper {
       if (final && !input.confirm) return ConfirmationNeeded.fail(`This would ${repair}, which cannot be taken back.`, { confirm: 'confirm' });
       if ((await this.begin(row)) === undefined) return changed(row);
     }
-    return runCommand(db, { ctx, operation: this.operations.repair, input }, async (tx) => {
+    const answer = await runCommand(db, { ctx, operation: this.operations.repair, input }, async (tx) => {
       const begun = orThrow(await locked(tx, input.findingId));
       // Answered to whoever asks again after the first answer was lost.
       if (begun.state === 'repaired') return findingOf(service, begun);
@@ -219,6 +219,15 @@ export class DriftKeeper {
       orThrow(await this.attempt(act, begun));
       return findingOf(service, orThrow(orChanged(await changeFinding(tx, service, begun, { state: 'repaired', reason: null, begun: false, kept: false, repaired: true }, ctx))));
     });
+    if (!answer.ok) await this.forgetBegun(input.findingId);
+    return answer;
+  }
+
+  /** It was refused: should the thing go by itself now, nobody has put it right. */
+  private async forgetBegun(findingId: string): Promise<void> {
+    const { db, service } = this.options;
+    const row = await findRow(db, findingId);
+    if (row !== undefined && row.begun_at !== null && row.state !== 'found') await transaction(db, (tx) => changeFinding(tx, service, row, { begun: false, quietly: true }));
   }
 
   dismiss(input: InputOf<Operations['dismiss']>, ctx: BusContext): Answer {
