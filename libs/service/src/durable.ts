@@ -13,6 +13,7 @@ import type { Fault } from '#kernel';
 import { consumeEvents, Denials, HELD_LEASE_MS, holdsOf, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
 import type { Consumption, EventConsumer, TaskKind, TasksKept } from '#tasks';
 import type { Health, Logger } from '#telemetry';
+import { DriftCommands } from './drift/drift.commands.ts';
 import { driftController } from './drift/drift.handlers.ts';
 import { DriftKeeper } from './drift/drift.keeper.ts';
 import type { DriftSource } from './drift/source.ts';
@@ -59,7 +60,7 @@ export class Storage {
       : new TaskEngine({ service: owner, db, bus, log, redisUrl, nats: bus.connection, settings: { stopMs: stepGraceMs }, kept: options.kept });
     this.denials = new Denials({ service: name, db, log });
     this.drift = keeperOf(options, db);
-    this.controllers = [eventsController(name, db), ...(this.tasks === undefined ? [] : [tasksController(this.tasks)]), ...(this.drift === undefined ? [] : [driftController(this.drift)])];
+    this.controllers = [eventsController(name, db), ...(this.tasks === undefined ? [] : [tasksController(this.tasks)]), ...(this.drift === undefined ? [] : [driftController(new DriftCommands(this.drift))])];
   }
 
   addChecks(health: Health): void {

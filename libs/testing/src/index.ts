@@ -4,6 +4,7 @@ export { writeNatsSetup } from '../../bus/src/nats-accounts.ts';
 export * from '../../database/src/testing/test-schema.store.ts';
 export * from '../../tasks/src/testing/index.ts';
 export { DriftKeeper, type DriftSettings } from '../../service/src/drift/drift.keeper.ts';
+export { DriftCommands } from '../../service/src/drift/drift.commands.ts';
 export { taskDrift } from '../../service/src/drift/task.drift.ts';
 export { lit, RfbClient } from './rfb.ts';
 export { until } from './until.ts';

@@ -4,31 +4,31 @@ import type { Type } from '@nestjs/common';
 import { Handles } from '#bus';
 import type { BusContext } from '#bus';
 import type { InputOf } from '#contracts';
-import type { DriftKeeper } from './drift.keeper.ts';
+import type { DriftCommands } from './drift.commands.ts';
 
-export function driftController(keeper: DriftKeeper): Type {
-  const { get, repair, dismiss, release } = keeper.operations;
+export function driftController(commands: DriftCommands): Type {
+  const { get, repair, dismiss, release } = commands.operations;
 
   @Controller()
   class DriftController {
     @Handles(get)
     get(input: InputOf<typeof get>) {
-      return keeper.get(input.findingId);
+      return commands.get(input);
     }
 
     @Handles(repair)
     repair(input: InputOf<typeof repair>, ctx: BusContext) {
-      return keeper.repairByHand(input, ctx);
+      return commands.repair(input, ctx);
     }
 
     @Handles(dismiss)
     dismiss(input: InputOf<typeof dismiss>, ctx: BusContext) {
-      return keeper.dismiss(input, ctx);
+      return commands.dismiss(input, ctx);
     }
 
     @Handles(release)
     release(input: InputOf<typeof release>, ctx: BusContext) {
-      return keeper.release(input, ctx);
+      return commands.release(input, ctx);
     }
   }
   return DriftController;

@@ -6,6 +6,7 @@ import { HostCommandFailed, InUse, type DriftFinding, type FindingId, type UserI
 import { driftMigrations, openDatabase, selectRows, tasksMigrations } from '#database';
 import { failed, newUuid, ok, type Result } from '#kernel';
 import { contextOf, makeTestSchema, silentTaskLog, type TestSchema } from '#testing';
+import { DriftCommands } from './drift.commands.ts';
 import { DriftKeeper, type DriftSettings } from './drift.keeper.ts';
 import { findingOf, type FindingRow } from './finding.store.ts';
 import type { Difference, DriftSource } from './source.ts';
@@ -55,6 +56,7 @@ const keeper = (over: Partial<DriftSettings> = {}, sources = [source]): DriftKee
   made.use(sources);
   return made;
 };
+const handOf = (by: DriftKeeper): DriftCommands => new DriftCommands(by);
 const looks = async (by: DriftKeeper, times = 1): Promise<void> => { for (let time = 0; time < times; time++) await by.look(new AbortController().signal); };
 const findings = async () => (await selectRows<FindingRow>(db, 'SELECT * FROM drift_finding ORDER BY object_id')).map((row) => findingOf('network', row));
 const states = async () => (await findings()).map(({ object, state }) => `${object.id} ${state}`);
@@ -183,9 +185,9 @@ describe('a person', () => {
     const by = keeper();
     await looks(by, 2);
     const [findingId, ctx] = [await id(), person()];
-    expect(await by.repairByHand({ findingId, confirm: false }, ctx)).toMatchObject({ ok: false, fault: { code: 'CONFIRMATION_NEEDED' } });
-    expect(await by.repairByHand({ findingId, confirm: true }, ctx)).toMatchObject({ ok: true, value: { state: 'repaired' } });
-    expect(await by.repairByHand({ findingId, confirm: true }, ctx)).toMatchObject({ ok: true, value: { state: 'repaired' } });
+    expect(await handOf(by).repair({ findingId, confirm: false }, ctx)).toMatchObject({ ok: false, fault: { code: 'CONFIRMATION_NEEDED' } });
+    expect(await handOf(by).repair({ findingId, confirm: true }, ctx)).toMatchObject({ ok: true, value: { state: 'repaired' } });
+    expect(await handOf(by).repair({ findingId, confirm: true }, ctx)).toMatchObject({ ok: true, value: { state: 'repaired' } });
     expect(done).toEqual(['keep a', 'repair a']);
     expect((await told('audit.recorded')).map(({ data, actor }) => [data['operation'], (actor as { handle: string } | null)?.handle ?? null])).toEqual([['network.drift.keep', null], ['network.drift.repair', 'ann']]);
   });
@@ -194,10 +196,10 @@ describe('a person', () => {
     there(file('a'), file('b', { kind: 'file-foreign' }));
     const by = keeper();
     await looks(by, 2);
-    expect(await by.release({ findingId: await id(0) }, person())).toMatchObject({ ok: true, value: { state: 'dismissed' } });
-    expect(await by.release({ findingId: await id(1) }, person())).toMatchObject({ ok: false, fault: { code: 'WRONG_STATE' } });
-    expect(await by.dismiss({ findingId: await id(1) }, person())).toMatchObject({ ok: true, value: { state: 'dismissed' } });
-    expect(await by.dismiss({ findingId: newUuid() as FindingId }, person())).toMatchObject({ ok: false, fault: { code: 'NOT_FOUND' } });
+    expect(await handOf(by).release({ findingId: await id(0) }, person())).toMatchObject({ ok: true, value: { state: 'dismissed' } });
+    expect(await handOf(by).release({ findingId: await id(1) }, person())).toMatchObject({ ok: false, fault: { code: 'WRONG_STATE' } });
+    expect(await handOf(by).dismiss({ findingId: await id(1) }, person())).toMatchObject({ ok: true, value: { state: 'dismissed' } });
+    expect(await handOf(by).dismiss({ findingId: newUuid() as FindingId }, person())).toMatchObject({ ok: false, fault: { code: 'NOT_FOUND' } });
     await looks(by, 3);
     expect([await states(), done]).toEqual([['a dismissed', 'b dismissed'], ['keep a', 'release a']]);
     there(file('b', { kind: 'file-foreign', evidence: { sizeBytes: 2 } }));
@@ -239,10 +241,10 @@ describe('a death in the middle of a repair', () => {
     const findingId = await id();
     outcome = () => failed(HostCommandFailed.fault('killed', { reason: 'killed' }));
     const ctx = person();
-    expect(await by.repairByHand({ findingId, confirm: true }, ctx)).toMatchObject({ ok: false });
+    expect(await handOf(by).repair({ findingId, confirm: true }, ctx)).toMatchObject({ ok: false });
     expect(await selectRows(db, 'SELECT state, begun_at FROM drift_finding')).toEqual([{ state: 'quarantined', begun_at: null }]);
     outcome = () => ok({});
-    expect(await by.repairByHand({ findingId, confirm: true }, ctx)).toMatchObject({ ok: true, value: { state: 'repaired' } });
+    expect(await handOf(by).repair({ findingId, confirm: true }, ctx)).toMatchObject({ ok: true, value: { state: 'repaired' } });
   });
 });
 
@@ -277,7 +279,7 @@ describe('locks and tasks', () => {
     const by = keeper({}, [taskDrift(db, { wake: (taskId) => { woken.push(taskId); return Promise.resolve(); } })]);
     await looks(by, 4);
     expect(await findings()).toMatchObject([{ kind: 'task-idle', state: 'found' }]);
-    expect(await by.repairByHand({ findingId: await id(), confirm: false }, person())).toMatchObject({ ok: true });
+    expect(await handOf(by).repair({ findingId: await id(), confirm: false }, person())).toMatchObject({ ok: true });
     expect(woken).toHaveLength(1);
   });
 });

@@ -1,15 +1,14 @@
-// Carries out what the decision says of each difference, and what a person says of a finding. One replica at a time looks; a row
-// is changed only as it was read. Whatever dies in the middle of a repair: that it was begun stands in the row before, so the next
-// look either repeats it or finds that it has worked.
-import type { DataSource } from 'typeorm';
-import type { BusContext } from '#bus';
-import { ConfirmationNeeded, driftOperations, InUse, NotFound, openDriftStates, rowOfDrift, WrongState, type DriftFinding, type DriftService, type InputOf } from '#contracts';
-import { dbNow, fromBit, selectRows, transaction } from '#database';
-import { FaultError, ok, orThrow, type Result } from '#kernel';
-import { holdLease, processName, releaseLease, runCommand, type Lease, type TaskLog } from '#tasks';
+// Looks, and carries out what the decision says of each difference. One replica at a time looks; a row is changed only as it was
+// read. Whatever dies in the middle of a repair: that it was begun stands in the row before, so the next look either repeats it or
+// finds that it has worked.
+import { InUse, rowOfDrift } from '#contracts';
+import { dbNow, transaction } from '#database';
+import { ok } from '#kernel';
+import { holdLease, processName, releaseLease, type Lease } from '#tasks';
+import { attempt, begin, type DriftOwner } from './attempt.ts';
 import { isCrowd, MOST_REPAIRS, stepFor, type Known, type Seen, type Step } from './decision.ts';
-import { auditRepair, changeFinding, findingId, findingOf, findRow, hashOf, openFinding, purgeFindings, rowsOfScope, touchedSince, touchFindings, type FindingRow } from './finding.store.ts';
-import type { Act, Difference, DriftSource, Look } from './source.ts';
+import { auditRepair, changeFinding, findingId, findRow, hashOf, openFinding, purgeFindings, rowsOfScope, touchedSince, touchFindings, type FindingRow } from './finding.store.ts';
+import type { Difference, DriftSource, Look } from './source.ts';
 
 export interface DriftSettings {
   readonly everyMs: number;
@@ -19,32 +18,33 @@ export interface DriftSettings {
   readonly acts: boolean;
 }
 
-interface Options {
-  readonly service: DriftService;
-  readonly db: DataSource;
-  readonly log: Pick<TaskLog, 'info' | 'warn'>;
+interface Options extends DriftOwner {
   readonly settings: DriftSettings;
 }
 
 /** What a look has seen that is not certain yet. */
 interface Suspicion { readonly hash: string; readonly round: number; readonly since: Date }
-type Operations = ReturnType<typeof driftOperations>;
-type Answer = Promise<Result<DriftFinding>>;
 
 export class DriftKeeper {
-  readonly operations: Operations;
   private readonly holder = processName();
   private readonly suspicions = new Map<string, Suspicion & { readonly scope: string }>();
   private sources: readonly DriftSource[] = [];
   private lease: Lease | null = null;
   private round = 0;
 
-  constructor(private readonly options: Options) {
-    this.operations = driftOperations(options.service);
+  constructor(private readonly options: Options) {}
+
+  get owner(): DriftOwner {
+    return this.options;
   }
 
+  /** What is compared, from the next look on. */
   use(sources: readonly DriftSource[]): void {
     this.sources = sources;
+  }
+
+  get compared(): readonly DriftSource[] {
+    return this.sources;
   }
 
   /** One look at everything. Does nothing while another replica does it. */
@@ -152,9 +152,9 @@ export class DriftKeeper {
   private async repair(source: DriftSource, row: FindingRow): Promise<void> {
     const act = source.repair?.[row.kind];
     if (act === undefined) return;
-    const begun = await this.begin(row);
+    const begun = await begin(this.options, row);
     if (begun === undefined) return;
-    const done = await this.attempt(act, begun);
+    const done = await attempt(this.options, act, begun);
     if (done.ok) await this.close(begun, { state: 'repaired', reason: null, begun: false, repaired: true }, 'repair');
     else if (row.reason !== done.fault.detail) await transaction(this.options.db, (tx) => changeFinding(tx, this.options.service, begun, { reason: done.fault.detail }));
   }
@@ -163,9 +163,9 @@ export class DriftKeeper {
   private async keep(source: DriftSource, row: FindingRow): Promise<void> {
     const { keepDays } = this.options.settings;
     const act = source.keep?.[row.kind];
-    const begun = act === undefined ? row : await this.begin(row);
+    const begun = act === undefined ? row : await begin(this.options, row);
     if (begun === undefined) return;
-    const done = act === undefined ? ok(undefined) : await this.attempt(act, begun);
+    const done = act === undefined ? ok(undefined) : await attempt(this.options, act, begun);
     const moved = done.ok && act !== undefined;
     if (!done.ok && done.fault.code !== InUse.code) {
       if (row.reason !== done.fault.detail) await transaction(this.options.db, (tx) => changeFinding(tx, this.options.service, begun, { reason: done.fault.detail }));
@@ -174,84 +174,12 @@ export class DriftKeeper {
     await this.close(begun, { state: 'quarantined', kept: moved, keepDays, begun: false, reason: done.ok ? null : `kept where it is: ${done.fault.detail}` }, moved ? 'keep' : null);
   }
 
-  private begin(row: FindingRow): Promise<FindingRow | undefined> {
-    return transaction(this.options.db, (tx) => changeFinding(tx, this.options.service, row, { begun: true, quietly: true }));
-  }
-
-  private async attempt(act: Act, row: FindingRow): Promise<Result<unknown>> {
-    const done = await act(findingOf(this.options.service, row), commandIdOf(row));
-    const { log } = this.options;
-    if (!done.ok) log.warn({ finding: row.id, kind: row.kind, code: done.fault.code, detail: done.fault.detail }, 'a difference could not be put right; it is tried again');
-    return done;
-  }
-
   private close(row: FindingRow, change: Parameters<typeof changeFinding>[3], audited: 'repair' | 'keep' | null): Promise<void> {
     const { db, service } = this.options;
     return transaction(db, async (tx) => {
       const next = await changeFinding(tx, service, row, change);
       if (next !== undefined && audited !== null) await auditRepair(tx, service, row.id, audited);
     });
-  }
-
-  // What a person says
-
-  async get(findingId: string): Answer {
-    const row = await findRow(this.options.db, findingId);
-    return row === undefined ? missing(findingId) : ok(findingOf(this.options.service, row));
-  }
-
-  async repairByHand(input: InputOf<Operations['repair']>, ctx: BusContext): Answer {
-    const { db, service } = this.options;
-    const row = await findRow(db, input.findingId);
-    if (row === undefined) return missing(input.findingId);
-    const act = this.actOf('repair', row);
-    const { final = false, repair } = rowOfDrift(row.kind);
-    if (openDriftStates.includes(row.state)) {
-      if (act === undefined || repair === null) return WrongState.fail('Nothing here can put this right; what there is to know is in its evidence.', { state: row.state, allowed: [] });
-      if (final && !input.confirm) return ConfirmationNeeded.fail(`This would ${repair}, which cannot be taken back.`, { confirm: 'confirm' });
-      if ((await this.begin(row)) === undefined) return changed(row);
-    }
-    const answer = await runCommand(db, { ctx, operation: this.operations.repair, input }, async (tx) => {
-      const begun = orThrow(await locked(tx, input.findingId));
-      // Answered to whoever asks again after the first answer was lost.
-      if (begun.state === 'repaired') return findingOf(service, begun);
-      if (!openDriftStates.includes(begun.state) || act === undefined) throw new FaultError(notOpen(begun));
-      orThrow(await this.attempt(act, begun));
-      return findingOf(service, orThrow(orChanged(await changeFinding(tx, service, begun, { state: 'repaired', reason: null, begun: false, kept: false, repaired: true }, ctx))));
-    });
-    if (!answer.ok) await this.forgetBegun(input.findingId);
-    return answer;
-  }
-
-  /** It was refused: should the thing go by itself now, nobody has put it right. */
-  private async forgetBegun(findingId: string): Promise<void> {
-    const { db, service } = this.options;
-    const row = await findRow(db, findingId);
-    if (row !== undefined && row.begun_at !== null && row.state !== 'found') await transaction(db, (tx) => changeFinding(tx, service, row, { begun: false, quietly: true }));
-  }
-
-  dismiss(input: InputOf<Operations['dismiss']>, ctx: BusContext): Answer {
-    const { db, service } = this.options;
-    return runCommand(db, { ctx, operation: this.operations.dismiss, input }, async (tx) => {
-      const row = orThrow(await locked(tx, input.findingId));
-      if (!openDriftStates.includes(row.state)) throw new FaultError(notOpen(row));
-      return findingOf(service, orThrow(orChanged(await changeFinding(tx, service, row, { state: 'dismissed', reason: null, begun: false }, ctx))));
-    });
-  }
-
-  release(input: InputOf<Operations['release']>, ctx: BusContext): Answer {
-    const { db, service } = this.options;
-    return runCommand(db, { ctx, operation: this.operations.release, input }, async (tx) => {
-      const row = orThrow(await locked(tx, input.findingId));
-      if (row.state !== 'quarantined' && row.state !== 'expired') throw new FaultError(WrongState.fault('It is not kept apart.', { state: row.state, allowed: ['quarantined', 'expired'] }));
-      const act = fromBit(row.kept) ? this.actOf('release', row) : undefined;
-      if (act !== undefined) orThrow(await this.attempt(act, row));
-      return findingOf(service, orThrow(orChanged(await changeFinding(tx, service, row, { state: 'dismissed', kept: false, reason: null }, ctx))));
-    });
-  }
-
-  private actOf(what: 'repair' | 'release', { kind }: FindingRow): Act | undefined {
-    return this.sources.map((source) => source[what]?.[kind]).find((act) => act !== undefined);
   }
 }
 
@@ -263,15 +191,3 @@ const knownOf = (row: FindingRow, hash: string, now: Date): Known => ({
   refused: row.begun_at !== null && row.reason !== null && now.getTime() - row.begun_at.getTime() < RETRY_MS,
   comesBack: row.repairs >= MOST_REPAIRS && row.repaired_at !== null && now.getTime() - row.repaired_at.getTime() < HOUR,
 });
-
-/** Another one for each attempt that was begun: a host answers the recorded result to one that it knows. */
-const commandIdOf = ({ id, version }: FindingRow): string => `drift/${id}/${version}`;
-const missing = (id: string) => NotFound.fail('There is no finding with this id.', { noun: 'drift', id });
-const notOpen = ({ state }: FindingRow) => WrongState.fault(`The finding is ${state}.`, { state, allowed: [...openDriftStates] });
-const changed = ({ state }: FindingRow) => WrongState.fail('Somebody has just changed the finding; look again.', { state, allowed: [...openDriftStates] });
-const orChanged = (row: FindingRow | undefined): Result<FindingRow> => (row === undefined ? WrongState.fail('Somebody has just changed the finding; look again.', { state: 'changed', allowed: [...openDriftStates] }) : ok(row));
-
-async function locked(tx: Parameters<typeof selectRows>[0], id: string): Promise<Result<FindingRow>> {
-  const [row] = await selectRows<FindingRow>(tx, 'SELECT * FROM drift_finding WHERE id = ? FOR UPDATE', [id]);
-  return row === undefined ? missing(id) : ok(row);
-}

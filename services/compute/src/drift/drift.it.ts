@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { hostQemuEnd, hostStatus, hostVmDelete, hostVmPowerOff, type HostVmStatus, type VmId } from '#contracts';
 import { driftMigrations, openDatabase, selectRows, tasksMigrations, transaction } from '#database';
 import { newUuid, ok } from '#kernel';
-import { contextOf, DriftKeeper, silentTaskLog } from '#testing';
+import { contextOf, DriftCommands, DriftKeeper, silentTaskLog } from '#testing';
 import { computeTables } from '../../compute.definition.ts';
 import { inventoryOf } from '../host/inventory.fixture.ts';
 import { VmWorld, statusOf, uids } from '../vm/vm-world.fixture.ts';
@@ -43,7 +43,7 @@ const look = async (times = 3): Promise<void> => { for (let time = 0; time < tim
 const found = () => selectRows<{ id: string; kind: string; state: string; object_id: string }>(world.scene.db, 'SELECT id, kind, state, object_id FROM drift_finding ORDER BY kind');
 const repair = async (kind: string) => {
   const row = (await found()).find((one) => one.kind === kind);
-  return keeper.repairByHand({ findingId: row!.id as never, confirm: true }, contextOf({ idempotencyKey: newUuid() }));
+  return new DriftCommands(keeper).repair({ findingId: row!.id as never, confirm: true }, contextOf({ idempotencyKey: newUuid() }));
 };
 
 it('what the pool places on a host, and what is on its way, is in order', async () => {

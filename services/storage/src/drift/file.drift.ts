@@ -4,7 +4,7 @@ import type { DataSource } from 'typeorm';
 import type { BusClient } from '#bus';
 import { hostDatastoreSurvey, hostFileKeep, hostFilePurge, hostFileRelease, NotFound, WrongState, type DatastoreId, type DriftFinding, type HostId } from '#contracts';
 import { selectRow, selectRows, type Queryable } from '#database';
-import { failed, FaultError, type Result } from '#kernel';
+import { FaultError } from '#kernel';
 import type { Act, DriftSource, Look } from '#service';
 import type { DatastoreHosts } from '../datastore/datastore.hosts.ts';
 import { allDatastores } from '../datastore/datastore.store.ts';
@@ -21,10 +21,10 @@ export function fileDrift(db: DataSource, bus: Asking, hosts: DatastoreHosts): D
     if (row === undefined) throw new FaultError(NotFound.fault('The datastore is not registered any more.', { noun: 'datastore', id: datastoreId }));
     return { hostId: await hosts.workHost(datastoreId, null), file: { datastoreId, datastorePath: row.path, path: String(path) } };
   };
-  const keep: Act = refusing(async (finding, commandId) => {
+  const keep: Act = async (finding, commandId) => {
     const { hostId, file } = await placeOf(finding);
     return bus.requestHost(hostId, hostFileKeep, { commandId, ...file, sizeBytes: Number(finding.evidence['sizeBytes']), modifiedMs: Number(finding.evidence['modifiedMs']) }, asSystem);
-  });
+  };
   return {
     name: 'files',
     look: async (signal) => {
@@ -38,25 +38,25 @@ export function fileDrift(db: DataSource, bus: Asking, hosts: DatastoreHosts): D
     },
     keep: { 'file-unknown': keep },
     release: {
-      'file-unknown': refusing(async (finding, commandId) => {
+      'file-unknown': async (finding, commandId) => {
         const { hostId, file } = await placeOf(finding);
         return bus.requestHost(hostId, hostFileRelease, { commandId, ...file }, asSystem);
-      }),
+      },
     },
     repair: {
       // Through the quarantine: a file that is in use or has changed since does not come so far.
-      'file-unknown': refusing(async (finding, commandId) => {
+      'file-unknown': async (finding, commandId) => {
         const kept = await keep(finding, `${commandId}/keep`);
         if (!kept.ok) return kept;
         const { hostId, file } = await placeOf(finding);
         return bus.requestHost(hostId, hostFilePurge, { commandId, ...file }, asSystem);
-      }),
-      'file-missing': refusing(async (finding, commandId) => {
+      },
+      'file-missing': async (finding, commandId) => {
         const path = finding.evidence['kept'];
         if (typeof path !== 'string') return WrongState.fail('The file is lost to this pool: put it back where it was, or delete the volume.', { state: finding.state, allowed: [] });
         const { hostId, file } = await placeOf(finding, path);
         return bus.requestHost(hostId, hostFileRelease, { commandId, ...file }, asSystem);
-      }),
+      },
     },
   };
 }
@@ -80,13 +80,3 @@ function unlessRefused(error: unknown): undefined {
   if (!(error instanceof FaultError)) throw error;
   return undefined;
 }
-
-/** A datastore that is gone or that no host sees is a refusal, not a bug. */
-const refusing = (act: Act): Act => async (finding, commandId): Promise<Result<unknown>> => {
-  try {
-    return await act(finding, commandId);
-  } catch (error) {
-    if (error instanceof FaultError) return failed(error.fault);
-    throw error;
-  }
-};
