@@ -1,7 +1,7 @@
-// VMs that come and go while somebody looks for differences: made, stopped, started, deleted, over and over. Nothing of it may ever
-// be a difference.
-import { createVolume, deleteVm, deleteVolume, listDrift, powerOffVm, startVm } from '#contracts';
-import type { DriftFinding } from '#contracts';
+// VMs that come and go while somebody looks for differences: made, held still, put to sleep and woken, switched off, changed, started and
+// deleted, over and over. Nothing of it may ever be a difference.
+import { attachDisk, attachNic, createVolume, deleteVm, deleteVolume, hibernateVm, listDrift, pauseVm, powerOffVm, resumeVm, startVm } from '#contracts';
+import type { DriftFinding, Operation } from '#contracts';
 import { deploy } from './vms.ts';
 import { MiB } from './world.ts';
 import type { World } from './world.ts';
@@ -16,14 +16,17 @@ export async function churn(world: World, lanes: number, over: () => boolean): P
     for (let round = 0; !over(); round++) {
       const name = `churn-${index}-${round}`;
       const vm = await deploy(world, name, { memoryBytes: 64 * MiB, deploy: round % 3 === 0 ? 'full' : 'linked' });
-      await rest.carryOut(powerOffVm, { vmId: vm.id });
-      await rest.carryOut(startVm, { vmId: vm.id });
+      const steps: readonly [Operation, object][] = [
+        [pauseVm, {}], [resumeVm, {}], [hibernateVm, {}], [startVm, {}], [powerOffVm, {}],
+        [attachNic, { portGroupId: record.otherNetwork.portGroupId }], [attachDisk, { sizeBytes: 8 * MiB }], [startVm, {}],
+      ];
+      for (const [operation, more] of steps) await rest.carryOut(operation, { vmId: vm.id, ...more });
       const volume = await rest.ask(createVolume, { name: `${prefix}-${name}`, datastoreId: record.datastore.id, sizeBytes: 8 * MiB });
       await rest.succeeded(volume);
       await rest.carryOut(deleteVolume, { volumeId: volume.objectId });
       await rest.carryOut(deleteVm, { vmId: vm.id, force: true, purge: true });
       rounds += 1;
-      tasks += 6;
+      tasks += steps.length + 4;
     }
   };
   await Promise.all(Array.from({ length: lanes }, (_, index) => lane(index)));

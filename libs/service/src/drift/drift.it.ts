@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { DataSource } from 'typeorm';
 import { HostCommandFailed, InUse, type DriftFinding, type FindingId, type UserId } from '#contracts';
 import { driftMigrations, openDatabase, selectRows, tasksMigrations } from '#database';
-import { failed, newUuid, ok, type Result } from '#kernel';
+import { failed, FaultError, newUuid, ok, type Result } from '#kernel';
 import { contextOf, makeTestSchema, silentTaskLog, type TestSchema } from '#testing';
 import { DriftCommands } from './drift.commands.ts';
 import { DriftKeeper, type DriftSettings } from './drift.keeper.ts';
@@ -151,6 +151,16 @@ describe('a difference', () => {
     await db.query('UPDATE drift_finding SET begun_at = begun_at - INTERVAL 1 HOUR');
     await looks(by);
     expect(await states()).toEqual(['tap1 repaired']);
+  });
+});
+
+describe('a place that cannot be compared, and a repair that breaks,', () => {
+  it('keep nothing else from being looked at', async () => {
+    there(stray('tap1'), stray('tap2'));
+    const broken: DriftSource = { name: 'broken', look: () => Promise.reject(new Error('the other service is away')) };
+    outcome = (_what, objectId) => (objectId === 'tap1' ? Promise.reject(new FaultError(HostCommandFailed.fault('thrown', { reason: 'x' }))) : ok({}));
+    await looks(keeper({}, [broken, source]), 3);
+    expect((await findings()).map(({ object, state, reason }) => [object.id, state, reason])).toEqual([['tap1', 'found', 'thrown'], ['tap2', 'repaired', null]]);
   });
 });
 
