@@ -1,12 +1,14 @@
 // Monitoring as a table: its module, schema, the events of all services that it takes in, and what it keeps at its size.
-import { auditEventNames, services, taskChanged } from '#contracts';
+import { auditEventNames, driftChanged, services, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
 import { monitoringConfig } from '#config';
 import type { DatabaseService } from '#service';
 import { monitoringMigrations } from './migrations/0001-tables.ts';
 import { monitoringScopeMigrations } from './migrations/0011-scopes.ts';
 import { monitoringKeptEvents } from './migrations/0021-kept-events.ts';
+import { monitoringDriftMigrations } from './migrations/0023-drift.ts';
 import { MonitoringModule } from './monitoring.module.ts';
+import { keepFinding } from './src/drift/drift.store.ts';
 import { logNews } from './src/event/event.reader.ts';
 import { logEvents } from './src/event/event.store.ts';
 import { retentionReconciler } from './src/event/retention.reconciler.ts';
@@ -14,9 +16,10 @@ import { keepScope } from './src/scope/scope.store.ts';
 import { keepTasks } from './src/task/task.store.ts';
 import { TaskWaiters } from './src/task/task.waiters.ts';
 
-export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigrations, monitoringKeptEvents];
+export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigrations, monitoringKeptEvents, ...monitoringDriftMigrations];
 
 const taskData = taskChanged('compute').data;
+const driftData = driftChanged('compute').data;
 
 export const monitoringService: DatabaseService<typeof monitoringConfig> = {
   name: 'monitoring',
@@ -34,6 +37,7 @@ export const monitoringService: DatabaseService<typeof monitoringConfig> = {
         for (const event of events) await keepScope(tx, event);
         const tasks = events.filter(({ noun }) => noun === 'task').map(({ data }) => taskData.parse(data));
         await keepTasks(tx, tasks);
+        for (const { noun, data } of events) if (noun === 'drift') await keepFinding(tx, driftData.parse(data).finding);
         afterCommit(tx, () => { for (const news of [logNews, ...tasks.map(({ task }) => task.id)]) get(TaskWaiters).wake(news); });
       },
     },

@@ -33,6 +33,7 @@ export const BusCommandId = id('BusCommandId');
 export const EventFeedId = id('EventFeedId');
 export const WebhookId = id('WebhookId');
 export const WebhookDeliveryId = id('WebhookDeliveryId');
+export const FindingId = id('FindingId');
 
 export type UserId = z.infer<typeof UserId>;
 export type RoleId = z.infer<typeof RoleId>;
@@ -61,3 +62,4 @@ export type BusCommandId = z.infer<typeof BusCommandId>;
 export type EventFeedId = z.infer<typeof EventFeedId>;
 export type WebhookId = z.infer<typeof WebhookId>;
 export type WebhookDeliveryId = z.infer<typeof WebhookDeliveryId>;
+export type FindingId = z.infer<typeof FindingId>;

@@ -13,5 +13,8 @@ export * from './outbox.relay.ts';
 export * from './events.consumer.ts';
 export * from './task.handlers.ts';
 export { HELD_LEASE_MS, holdsOf } from './hold.ts';
+export { holdLease, releaseLease } from './lease.store.ts';
+export type { Lease } from './lease.store.ts';
+export { processName } from './process-name.proc.ts';
 export type { TasksKept } from './retention.store.ts';
 export type { StartTask } from './start.store.ts';

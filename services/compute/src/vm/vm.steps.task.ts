@@ -73,7 +73,8 @@ export const findHostsStep = <I extends VmInput & { hostId: string | null }>(pla
 });
 
 /** As large as the VM will be when it starts. */
-function demandOf(vm: Vm): InputOf<typeof claimPlacement>['demand'] {
+/** What the VM asks of a host. */
+export function demandOf(vm: Vm): InputOf<typeof claimPlacement>['demand'] {
   const { cpu, cpuService, memoryBytes, memoryService } = effectiveSpec(vm);
   return { vcpus: vcpusOf(cpu), memoryBytes, cpuReservedMhz: cpuService.reservation, memoryReservedBytes: memoryService.reservation };
 }
