@@ -31,4 +31,5 @@ export * from './gateway/bus-command.ts';
 export * from './monitoring/history.ts';
 export * from './catalogue.ts';
 export * from './routes.ts';
+export * from './json-schema.ts';
 export * from './openapi.ts';
