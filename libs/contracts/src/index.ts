@@ -31,5 +31,7 @@ export * from './gateway/bus-command.ts';
 export * from './monitoring/history.ts';
 export * from './catalogue.ts';
 export * from './routes.ts';
+export * from './bus-door.ts';
 export * from './json-schema.ts';
 export * from './openapi.ts';
+export * from './asyncapi/document.ts';

@@ -34,7 +34,7 @@ export function busReference(): string {
     allOperations.filter((operation) => operation.service === service).map((operation) => [code(operation.subject), operation.dryRun ? `${operation.kind}, explained` : operation.kind, operation.summary, access(operation), String(operation.timeoutMs), replyText(operation.reply), codesOf(operation.errors)]));
   return page(
     '# The bus', generated,
-    'Bodies are plain JSON. Headers: `traceparent`, `Idempotency-Key`, `Tok-Timeout-Ms` (time left, relative), `Tok-Actor`, `Schema`, and `Tok-Dry-Run: true` for a command that its owner explains: the answer is a `Plan`, and nothing is left of the question. Every request gets an answer. A refusal has the headers `Nats-Service-Error-Code` (HTTP number) and `Nats-Service-Error` (our code), and the body `{code, detail, details, traceId}`.', byName,
+    'Bodies are plain JSON. Headers: `traceparent`, `Idempotency-Key`, `Tok-Timeout-Ms` (time left, relative), `Tok-Actor`, `Schema`, and `Tok-Dry-Run: true` for a command that its owner explains: the answer is a `Plan`, and nothing is left of the question. Every request gets an answer. The machine-readable text is [asyncapi.json](asyncapi.json) for users and [asyncapi-inside.json](asyncapi-inside.json) for services and hosts. A refusal has the headers `Nats-Service-Error-Code` (HTTP number) and `Nats-Service-Error` (our code), and the body `{code, detail, details, traceId}`.', byName,
     table(['subject', 'meaning'], [
       [code('tok.v1.<service>.<noun>.<verb>'), 'request to a service'],
       [code('tok.v1.host.<hostId>.<noun>.<verb>'), 'command to one host: [host-commands.md](host-commands.md)'],
