@@ -3,8 +3,8 @@ import { z } from 'zod';
 
 const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** The return type is written out: inferred, the brand of a generic is lost. */
-const id = <const B extends string>(_brand: B): z.core.$ZodBranded<z.ZodString, B> & z.ZodString =>
-  z.string().regex(pattern, 'must be a UUID in lower case').meta({ format: 'uuid' }) as z.core.$ZodBranded<z.ZodString, B> & z.ZodString;
+const id = <const B extends string>(brand: B): z.core.$ZodBranded<z.ZodString, B> & z.ZodString =>
+  z.string().regex(pattern, 'must be a UUID in lower case').meta({ id: brand, format: 'uuid' }) as z.core.$ZodBranded<z.ZodString, B> & z.ZodString;
 
 export const UserId = id('UserId');
 export const RoleId = id('RoleId');

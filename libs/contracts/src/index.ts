@@ -36,4 +36,7 @@ export * from './drift/drift.ts';
 export * from './catalogue.ts';
 export * from './monitoring/events-gone.ts';
 export * from './routes.ts';
+export * from './bus-door.ts';
+export * from './json-schema.ts';
 export * from './openapi.ts';
+export * from './asyncapi/document.ts';
