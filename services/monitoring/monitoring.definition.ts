@@ -1,20 +1,23 @@
 // Monitoring as a table: its module, schema, the events of all services that it takes in, and what it keeps at its size.
-import { auditEventNames, services, taskChanged } from '#contracts';
+import { auditEventNames, services, taskChanged, userDeleted } from '#contracts';
 import { afterCommit } from '#database';
 import { monitoringConfig } from '#config';
 import type { DatabaseService } from '#service';
 import { monitoringMigrations } from './migrations/0001-tables.ts';
 import { monitoringScopeMigrations } from './migrations/0011-scopes.ts';
 import { monitoringKeptEvents } from './migrations/0021-kept-events.ts';
+import { monitoringWebhooks } from './migrations/0022-webhooks.ts';
 import { MonitoringModule } from './monitoring.module.ts';
 import { logNews } from './src/event/event.reader.ts';
 import { logEvent } from './src/event/event.store.ts';
 import { retentionReconciler } from './src/event/retention.reconciler.ts';
 import { keepScope } from './src/scope/scope.store.ts';
+import { WebhookSender } from './src/webhook/webhook.worker.ts';
+import { removeWebhooksOf } from './src/webhook/webhook.commands.ts';
 import { keepTask } from './src/task/task.store.ts';
 import { TaskWaiters } from './src/task/task.waiters.ts';
 
-export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigrations, monitoringKeptEvents];
+export const monitoringTables = [...monitoringMigrations, ...monitoringScopeMigrations, monitoringKeptEvents, monitoringWebhooks];
 
 const taskData = taskChanged('compute').data;
 
@@ -33,13 +36,14 @@ export const monitoringService: DatabaseService<typeof monitoringConfig> = {
         await logEvent(tx, event);
         await keepScope(tx, event);
         afterCommit(tx, () => { get(TaskWaiters).wake(logNews); });
+        if (event.name === userDeleted.name) await removeWebhooksOf(tx, event.objectId);
         if (event.noun !== 'task') return;
         const { task, ownerId } = taskData.parse(event.data);
         if (await keepTask(tx, task, ownerId)) afterCommit(tx, () => { get(TaskWaiters).wake(task.id); });
       },
     },
   ],
-  reconcilers: ({ db, config }) => [retentionReconciler(db, {
+  reconcilers: ({ db, config, get }) => [{ name: 'webhooks', everyMs: 1_000, run: (signal) => get(WebhookSender).deliver(signal) }, retentionReconciler(db, {
     events: { days: config.TOK_KEEP_EVENTS_DAYS, most: config.TOK_KEEP_EVENTS, bytes: config.TOK_KEEP_EVENTS_BYTES },
     tasks: { days: config.TOK_KEEP_TASKS_DAYS, most: config.TOK_KEEP_TASKS },
   })],

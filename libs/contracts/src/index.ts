@@ -30,6 +30,8 @@ export * from './monitoring/monitoring.ts';
 export * from './gateway/bus-command.ts';
 export * from './monitoring/history.ts';
 export * from './monitoring/event-log.ts';
+export * from './monitoring/webhook.ts';
+export * from './gateway/event-feed.ts';
 export * from './catalogue.ts';
 export * from './monitoring/events-gone.ts';
 export * from './routes.ts';

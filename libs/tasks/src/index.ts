@@ -9,6 +9,9 @@ export { auditDenial, auditMutation, deedId, emitFacts } from './audit/audit.sto
 export type { Denial, Mutation } from './audit/audit.store.ts';
 export * from './audit/denials.ts';
 export * from './outbox.relay.ts';
+export { holdLease, releaseLease } from './lease.store.ts';
+export type { Lease } from './lease.store.ts';
+export { processName } from './process-name.proc.ts';
 export * from './events.consumer.ts';
 export * from './task.handlers.ts';
 export { HELD_LEASE_MS, holdsOf } from './hold.ts';

@@ -1,7 +1,7 @@
 // What a published command says, and what kind of end an answer is for it. Pure.
 import { createHash } from 'node:crypto';
 import type { PublishedCommand } from '#bus';
-import { Internal, InvalidArgument, operationByName, UnknownOperation } from '#contracts';
+import { createWebhook, Internal, InvalidArgument, operationByName, rotateWebhookSecret, UnknownOperation } from '#contracts';
 import type { BusCommandId, Operation } from '#contracts';
 import { ok } from '#kernel';
 import type { Fault, Result } from '#kernel';
@@ -38,7 +38,8 @@ export function commandId({ seq, publishedAt }: Pick<PublishedCommand, 'seq' | '
 }
 
 /** What goes through the stream lies on disk for a while, and so would what is answered. */
-const holdsSecrets = (name: string): boolean => name.startsWith('auth.') || name.startsWith('compute.console-ticket.');
+const answersSecrets: ReadonlySet<string> = new Set([createWebhook.name, rotateWebhookSecret.name]);
+const holdsSecrets = (name: string): boolean => name.startsWith('auth.') || name.startsWith('compute.console-ticket.') || answersSecrets.has(name);
 
 /** The command, or why it cannot be published. */
 export function publishable(name: string): Result<Operation> {
