@@ -13,6 +13,8 @@ import { computeFolderMigrations } from './migrations/0008-folders.ts';
 import { computeGuestMemoryMigrations } from './migrations/0010-guest-memory.ts';
 import { computeTpmMigrations } from './migrations/0012-tpm.ts';
 import { computeConsoleMigrations } from './migrations/0019-console-tickets.ts';
+import { hostDrift } from './src/drift/host.drift.ts';
+import { vmTaskDrift } from './src/drift/vm-task.drift.ts';
 import { ensureSite } from './src/cluster/cluster.store.ts';
 import { consoleTicketReconciler } from './src/console/console-ticket.reconciler.ts';
 import { hostReconciler } from './src/host/host.reconciler.ts';
@@ -52,5 +54,6 @@ export const computeService: TaskService<typeof computeConfig> = {
     },
   ],
   doors: ({ db }) => [{ name: 'site', open: () => ensureSite(db), close: () => Promise.resolve() }],
+  drift: ({ db, bus }) => [hostDrift(db, bus), vmTaskDrift(db)],
   reconcilers: ({ db, bus, get }) => [hostReconciler(db, get(HostReports)), idleClaimReconciler(db, bus), recycleBinReconciler(db, bus), consoleTicketReconciler(db)],
 };

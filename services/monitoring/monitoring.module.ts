@@ -5,6 +5,8 @@ import type { BusClient } from '#bus';
 import type { MonitoringConfig } from '#config';
 import { Bus, Config, Db, Log, masterKey } from '#service';
 import type { Logger } from '#telemetry';
+import { DriftHandlers } from './src/drift/drift.handlers.ts';
+import { DriftReader } from './src/drift/drift.reader.ts';
 import { EventHandlers } from './src/event/event.handlers.ts';
 import { EventReader } from './src/event/event.reader.ts';
 import { HistoryHandlers } from './src/history/history.handlers.ts';
@@ -19,10 +21,11 @@ import { WebhookHandlers } from './src/webhook/webhook.handlers.ts';
 import { WebhookSender } from './src/webhook/webhook.worker.ts';
 
 @Module({
-  controllers: [EventHandlers, TaskHandlers, HistoryHandlers, WebhookHandlers],
+  controllers: [EventHandlers, TaskHandlers, HistoryHandlers, DriftHandlers, WebhookHandlers],
   providers: [
     { provide: TaskWaiters, useFactory: () => new TaskWaiters() },
     { provide: EventReader, inject: [Db, TaskWaiters], useFactory: (db: DataSource, waiters: TaskWaiters) => new EventReader(db, waiters) },
+    { provide: DriftReader, inject: [Db, Bus], useFactory: (db: DataSource, bus: BusClient) => new DriftReader(db, bus) },
     { provide: TaskReader, inject: [Db, Bus, TaskWaiters], useFactory: (db: DataSource, bus: BusClient, waiters: TaskWaiters) => new TaskReader(db, bus, waiters) },
     { provide: WebhookKey, inject: [Config], useFactory: ({ TOK_DATA_DIR: dir }: MonitoringConfig): Promise<SiteKey> => (dir === undefined ? Promise.resolve(undefined) : masterKey(dir)) },
     { provide: WebhookPost, inject: [Config], useFactory: ({ TOK_WEBHOOK_ALLOW: allowed }: MonitoringConfig) => new WebhookPost(networks(allowed)) },

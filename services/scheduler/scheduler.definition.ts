@@ -1,13 +1,14 @@
 // The scheduler as a table: its module, schema, what it copies from compute's events, and what it keeps right by itself.
 import { clusterChanged, clusterDeleted, hostChanged, hostDeleted, vmDeleted, type EventEnvelope } from '#contracts';
-import type { databaseServiceConfig } from '#config';
+import { schedulerConfig } from '#config';
 import type { DatabaseService } from '#service';
 import type { EntityManager } from 'typeorm';
 import { schedulerMigrations } from './migrations/0001-tables.ts';
 import { schedulerReservationMigrations } from './migrations/0010-reservations.ts';
 import { SchedulerModule } from './scheduler.module.ts';
-import { claimReconciler, viewReconciler } from './src/capacity/capacity.reconciler.ts';
+import { viewReconciler } from './src/capacity/capacity.reconciler.ts';
 import { forgetCluster, forgetHost, keepCluster, keepHost } from './src/capacity/capacity.store.ts';
+import { claimDrift } from './src/drift/claim.drift.ts';
 import { dropClaim, recount } from './src/claim/claim.store.ts';
 
 /** What each event does to the copy. */
@@ -25,8 +26,9 @@ const effects: Readonly<Record<string, (tx: EntityManager, event: EventEnvelope)
 
 export const schedulerTables = [...schedulerMigrations, ...schedulerReservationMigrations];
 
-export const schedulerService: DatabaseService<typeof databaseServiceConfig> = {
+export const schedulerService: DatabaseService<typeof schedulerConfig> = {
   name: 'scheduler',
+  config: schedulerConfig,
   module: SchedulerModule,
   migrations: schedulerTables,
   consumers: () => [{
@@ -35,5 +37,6 @@ export const schedulerService: DatabaseService<typeof databaseServiceConfig> = {
     filters: Object.keys(effects),
     handle: async (tx, event) => { await effects[event.name]?.(tx, event); },
   }],
-  reconcilers: ({ db, bus }) => [viewReconciler(db, bus), claimReconciler(db, bus)],
+  reconcilers: ({ db, bus }) => [viewReconciler(db, bus)],
+  drift: ({ db, bus }) => [claimDrift(db, bus)],
 };

@@ -4,6 +4,8 @@ import type { TaskService } from '#service';
 import { storageMigrations } from './migrations/0001-storage.ts';
 import { storageWordMigrations } from './migrations/0007-volume-words.ts';
 import { datastoreReconciler } from './src/datastore/datastore.reconciler.ts';
+import { DatastoreHosts } from './src/datastore/datastore.hosts.ts';
+import { fileDrift } from './src/drift/file.drift.ts';
 import { DatastoreService } from './src/datastore/datastore.service.ts';
 import { hostConsumer } from './src/host/host.consumer.ts';
 import { hostReconciler } from './src/host/host.reconciler.ts';
@@ -19,6 +21,7 @@ export const storageService: TaskService<typeof serviceConfig> = {
   migrations: [...storageMigrations, ...storageWordMigrations],
   tasks: (parts) => parts.get(VolumeTasks).all(),
   consumers: (parts) => [hostConsumer(parts.get(DatastoreService))],
+  drift: (parts) => [fileDrift(parts.db, parts.bus, parts.get(DatastoreHosts))],
   reconcilers: (parts) => [
     hostReconciler(parts.db, parts.bus, parts.get(DatastoreService)),
     datastoreReconciler(parts.get(DatastoreService)),

@@ -11,4 +11,5 @@ export const templatesService: TaskService<typeof serviceConfig> = {
   module: TemplatesModule,
   migrations: [...templatesMigrations, ...templatesListMigrations],
   tasks: () => [importImageTask, deleteImageTask],
+  drift: () => [],
 };

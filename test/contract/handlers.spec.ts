@@ -1,11 +1,11 @@
 // Every contract is served by its owner, and nothing is served that no contract names.
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { allOperations, services, taskServices } from '#contracts';
+import { allOperations, driftServices, services, taskServices } from '#contracts';
 import { serviceFaces } from './services.ts';
 import type { ServiceFace } from './services.ts';
 
-/** Answered by every service with an outbox, or with tasks, without a line in the service. */
-const standard = [...services.map((service) => `${service}.events.read`), ...taskServices.flatMap((service) => ['get', 'list', 'cancel', 'retry'].map((verb) => `${service}.task.${verb}`))];
+/** Answered by every service with an outbox, with tasks, or with findings, without a line in the service. */
+const standard = [...services.map((service) => `${service}.events.read`), ...taskServices.flatMap((service) => ['get', 'list', 'cancel', 'retry'].map((verb) => `${service}.task.${verb}`)), ...driftServices.flatMap((service) => ['get', 'repair', 'dismiss', 'release'].map((verb) => `${service}.drift.${verb}`))];
 
 describe('handlers', () => {
   let faces: readonly ServiceFace[];

@@ -7,9 +7,9 @@ import type { Rest } from './rest.ts';
 import type { World } from './world.ts';
 
 /** Has a new key let in for the user who is signed in; answers the text of a credentials file. */
-export async function credentials(rest: Rest): Promise<string> {
+export async function credentials(rest: Rest, lifeMinutes = 60): Promise<string> {
   const key = newKey();
-  const { jwt } = await rest.ask(createBusCredential, { publicKey: key.getPublicKey() });
+  const { jwt } = await rest.ask(createBusCredential, { publicKey: key.getPublicKey(), lifeMinutes });
   return new TextDecoder().decode(fmtCreds(jwt, key));
 }
 

@@ -78,10 +78,9 @@ export async function sendImage(rest: Rest, imageId: ImageId): Promise<TaskRef> 
   return TaskRef.parse(sent.body);
 }
 
-/** How a task of each kind is begun. */
-export function rowsOf(world: World): Readonly<Record<string, Row>> {
+/** How a task of each kind is begun; `ask` says by which door. */
+export function rowsOf(world: World, ask: (operation: Operation, input: Readonly<Record<string, unknown>>) => Promise<unknown> = (operation, input) => world.rest.ask(operation, input)): Readonly<Record<string, Row>> {
   const { rest, record } = world;
-  const ask = (operation: Operation, input: Readonly<Record<string, unknown>>): Promise<unknown> => rest.ask(operation, input);
   const otherGroup = (vm: Vm): string => [record.network, record.otherNetwork].find(({ portGroupId }) => portGroupId !== vm.spec.nics[0]?.portGroupId)!.portGroupId;
   const fewest = (what: 'disks' | 'nics') => (vm: Vm): number => vm.spec[what].length;
   const most = (what: 'disks' | 'nics') => (vm: Vm): number => (vm.spec[what].length === 0 ? Infinity : -vm.spec[what].length);

@@ -4,10 +4,10 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { BusClient, hostHandler, serveHost, silentLog } from '#bus';
 import type { ServingHost } from '#bus';
 import {
-  CommandCancelled, HostCommandFailed, hostDatastoreProbe, hostDatastoreScan, hostSwitchApply, hostSwitchRemove, hostUploadDiscard, hostUploadWrite, hostVolumeCancel, hostVolumeCopy,
+  CommandCancelled, HostCommandFailed, hostDatastoreProbe, hostDatastoreScan, hostDatastoreSurvey, hostFileKeep, hostFilePurge, hostFileRelease, hostPortMend, hostPortRemove, hostSwitchSurvey, hostSwitchApply, hostSwitchRemove, hostUploadDiscard, hostUploadWrite, hostVolumeCancel, hostVolumeCopy,
   hostVolumeCreate, hostVolumeDelete, hostVolumeIngest, hostVolumeProgress, ImageRefused, InUse, NotFoundOnHost,
 } from '#contracts';
-import type { VolumeId, VolumePlace } from '#contracts';
+import type { ReplyOf, SurveyedFile, VolumeId, VolumePlace } from '#contracts';
 import type { Result } from '#kernel';
 import { newUuid, ok } from '#kernel';
 
@@ -23,12 +23,31 @@ export class FakeWorld {
   copyGate: Promise<void> | undefined;
   /** Files that are open somewhere and cannot be deleted. */
   readonly open = new Set<string>();
+  /** Files in quarantine, by where they were. */
+  readonly kept = new Map<string, { backing: string | null; bytes: number }>();
 }
+
+type Files = Map<string, { backing: string | null; bytes: number }>;
+function moved(file: string, from: Files, to: Files): Result<Record<string, never>> {
+  const found = from.get(file);
+  if (found !== undefined) to.set(file, found);
+  from.delete(file);
+  return ok({});
+}
+
+const surveyed = (store: string, files: Files, kept: boolean): SurveyedFile[] => [...files].filter(([file]) => file.startsWith(`${store}/`)).map(([file, { bytes }]) => {
+  const path = file.slice(store.length + 1);
+  const id = /([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/.exec(path)?.[1] ?? null;
+  return { path, kind: id === null ? 'foreign' : path.startsWith('.staging/') ? 'upload' : path.endsWith('.draft') ? 'draft' : 'volume', id, sizeBytes: bytes, modifiedMs: 1, kept };
+});
 
 export class FakeHost {
   /** Commands that had an effect, each once per id: `noun.verb`. */
   readonly done: string[] = [];
   readonly switches = new Map<string, { mtu: number; uplinks: string[]; generation: number }>();
+  /** Ports that a survey tells of beside the switches, and what VMs lack. */
+  readonly ports: ReplyOf<typeof hostSwitchSurvey>['ports'] = [];
+  readonly missing: ReplyOf<typeof hostSwitchSurvey>['missing'] = [];
   /** Uplinks that are not there. */
   readonly badUplinks = new Set<string>();
   private readonly journal = new Map<string, Promise<Result<unknown>>>();
@@ -88,6 +107,30 @@ export class FakeHost {
       hostHandler(hostDatastoreScan, async ({ path }) => Promise.resolve(ok({
         files: [...world.files.keys()].filter((file) => file.startsWith(`${path}/`)).map((file) => ({ relativePath: file.slice(path.length + 1), volumeId: newUuid() as VolumeId, allocatedBytes: 0 })),
       }))),
+      hostHandler(hostDatastoreSurvey, async ({ path }) => Promise.resolve(ok({ files: [...surveyed(path, world.files, false), ...surveyed(path, world.kept, true)] }))),
+      hostHandler(hostFileKeep, (input) => this.once(input.commandId, 'file.keep', () => {
+        const file = `${input.datastorePath}/${input.path}`;
+        if (world.open.has(file)) return InUse.fail('the file is open', { by: [] });
+        return moved(file, world.files, world.kept);
+      })),
+      hostHandler(hostFileRelease, (input) => this.once(input.commandId, 'file.release', () => moved(`${input.datastorePath}/${input.path}`, world.kept, world.files))),
+      hostHandler(hostFilePurge, (input) => this.once(input.commandId, 'file.purge', () => {
+        world.kept.delete(`${input.datastorePath}/${input.path}`);
+        return ok({});
+      })),
+      hostHandler(hostSwitchSurvey, async () => Promise.resolve(ok({
+        switches: [...this.switches].map(([switchId, { generation }]) => ({ switchId, bridge: `br-${switchId.slice(-12)}`, generation })), ports: [...this.ports], missing: [...this.missing],
+      }))),
+      hostHandler(hostPortRemove, (input) => this.once(input.commandId, 'port.remove', () => {
+        const at = this.ports.findIndex(({ ifname, owned }) => ifname === input.ifname && !owned);
+        if (at >= 0) this.ports.splice(at, 1);
+        return ok({});
+      })),
+      hostHandler(hostPortMend, (input) => this.once(input.commandId, 'port.mend', () => {
+        const at = this.missing.findIndex(({ nicId }) => nicId === input.nicId);
+        if (at >= 0) this.missing.splice(at, 1);
+        return ok({});
+      })),
       hostHandler(hostSwitchApply, (input) => this.once(input.commandId, 'switch.apply', () => {
         const missing = input.uplinks.find((uplink) => this.badUplinks.has(uplink));
         if (missing !== undefined) return HostCommandFailed.fail(`There is no interface ${missing}.`, { reason: 'no-uplink' });

@@ -10,7 +10,7 @@ import type { TestNats } from '#testing';
 import { BusClient } from '#bus';
 import type { serviceConfig } from '#config';
 import { endStates, foldersBelow, listHosts, signingKeys } from '#contracts';
-import type { Actor, HostId, Operation, Permission, Plan, ReplyOf, RequestOf, storageTask, Task } from '#contracts';
+import type { Actor, HostId, InputOf, Operation, Permission, Plan, ReplyOf, RequestOf, storageTask, Task } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
 import { startService } from '#service';
@@ -51,7 +51,7 @@ export class Pool {
     this.schemas.set(definition.name, schema);
     const url = new URL(process.env['TOK_TEST_MYSQL_URL'] ?? '');
     url.pathname = `/${schema}`;
-    const env = { TOK_NATS_URL: this.server.url, TOK_MYSQL_URL: url.href, TOK_REDIS_URL: process.env['TOK_TEST_REDIS_URL'] ?? '', TOK_LOG_LEVEL: process.env['TOK_TEST_LOG'] ?? 'fatal' };
+    const env = { TOK_NATS_URL: this.server.url, TOK_MYSQL_URL: url.href, TOK_REDIS_URL: process.env['TOK_TEST_REDIS_URL'] ?? '', TOK_LOG_LEVEL: process.env['TOK_TEST_LOG'] ?? 'fatal', TOK_DRIFT_EVERY_MS: '3600000' };
     const service = await startService(definition, { env, ownsProcess: false });
     this.services.push(service);
     if (definition.name !== 'templates') await this.hostsAre('connected', this.hosts.map((host) => host.id), definition.name);
@@ -79,6 +79,11 @@ export class Pool {
 
   get hostIds(): HostId[] {
     return this.hosts.map((host) => host.id as HostId);
+  }
+
+  /** Answers for another service. */
+  answer<O extends Operation>(operation: O, reply: (input: InputOf<O>) => ReplyOf<O>): void {
+    this.nats.subscribe(operation.subject, { callback: (_error, message) => { message.respond(JSON.stringify(reply(operation.input.parse(message.json()) as InputOf<O>))); } });
   }
 
   /** Asks as a service; commands carry a fresh key. */

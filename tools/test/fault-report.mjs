@@ -1,14 +1,10 @@
 // Writes docs/faults.md from the results of the fault tests: every fault of the plan with what its tests showed, so that
 // a reader sees what is proven, what is not, and what is not tested yet. A test says in its title which fault it is, and
 // "in part" when it shows less than the plan asks for.
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { REPO } from '../lab.d/layout.mjs';
 import { besideText } from './beside-the-code.mjs';
 import { MATRIX_FILE, PLAN_FILE } from './matrix-options.mjs';
-import { matrixPartOf, matrixText, readCells, readPlan } from './matrix-report.mjs';
-
-const FILE = join(REPO, 'docs', 'faults.md');
+import { matrixText, readCells, readPlan } from './matrix-report.mjs';
+import { writePart } from './page-parts.mjs';
 
 /** The plan: number, fault, what must happen. */
 export const plan = [
@@ -85,30 +81,12 @@ export function reportText(result) {
   ].join('\n');
 }
 
-/** Only a whole run is written down; the matrix's part stays as its own runs wrote it. */
+/** Only a whole run is written down; the parts of other runs stay as they wrote them. */
 export function writeFaultReport(result, say) {
-  const matrix = matrixPartOf(pageBefore());
-  write(`${reportText(result)}${matrix === '' ? '' : `\n${matrix}`}`, say);
+  writePart('own', reportText(result), say);
 }
 
 /** Puts what the matrix has come to in the place of what it had come to before. */
 export function writeMatrixReport(say) {
-  const before = pageBefore();
-  const rest = before.replace(matrixPartOf(before), '').trimEnd();
-  write(`${rest}\n\n${matrixText(readCells(MATRIX_FILE), readPlan(PLAN_FILE))}`, say);
-}
-
-function pageBefore() {
-  try {
-    return readFileSync(FILE, 'utf8');
-  } catch (error) {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  }
-}
-
-function write(text, say) {
-  if (pageBefore() === text) return;
-  writeFileSync(FILE, text);
-  say(`wrote ${FILE}`);
+  writePart('matrix', matrixText(readCells(MATRIX_FILE), readPlan(PLAN_FILE)), say);
 }

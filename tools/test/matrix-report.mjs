@@ -1,13 +1,12 @@
 // The part of docs/faults.md about the kill matrix, from the cells that its runs have recorded: the last outcome of each
 // cell counts.
 import { existsSync, readFileSync } from 'node:fs';
+import { PARTS } from './page-parts.mjs';
 
 const NAMES = ['auth', 'network', 'storage', 'templates', 'scheduler', 'compute', 'ha', 'monitoring', 'gateway', 'nats', 'redis', 'mariadb', 'agent', 'qemu'];
 /** What the cell is called that says whether a round left something behind. */
 const SLATE = 'clean slate';
 const STATES = ['passed', 'failed', 'skipped'];
-export const BEGIN = '<!-- the kill matrix: written by `npm run test:faults -- --matrix` -->';
-export const END = '<!-- end of the kill matrix -->';
 
 export function readCells(file) {
   if (!existsSync(file)) return [];
@@ -26,7 +25,7 @@ export function countText(cells, due = 0) {
 }
 
 const row = (cells) => `| ${cells.join(' | ')} |`;
-const table = (head, rows) => [row(head), row(head.map(() => '---')), ...rows.map(row)];
+export const table = (head, rows) => [row(head), row(head.map(() => '---')), ...rows.map(row)];
 const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
 const grouped = (number) => String(number).replaceAll(/\B(?=(\d{3})+$)/g, ',');
 
@@ -46,7 +45,7 @@ export function matrixText(cells, plan = {}) {
   const pairOf = (one, other) => paired.filter(({ kind, victims }) => kind !== SLATE && victims.includes(one) && victims.includes(other));
   const odd = cells.filter(({ state }) => state !== 'passed');
   return [
-    BEGIN, '## The kill matrix', '',
+    PARTS.matrix.begin, '## The kill matrix', '',
     'A task is held at each point of its kind: before the work of a step, and behind it with the answer not yet recorded; the same in the undo of',
     'a step, on the way back of a task that was made to fail at the last step from which it can turn back. While tasks stand at all their points,',
     'parts of the pool are killed (`agent`: those of all hosts; `qemu`: all guests), the tasks are let go, and what died is started again. Each task',
@@ -63,12 +62,6 @@ export function matrixText(cells, plan = {}) {
     '### Steps met', '',
     ...kinds.filter((kind) => kind !== SLATE).map((kind) => `- ${kind}: ${stepsOf(kind)}`), '',
     ...(odd.length === 0 ? [] : ['### Failed or skipped', '', ...odd.map(({ kind, step, place, victims, state, why }) => `- ${state}: ${kind}, ${place} ${step}, ${victims.join(' and ')} killed: ${String(why).replaceAll(/\s+/g, ' ').slice(0, 300)}`), '']),
-    END, '',
+    PARTS.matrix.end, '',
   ].join('\n');
-}
-
-/** The matrix's part of a page that exists, or ''. */
-export function matrixPartOf(page) {
-  const [from, to] = [page.indexOf(BEGIN), page.indexOf(END)];
-  return from === -1 || to === -1 ? '' : page.slice(from, to + END.length + 1);
 }

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { countText, matrixPartOf, matrixText, readCells } from './matrix-report.mjs';
+import { countText, matrixText, readCells } from './matrix-report.mjs';
+import { PARTS, partOf } from './page-parts.mjs';
 
 const cell = (state, victims = ['nats'], step = 'press') => ({ kind: 'compute.vm.stop', step, place: 'before', victims, state, why: state === 'passed' ? null : 'because' });
 
@@ -32,6 +33,6 @@ test('the page has a row per kind, the pairs, and why something did not pass', (
   assert.match(text, /\| compute\.vm\.stop \|.*\| \d[^|]*\| –/);
   assert.match(text, /failed: compute\.vm\.stop, before press, nats and qemu killed: because/);
   assert.match(matrixText([cell('passed'), { ...cell('passed'), place: 'undo-after' }], { 'compute.vm.stop': 8 }), /The whole: 8 points of 1 kinds, killed 14 times alone and 91 times in pairs: 840 cells, 112 of them alone[^]*\| compute\.vm\.stop \| 8 \|.*\| 2 of 8 \|[^]*- compute\.vm\.stop: press, undo of press/);
-  assert.equal(matrixPartOf(`before\n${text}\nafter`), text);
-  assert.equal(matrixPartOf('no such part'), '');
+  assert.equal(partOf(`before\n${text}\nafter`, PARTS.matrix), text);
+  assert.equal(partOf('no such part', PARTS.matrix), '');
 });

@@ -68,6 +68,15 @@ describe('settings', () => {
     expect(problemsOf(() => readConfig(hostAgentConfig, { ...host, [name]: value }))).toEqual([expect.stringMatching(`^${name}: `)]);
   });
 
+  it('read how many tasks may work at one thing at once', () => {
+    expect(readConfig(serviceConfig, { ...service, TOK_TASK_SLOTS: 'host.starts=2, datastore.copies=1' }).TOK_TASK_SLOTS).toEqual({ 'host.starts': 2, 'datastore.copies': 1 });
+    expect(readConfig(serviceConfig, { ...service, TOK_TASK_SLOTS: 'none' }).TOK_TASK_SLOTS).toEqual({});
+    expect(readConfig(serviceConfig, service).TOK_TASK_SLOTS).toMatchObject({ 'host.saves': 2 });
+    for (const wrong of ['host.starts', 'host.starts=0', 'starts=1', 'host.starts=1,host.starts=2', '{"host.starts":1}']) {
+      expect(problemsOf(() => readConfig(serviceConfig, { ...service, TOK_TASK_SLOTS: wrong }))).toEqual([expect.stringMatching('^TOK_TASK_SLOTS: ')]);
+    }
+  });
+
   it('of a gateway need a database and no Redis', () => {
     expect(readConfig(gatewayConfig, { TOK_NATS_URL: service.TOK_NATS_URL, TOK_MYSQL_URL: service.TOK_MYSQL_URL }).TOK_HTTP_PORT).toBe(8080);
   });

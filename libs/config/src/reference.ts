@@ -32,6 +32,8 @@ export function settings(): Setting[] {
 function textOf(value: unknown): string {
   const range = z.strictObject({ first: z.number(), last: z.number() }).safeParse(value);
   if (range.success) return `${range.data.first}-${range.data.last}`;
+  const limits = z.record(z.string(), z.number()).safeParse(value);
+  if (limits.success) return Object.entries(limits.data).map(([name, most]) => `${name}=${most}`).join(',');
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 

@@ -1,6 +1,6 @@
 // Every environment variable of every process: the one place that says what can be set, its form, its default and its meaning.
 import { z } from 'zod';
-import { AbsolutePath, ByteCount, Networks, CgroupName, HostId, HostName, IdRange, NatsUrl, Port, SystemId, Uplinks, UrlOf } from './values.ts';
+import { AbsolutePath, ByteCount, Networks, CgroupName, HostId, HostName, IdRange, NatsUrl, Port, SlotLimits, SystemId, Uplinks, UrlOf } from './values.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -35,11 +35,26 @@ export const retentionConfig = z.object({
   TOK_KEEP_TASKS: whole(1_000, 1_000_000_000).default(1_000_000).describe('tasks that have ended which are kept at most, by each service; the last week is kept whatever their number'),
 });
 
+/** How many tasks may work at one thing at once; the others wait in turn, user by user. */
+export const slotConfig = z.object({
+  TOK_TASK_SLOTS: SlotLimits.prefault('host.starts=16,host.saves=2,host.copies=4,datastore.copies=4')
+    .describe('how many VMs start on a host at once (host.starts), save their memory there (host.saves), how many copies and imports a host works at (host.copies) and a datastore takes (datastore.copies); what is left out has no limit, and with none nothing has'),
+});
+
+/** What every service takes that compares what it has written down with what is there. */
+export const driftConfig = z.object({
+  TOK_DRIFT_EVERY_MS: whole(1_000, 3_600_000).default(15_000).describe('how often what is written down is compared with what is there, ms; a difference is certain at the second look'),
+  TOK_DRIFT_ACTS: z.enum(['yes', 'no'], 'must be yes or no').default('yes').describe('no = differences are shown, and nothing is put right or kept apart by itself'),
+  TOK_DRIFT_KEEP_DAYS: whole(1, 3_650).default(30).describe('days after which what was kept apart is asked about again; nothing is deleted by itself'),
+});
+
 /** A service with a database and no tasks. */
 export const databaseServiceConfig = processConfig.extend(databaseConfig.shape);
 
 /** A service with a database and tasks. */
-export const serviceConfig = databaseServiceConfig.extend(redisConfig.shape).extend(retentionConfig.shape);
+export const serviceConfig = databaseServiceConfig.extend(redisConfig.shape).extend(retentionConfig.shape).extend(slotConfig.shape).extend(driftConfig.shape);
+
+export const schedulerConfig = databaseServiceConfig.extend(driftConfig.shape);
 
 export const authConfig = databaseServiceConfig.extend({
   TOK_DATA_DIR: AbsolutePath.describe('directory for the keys that the process makes: those that tokens are signed with, and the one that secrets of webhooks are made from (monitoring: without it nobody makes webhooks)'),
@@ -88,7 +103,7 @@ export const processConfigs = [
   { process: 'network', schema: serviceConfig },
   { process: 'storage', schema: serviceConfig },
   { process: 'templates', schema: serviceConfig },
-  { process: 'scheduler', schema: databaseServiceConfig },
+  { process: 'scheduler', schema: schedulerConfig },
   { process: 'ha', schema: databaseServiceConfig },
   { process: 'monitoring', schema: monitoringConfig },
   { process: 'gateway', schema: gatewayConfig },
@@ -99,6 +114,8 @@ export type ProcessConfig = z.output<typeof processConfig>;
 export type DatabaseConfig = z.output<typeof databaseConfig>;
 export type RedisConfig = z.output<typeof redisConfig>;
 export type RetentionConfig = z.output<typeof retentionConfig>;
+export type DriftConfig = z.output<typeof driftConfig>;
+export type SchedulerConfig = z.output<typeof schedulerConfig>;
 export type MonitoringConfig = z.output<typeof monitoringConfig>;
 export type DatabaseServiceConfig = z.output<typeof databaseServiceConfig>;
 export type ServiceConfig = z.output<typeof serviceConfig>;

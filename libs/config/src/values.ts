@@ -47,6 +47,21 @@ export const Uplinks = z.string()
     return z.NEVER;
   });
 
+/** `<noun>.<things>=<number>`, separated by commas; `none` for none. */
+export const SlotLimits = z.string().transform((text, context): Readonly<Record<string, number>> => {
+  const limits: Record<string, number> = {};
+  if (text.trim() === 'none') return limits;
+  for (const part of text.split(',').map((piece) => piece.trim()).filter((piece) => piece !== '')) {
+    const [, name, most] = /^([a-z]+\.[a-z]+)=(\d{1,6})$/.exec(part) ?? [];
+    if (name === undefined || most === undefined || Number(most) < 1 || name in limits) {
+      context.addIssue({ code: 'custom', message: `must be limits of at least 1, each once, like host.starts=16,datastore.copies=4; "${part}" is none` });
+      return z.NEVER;
+    }
+    limits[name] = Number(most);
+  }
+  return limits;
+});
+
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -3,8 +3,8 @@ import { z } from 'zod';
 
 const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** The return type is written out: inferred, the brand of a generic is lost. */
-const id = <const B extends string>(_brand: B): z.core.$ZodBranded<z.ZodString, B> & z.ZodString =>
-  z.string().regex(pattern, 'must be a UUID in lower case').meta({ format: 'uuid' }) as z.core.$ZodBranded<z.ZodString, B> & z.ZodString;
+const id = <const B extends string>(brand: B): z.core.$ZodBranded<z.ZodString, B> & z.ZodString =>
+  z.string().regex(pattern, 'must be a UUID in lower case').meta({ id: brand, format: 'uuid' }) as z.core.$ZodBranded<z.ZodString, B> & z.ZodString;
 
 export const UserId = id('UserId');
 export const RoleId = id('RoleId');
@@ -33,6 +33,7 @@ export const BusCommandId = id('BusCommandId');
 export const EventFeedId = id('EventFeedId');
 export const WebhookId = id('WebhookId');
 export const WebhookDeliveryId = id('WebhookDeliveryId');
+export const FindingId = id('FindingId');
 
 export type UserId = z.infer<typeof UserId>;
 export type RoleId = z.infer<typeof RoleId>;
@@ -61,3 +62,4 @@ export type BusCommandId = z.infer<typeof BusCommandId>;
 export type EventFeedId = z.infer<typeof EventFeedId>;
 export type WebhookId = z.infer<typeof WebhookId>;
 export type WebhookDeliveryId = z.infer<typeof WebhookDeliveryId>;
+export type FindingId = z.infer<typeof FindingId>;

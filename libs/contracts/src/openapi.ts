@@ -5,52 +5,19 @@ import { allOperations } from './catalogue.ts';
 import type { Operation } from './define.ts';
 import { allErrors, commonErrors, errorKinds, FieldIssue, ImageRefused, NotFound, WrongState } from './errors.ts';
 import type { ErrorDef } from './errors.ts';
+import { NamedSchemas } from './json-schema.ts';
+import type { Json } from './json-schema.ts';
 import { Plan } from './plan.ts';
 import { imageContentRoute, routesOf } from './routes.ts';
 import type { Route } from './routes.ts';
 
-type Json = { [member: string]: unknown };
-
 const title = 'Tokamak';
-const refTo = (id: string): Json => ({ $ref: `#/components/schemas/${id}` });
-
-/** Collects the named schemas while schemas are turned into JSON Schema 2020-12, so that each is written once. */
-class Schemas {
-  readonly named: Json = {};
-
-  of(schema: z.ZodType, io: 'input' | 'output'): Json {
-    const { $schema: _, $defs = {}, ...own } = z.toJSONSchema(schema, { io, unrepresentable: 'any', override: plainText }) as Json & { $defs?: Json };
-    for (const [id, definition] of Object.entries($defs)) this.named[id] ??= hoisted(definition);
-    const id = schema.meta()?.id;
-    if (id === undefined) return hoisted(own) as Json;
-    const { id: _id, ...named } = own as Json & { id?: unknown };
-    this.named[id] ??= hoisted(named);
-    return refTo(id);
-  }
-}
-
-/** What a preprocess takes is whatever its schema takes, also as text. */
-function plainText({ zodSchema, jsonSchema }: { zodSchema: z.core.$ZodTypes; jsonSchema: z.core.JSONSchema.BaseSchema }): void {
-  const { def } = zodSchema._zod;
-  if (def.type !== 'pipe' || def.in._zod.def.type !== 'transform') return;
-  const { $schema: _, ...inner } = z.toJSONSchema(def.out, { io: 'input', unrepresentable: 'any' });
-  for (const [name, value] of Object.entries(inner)) jsonSchema[name] ??= value;
-}
-
-/** References into `$defs` become references into the components; ids are theirs alone. */
-function hoisted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(hoisted);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).flatMap(([name, member]) => {
-    if (name === '$ref' && typeof member === 'string') return [[name, member.replace('#/$defs/', '#/components/schemas/')]];
-    if (name === 'id' && typeof member === 'string' && 'type' in value) return [];
-    return [[name, hoisted(member)]];
-  }));
-}
+const place = '#/components/schemas/';
+const refTo = (id: string): Json => ({ $ref: `${place}${id}` });
 
 /** The document as a value; `JSON.stringify(openApi(), null, 2)` is the reference. */
 export function openApi(operations: readonly Operation[] = allOperations, version = '1'): Json {
-  const schemas = new Schemas();
+  const schemas = new NamedSchemas(place);
   const paths: Record<string, Json> = {};
   for (const route of routesOf(operations)) {
     const path = (paths[route.path.replace(/:([A-Za-z0-9]+)/g, '{$1}')] ??= {});
@@ -68,15 +35,15 @@ export function openApi(operations: readonly Operation[] = allOperations, versio
     paths: Object.fromEntries(Object.entries(paths).sort(([a], [b]) => (a < b ? -1 : 1))),
     components: {
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: 'an access token of a session, or an API token' } },
-      schemas: { ...Object.fromEntries(Object.entries(schemas.named).sort(([a], [b]) => (a < b ? -1 : 1))), Problem: problem() },
-      responses: { Problem: { description: 'Refused', content: { 'application/problem+json': { schema: refTo('Problem') } } } },
+      schemas: { ...schemas.all(), Problem: problem() },
+      responses: refusalsOfAll(operations),
     },
   };
 }
 
 const tagOf = ({ operation }: Route): string => `${operation.service}: ${operation.noun}`;
 
-function operationObject(route: Route, schemas: Schemas): Json {
+function operationObject(route: Route, schemas: NamedSchemas): Json {
   const { operation, pathParams, members, rest } = route;
   const input = schemas.of(operation.input, 'input') as { properties?: Record<string, Json>; required?: string[] };
   const properties = input.properties ?? {};
@@ -116,37 +83,48 @@ function headerParameters(operation: Operation, members: readonly string[]): Jso
 const accessTexts: Readonly<Record<string, string>> = { public: 'Needs no credentials.', authenticated: 'For every signed-in user, about himself.' };
 const accessText = ({ permission }: Operation): string => accessTexts[permission] ?? `Needs the right \`${permission}\`.`;
 
-function success({ operation, successStatus }: Route, schemas: Schemas): Json {
+function success({ operation, successStatus }: Route, schemas: NamedSchemas): Json {
   const headers = successStatus === 200 ? {} : { headers: { Location: { description: successStatus === 202 ? 'the task' : 'the new object', schema: { type: 'string' } } } };
   return { description: successStatus === 202 ? 'Accepted; a task does it' : 'Done', ...headers, content: { 'application/json': { schema: schemas.of(operation.reply, 'output') } } };
 }
 
 /** What a dry run answers; where a success is 200 as well, it is one of the two. */
-function plan(schemas: Schemas, reply: Json | undefined): Json {
+function plan(schemas: NamedSchemas, reply: Json | undefined): Json {
   const asPlan = schemas.of(Plan, 'output');
   return { 200: { description: reply === undefined ? 'With `dryRun`: what would happen' : 'Done; with `dryRun`: what would happen', content: { 'application/json': { schema: reply === undefined ? asPlan : { oneOf: [reply, asPlan] } } } } };
 }
 
-function refusals(errors: readonly ErrorDef[]): Json {
+/** Refusals of one status, which many operations share: each set of codes stands once, called by its codes. */
+type Refused = readonly [status: number, id: string, response: Json];
+
+function refusalsOf(errors: readonly ErrorDef[]): Refused[] {
   const byStatus = Map.groupBy(new Set(errors), ({ kind }) => errorKinds[kind]);
-  return Object.fromEntries([...byStatus].sort(([a], [b]) => a - b).map(([status, defs]) => [
-    String(status),
+  return [...byStatus].sort(([a], [b]) => a - b).map(([status, defs]) => [
+    status, defs.map(({ code }) => code).join('-'),
     { description: defs.map(({ code, title: text }) => `\`${code}\`: ${text}`).join('; '), content: { 'application/problem+json': { schema: refTo('Problem') } } },
-  ]));
+  ]);
 }
 
-function imageContent(schemas: Schemas): Json {
+const refusals = (errors: readonly ErrorDef[]): Json => Object.fromEntries(refusalsOf(errors).map(([status, id]) => [String(status), { $ref: `#/components/responses/${id}` }]));
+
+const imageRefusals = [NotFound, WrongState, ImageRefused, ...commonErrors];
+const refusalsOfAll = (operations: readonly Operation[]): Json => {
+  const each = [imageRefusals, ...routesOf(operations).map(({ operation }) => [...operation.errors, ...commonErrors])].flatMap(refusalsOf);
+  return Object.fromEntries(each.map(([, id, response]) => [id, response] as const).sort(([a], [b]) => (a < b ? -1 : 1)));
+};
+
+function imageContent(schemas: NamedSchemas): Json {
   const taskRef = operationReply('templates.image.import', schemas);
   return {
     operationId: 'templates.image.upload', tags: ['templates: image'], summary: 'Send the bytes of an announced image; it is imported when they are complete',
     description: 'An upload that broke off can be sent again from the start.\n\nNeeds the right `image.write`.',
     parameters: [{ name: 'imageId', in: 'path', required: true, schema: { type: 'string', format: 'uuid' } }],
     requestBody: { required: true, content: { 'application/octet-stream': { schema: {} } } },
-    responses: { 202: { description: 'Accepted; a task imports it', headers: { Location: { description: 'the task', schema: { type: 'string' } } }, content: { 'application/json': { schema: taskRef } } }, ...refusals([NotFound, WrongState, ImageRefused, ...commonErrors]) },
+    responses: { 202: { description: 'Accepted; a task imports it', headers: { Location: { description: 'the task', schema: { type: 'string' } } }, content: { 'application/json': { schema: taskRef } } }, ...refusals(imageRefusals) },
   };
 }
 
-const operationReply = (name: string, schemas: Schemas): Json => {
+const operationReply = (name: string, schemas: NamedSchemas): Json => {
   const found = allOperations.find((operation) => operation.name === name);
   return found ? schemas.of(found.reply, 'output') : {};
 };

@@ -7,7 +7,7 @@ export const permissions = [
   'datastore.read', 'datastore.write', 'volume.read', 'volume.create', 'volume.modify', 'volume.delete',
   'network.read', 'network.write', 'network.use',
   'image.read', 'image.write', 'template.read', 'template.write', 'template.deploy',
-  'task.read', 'task.cancel', 'event.read', 'placement.read',
+  'task.read', 'task.cancel', 'event.read', 'placement.read', 'drift.read', 'drift.write',
   'webhook.read', 'webhook.create', 'webhook.write',
 ] as const;
 export type Permission = (typeof permissions)[number];

@@ -50,16 +50,16 @@ export const taskOperations = <S extends TaskService>(service: S) => ({
   cancel: defineCommand(`${service}.task.cancel`, { summary: `Cancel a task of ${service}`, permission: 'internal', input: z.strictObject({ taskId: TaskId }), reply: Done, errors: [NotFound, TaskNotCancellable] }),
   retry: defineCommand(`${service}.task.retry`, { summary: `Go on with a task of ${service} that needs attention`, permission: 'internal', input: z.strictObject({ taskId: TaskId }), reply: Done, errors: [NotFound, WrongState] }),
 });
+// Made once: a schema compiles itself at its first use, and these are asked for with every event.
+const changedTask = z.strictObject({ task: Task, ownerId: UserId.nullable() });
 export const taskChanged = <S extends TaskService>(service: S) =>
-  defineEvent(`${service}.task.changed`, { summary: `A task of ${service} changed its state, step or progress`, data: z.strictObject({ task: Task, ownerId: UserId.nullable() }) });
+  defineEvent(`${service}.task.changed`, { summary: `A task of ${service} changed its state, step or progress`, data: changedTask });
 
+const eventsAfter = z.strictObject({ afterSeq: z.int().min(0), limit: z.int().min(1).max(1000).default(500) });
+const eventsPage = z.strictObject({ events: z.array(EventEnvelope), lastSeq: z.int(), firstSeq: z.int() });
 /** How a consumer fills a gap: every service with an outbox answers. */
 export const eventsRead = <S extends ServiceName>(service: S) =>
-  defineQuery(`${service}.events.read`, {
-    summary: `Events of ${service} after a sequence number, in order`, permission: 'internal',
-    input: z.strictObject({ afterSeq: z.int().min(0), limit: z.int().min(1).max(1000).default(500) }),
-    reply: z.strictObject({ events: z.array(EventEnvelope), lastSeq: z.int(), firstSeq: z.int() }),
-  });
+  defineQuery(`${service}.events.read`, { summary: `Events of ${service} after a sequence number, in order`, permission: 'internal', input: eventsAfter, reply: eventsPage });
 
 export const computeTask = taskOperations('compute');
 export const storageTask = taskOperations('storage');

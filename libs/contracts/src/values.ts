@@ -23,7 +23,7 @@ export const Ipv4 = z.ipv4();
 export const Cidr4 = z.cidrv4();
 export const Mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, 'six lower-case hex pairs with colons').refine((mac) => (parseInt(mac.slice(0, 2), 16) & 1) === 0, 'not a multicast address');
 export const VlanId = z.int().min(0).max(4094);
-export const At = z.iso.datetime();
+export const At = z.iso.datetime().meta({ id: 'Time' });
 
 /** What every object carries. `number` is small and unique per noun, for outside APIs with short ids. */
 export const objectFields = {

@@ -10,3 +10,4 @@ export * from './transaction.store.ts';
 export * from './open.store.ts';
 export * from './outage.ts';
 export * from './task-tables.migration.ts';
+export * from './drift-tables.migration.ts';

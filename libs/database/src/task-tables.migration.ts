@@ -101,4 +101,18 @@ export const tasksMigrations: readonly Migration[] = [
       noun ${word(40)} NOT NULL PRIMARY KEY,
       last_number bigint NOT NULL) ${options}`,
   ]),
+  defineMigration('tasks.0024-slots', [
+    // The row's lock keeps those apart who take and give back the slots of one thing.
+    `CREATE TABLE task_slot_gate (resource ${word(160)} NOT NULL PRIMARY KEY, most int NOT NULL) ${options}`,
+    `CREATE TABLE task_slot (
+      resource ${word(160)} NOT NULL,
+      task_id ${id} NOT NULL,
+      seq int NOT NULL,
+      user_id ${word(64)} NOT NULL,
+      asked_at ${at} NOT NULL,
+      granted_at ${at} NULL,
+      PRIMARY KEY (resource, task_id),
+      KEY slot_task (task_id),
+      CONSTRAINT task_slot_task FOREIGN KEY (task_id) REFERENCES task (id) ON DELETE CASCADE) ${options}`,
+  ]),
 ];

@@ -7,7 +7,12 @@ import type { DataSource, EntityManager } from 'typeorm';
 const brokenOff = new Set([1213, 1205, 1020]);
 const MOST_TRIES = 10;
 
-const afterCommits = new WeakMap<EntityManager, (() => void)[]>();
+interface Noted {
+  readonly before: (() => Promise<void>)[];
+  readonly after: (() => void)[];
+}
+
+const notes = new WeakMap<EntityManager, Noted>();
 
 /**
  * Runs `work` in a READ COMMITTED transaction. It may run several times: no effect outside of the database belongs in it.
@@ -15,13 +20,15 @@ const afterCommits = new WeakMap<EntityManager, (() => void)[]>();
  */
 export async function transaction<T>(source: DataSource, work: (tx: EntityManager) => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
-    const after: (() => void)[] = [];
+    const noted: Noted = { before: [], after: [] };
     try {
-      const value = await source.transaction((tx) => {
-        afterCommits.set(tx, after);
-        return work(tx);
+      const value = await source.transaction(async (tx) => {
+        notes.set(tx, noted);
+        const answer = await work(tx);
+        for (const action of noted.before) await action();
+        return answer;
       });
-      for (const action of after) action();
+      for (const action of noted.after) action();
       return value;
     } catch (error) {
       if (!isBrokenOff(error) || tries >= MOST_TRIES) throw error;
@@ -30,11 +37,20 @@ export async function transaction<T>(source: DataSource, work: (tx: EntityManage
   }
 }
 
+/** Runs `action` at the end of the transaction of `tx`, as part of it; never when it rolls back. */
+export function beforeCommit(tx: EntityManager, action: () => Promise<void>): void {
+  noteOf(tx).before.push(action);
+}
+
 /** Runs `action` once the transaction of `tx` has committed; never when it rolls back. It must not throw. */
 export function afterCommit(tx: EntityManager, action: () => void): void {
-  const actions = afterCommits.get(tx);
-  if (actions === undefined) throw new Error('afterCommit needs a transaction that transaction() began');
-  actions.push(action);
+  noteOf(tx).after.push(action);
+}
+
+function noteOf(tx: EntityManager): Noted {
+  const noted = notes.get(tx);
+  if (noted === undefined) throw new Error('before and after a commit need a transaction that transaction() began');
+  return noted;
 }
 
 const numberOf = (error: unknown): number => {

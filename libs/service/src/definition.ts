@@ -9,6 +9,7 @@ import type { ServiceName, TaskService as TaskServiceName } from '#contracts';
 import type { Migration } from '#database';
 import type { Health, Logger, Metrics } from '#telemetry';
 import type { EventConsumer, TaskEngine, TaskKind } from '#tasks';
+import type { DriftSource } from './drift/source.ts';
 
 /** A schema of `#config` that has at least what every process takes. */
 export type ServiceSchema = z.ZodObject<typeof processConfig.shape>;
@@ -73,6 +74,8 @@ export interface DatabaseService<S extends ServiceSchema> extends Common<Databas
   readonly migrations: readonly Migration[];
   readonly tasks?: undefined;
   readonly consumers?: (parts: DatabaseParts<z.output<S>>) => readonly EventConsumer[];
+  /** What it compares with its rows; `<name>.drift.…` is answered for it. Its migrations include those of findings. */
+  readonly drift?: (parts: DatabaseParts<z.output<S>>) => readonly DriftSource[];
 }
 
 /** Runs durable tasks too: `<name>.task.get|list|cancel|retry` are answered for it. Settings: `serviceConfig` unless told. */
@@ -82,6 +85,8 @@ export interface TaskService<S extends ServiceSchema> extends Common<TaskParts<z
   readonly migrations: readonly Migration[];
   readonly tasks: (parts: TaskParts<z.output<S>>) => readonly TaskKind[];
   readonly consumers?: (parts: TaskParts<z.output<S>>) => readonly EventConsumer[];
+  /** What it compares with its rows, beside its tasks and locks. */
+  readonly drift?: (parts: TaskParts<z.output<S>>) => readonly DriftSource[];
 }
 
 /** A service that runs. */

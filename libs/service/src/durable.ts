@@ -3,15 +3,21 @@ import type { Type } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { ensureStreams, EVENTS_STREAM } from '#bus';
 import type { BusClient } from '#bus';
-import { eventsRead, taskServices, Unavailable } from '#contracts';
+import type { DriftConfig } from '#config';
+import { driftServices, eventsRead, taskServices, Unavailable } from '#contracts';
 import type { ServiceName } from '#contracts';
-import { isOutage, openDatabase, tasksMigrations } from '#database';
+import { driftMigrations, isOutage, openDatabase, tasksMigrations } from '#database';
 import type { Migration } from '#database';
 import { orThrow } from '#kernel';
 import type { Fault } from '#kernel';
 import { consumeEvents, Denials, HELD_LEASE_MS, holdsOf, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
-import type { Consumption, EventConsumer, TaskKind, TasksKept } from '#tasks';
+import type { Consumption, EventConsumer, SlotLimits, TaskKind, TasksKept } from '#tasks';
 import type { Health, Logger } from '#telemetry';
+import { DriftCommands } from './drift/drift.commands.ts';
+import { driftController } from './drift/drift.handlers.ts';
+import { DriftKeeper } from './drift/drift.keeper.ts';
+import type { DriftSource } from './drift/source.ts';
+import { taskDrift } from './drift/task.drift.ts';
 import { runPeriodically } from './periodic.ts';
 import { eventsController, tasksController } from './standard.handlers.ts';
 
@@ -25,6 +31,10 @@ export interface StorageOptions {
   readonly redisUrl: string | undefined;
   /** How long tasks are kept after their end. */
   readonly kept: TasksKept;
+  /** How many tasks may work at one thing at once. */
+  readonly slots: SlotLimits;
+  /** Absent in a service that compares nothing with the world. */
+  readonly drift?: DriftConfig;
 }
 
 /** How long running steps are given at a stop, ms; another replica repeats the others. */
@@ -34,11 +44,12 @@ const purgeEveryMs = 60_000;
 const leases = (): { leaseMs?: number } => (holdsOf(process.env) === undefined ? {} : { leaseMs: HELD_LEASE_MS });
 
 export const openStorage = async (options: StorageOptions): Promise<Storage> =>
-  new Storage(options, await openDatabase({ url: options.mysqlUrl, migrations: [...new Set([...tasksMigrations, ...options.migrations])], name: options.name }));
+  new Storage(options, await openDatabase({ url: options.mysqlUrl, migrations: [...new Set([...tasksMigrations, ...(options.drift === undefined ? [] : driftMigrations), ...options.migrations])], name: options.name }));
 
 export class Storage {
   readonly tasks: TaskEngine | undefined;
   readonly denials: Denials;
+  private readonly drift: DriftKeeper | undefined;
   /** What is answered for every service of this kind. */
   readonly controllers: readonly Type[];
   private readonly stops: (() => Promise<void>)[] = [];
@@ -48,9 +59,10 @@ export class Storage {
     const owner = taskServices.find((service) => service === name);
     if (redisUrl !== undefined && owner === undefined) throw new Error(`the contracts know no tasks of ${name}`);
     this.tasks = redisUrl === undefined || owner === undefined ? undefined
-      : new TaskEngine({ service: owner, db, bus, log, redisUrl, nats: bus.connection, settings: { stopMs: stepGraceMs }, kept: options.kept });
+      : new TaskEngine({ service: owner, db, bus, log, redisUrl, nats: bus.connection, settings: { stopMs: stepGraceMs, slots: options.slots }, kept: options.kept });
     this.denials = new Denials({ service: name, db, log });
-    this.controllers = [eventsController(name, db), ...(this.tasks === undefined ? [] : [tasksController(this.tasks)])];
+    this.drift = keeperOf(options, db);
+    this.controllers = [eventsController(name, db), ...(this.tasks === undefined ? [] : [tasksController(this.tasks)]), ...(this.drift === undefined ? [] : [driftController(new DriftCommands(this.drift))])];
   }
 
   addChecks(health: Health): void {
@@ -69,7 +81,7 @@ export class Storage {
     return isOutage(error) ? Unavailable.fault(`The database of ${name} does not answer.`, { service: name }, error) : undefined;
   }
 
-  async start(kinds: readonly TaskKind[], consumers: readonly EventConsumer[]): Promise<void> {
+  async start(kinds: readonly TaskKind[], consumers: readonly EventConsumer[], sources: readonly DriftSource[] = []): Promise<void> {
     const { name, bus, log } = this.options;
     const relay = new OutboxRelay({ service: name, db: this.db, nats: bus.connection, log, ensureStreams, ...leases() });
     relay.start();
@@ -77,6 +89,7 @@ export class Storage {
     if (this.tasks === undefined) this.stops.push(runPeriodically(purgeOf(this.db), log));
     else await this.startTasks(this.tasks, kinds);
     for (const consumer of consumers) this.stops.push(stopOf(this.consume(consumer)));
+    this.compare(sources);
   }
 
   /** The relay ends last: what ends before it may still have something to say. */
@@ -89,6 +102,15 @@ export class Storage {
     if (this.db.isInitialized) await this.db.destroy();
   }
 
+  /** In every replica; the one that has the lease looks. */
+  private compare(sources: readonly DriftSource[]): void {
+    const { drift, tasks } = this;
+    const { drift: settings, log } = this.options;
+    if (drift === undefined || settings === undefined) return;
+    drift.use([...sources, ...(tasks === undefined ? [] : [taskDrift(this.db, tasks)])]);
+    this.stops.push(() => drift.stop(), runPeriodically({ name: 'drift', everyMs: settings.TOK_DRIFT_EVERY_MS, run: (signal) => drift.look(signal) }, log));
+  }
+
   private async startTasks(tasks: TaskEngine, kinds: readonly TaskKind[]): Promise<void> {
     tasks.add(kinds);
     this.stops.push(() => tasks.close());
@@ -99,7 +121,6 @@ export class Storage {
     const { bus, log } = this.options;
     return consumeEvents({
       ...consumer,
-      handle: (tx, event) => consumer.handle(tx, event),
       nats: bus.connection,
       db: this.db,
       log,
@@ -109,6 +130,13 @@ export class Storage {
       readEvents: async (source, afterSeq, limit) => orThrow(await bus.request(eventsRead(source), { afterSeq, limit }, { as: 'system' })),
     });
   }
+}
+
+function keeperOf({ name, drift, log }: StorageOptions, db: DataSource): DriftKeeper | undefined {
+  const service = driftServices.find((known) => known === name);
+  if (drift === undefined) return undefined;
+  if (service === undefined) throw new Error(`the contracts know no findings of ${name}`);
+  return new DriftKeeper({ service, db, log, settings: { everyMs: drift.TOK_DRIFT_EVERY_MS, keepDays: drift.TOK_DRIFT_KEEP_DAYS, acts: drift.TOK_DRIFT_ACTS === 'yes' } });
 }
 
 const stopOf = (consumption: Consumption) => (): Promise<void> => consumption.stop();

@@ -4,7 +4,7 @@ import type { DynamicModule, INestMicroservice, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { z } from 'zod';
 import { BusClient, BusServer, connectBus, ensureStreams } from '#bus';
-import { ConfigError, databaseConfig, processConfig, processConfigs, readConfig, redisConfig, retentionConfig, unknownVariables } from '#config';
+import { ConfigError, databaseConfig, driftConfig, processConfig, processConfigs, readConfig, redisConfig, retentionConfig, slotConfig, unknownVariables } from '#config';
 import type { databaseServiceConfig, Environment, ProcessConfig, serviceConfig } from '#config';
 import { services, signingKeys } from '#contracts';
 import { ok } from '#kernel';
@@ -36,6 +36,7 @@ interface AnyService {
   readonly migrations?: TaskService<ServiceSchema>['migrations'] | undefined;
   readonly tasks?: TaskService<ServiceSchema>['tasks'] | undefined;
   readonly consumers?: TaskService<ServiceSchema>['consumers'] | undefined;
+  readonly drift?: TaskService<ServiceSchema>['drift'] | undefined;
   readonly reconcilers?: TaskService<ServiceSchema>['reconcilers'];
   readonly doors?: TaskService<ServiceSchema>['doors'];
 }
@@ -73,7 +74,7 @@ export async function startService(service: AnyService, { env = process.env, own
 
 function settingsOf(service: AnyService, env: Environment): ProcessConfig {
   const own: z.ZodObject = service.config ?? processConfig;
-  const schema = own.extend({ ...(service.migrations ? databaseConfig.shape : {}), ...(service.tasks ? { ...redisConfig.shape, ...retentionConfig.shape } : {}) });
+  const schema = own.extend({ ...(service.migrations ? databaseConfig.shape : {}), ...(service.tasks ? { ...redisConfig.shape, ...retentionConfig.shape, ...slotConfig.shape } : {}), ...(service.drift ? driftConfig.shape : {}) });
   return readConfig(schema, env) as ProcessConfig;
 }
 
@@ -160,6 +161,8 @@ class Start {
         mysqlUrl: readConfig(databaseConfig, env).TOK_MYSQL_URL,
         redisUrl: service.tasks === undefined ? undefined : readConfig(redisConfig, env).TOK_REDIS_URL,
         kept: { days: keep.TOK_KEEP_TASKS_DAYS, most: keep.TOK_KEEP_TASKS },
+        slots: readConfig(slotConfig, env).TOK_TASK_SLOTS,
+        ...(service.drift === undefined ? {} : { drift: readConfig(driftConfig, env) }),
       }),
       ensureStreams(bus.connection),
     ]);
@@ -172,7 +175,7 @@ class Start {
     const { service, log, lifecycle } = this;
     if (storage !== undefined) {
       lifecycle.onStop('tasks and events', () => storage.stop());
-      await storage.start(service.tasks?.(parts) ?? [], service.consumers?.(parts) ?? []);
+      await storage.start(service.tasks?.(parts) ?? [], service.consumers?.(parts) ?? [], service.drift?.(parts) ?? []);
     }
     for (const reconciler of service.reconcilers?.(parts) ?? []) lifecycle.onStop(`reconciler ${reconciler.name}`, runPeriodically(reconciler, log));
   }

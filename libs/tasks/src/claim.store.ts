@@ -1,32 +1,50 @@
 // Who runs a task now: one worker, for a short time by the database's clock, under a run epoch that rises with every
 // claim. Every later write of that worker locks the row under its epoch; a worker that slept too long writes nothing.
 import type { DataSource, EntityManager } from 'typeorm';
-import { execute, selectRow, selectRows, transaction } from '#database';
+import { execute, selectRow, selectRows, sql, transaction } from '#database';
 import type { Queryable } from '#database';
 import { ClaimLost } from './interrupt.ts';
 import { isGone } from './process-name.proc.ts';
+import { takeInHand } from './task-in-hand.store.ts';
+import type { TaskInHand } from './task-in-hand.store.ts';
 
 export interface Claim {
   readonly taskId: string;
   readonly epoch: number;
 }
 
-/** The row while a claim holds: parameters are the task's id and the claim's epoch. */
-export const heldBy = 'id = ? AND run_epoch = ? AND claimed_by IS NOT NULL AND ended_at IS NULL';
-const free = 'ended_at IS NULL AND wake_at <= UTC_TIMESTAMP(3) AND (claim_until IS NULL OR claim_until < UTC_TIMESTAMP(3))';
+/** The row `t` while a claim holds: parameters are the task's id and the claim's epoch. */
+const heldBy = 't.id = ? AND t.run_epoch = ? AND t.claimed_by IS NOT NULL AND t.ended_at IS NULL';
+const free = sql`t.ended_at IS NULL AND t.wake_at <= UTC_TIMESTAMP(3) AND (t.claim_until IS NULL OR t.claim_until < UTC_TIMESTAMP(3))`;
 
-/** Null when the task has ended, is not due, or is in other hands. */
-export async function claimTask(db: DataSource, taskId: string, worker: string, leaseMs: number): Promise<Claim | null> {
-  const met = await execute(db, `UPDATE task SET run_epoch = run_epoch + 1, claimed_by = ?, claim_until = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE id = ? AND ${free}`, [worker, leaseMs * 1000, taskId]);
-  if (met === 0) return null;
-  const row = await selectRow<{ run_epoch: number }>(db, 'SELECT run_epoch FROM task WHERE id = ? AND claimed_by = ?', [taskId, worker]);
-  // Gone within a moment: claimed and lost already; the other one goes on.
-  return row === undefined ? null : { taskId, epoch: row.run_epoch };
+export interface Claimed {
+  readonly claim: Claim;
+  /** As it stands under the claim. */
+  readonly task: TaskInHand;
 }
+
+/**
+ * Null when the task has ended, is not due, or is in other hands. `open` makes the first move of the new holder in the same
+ * transaction, so that a task costs one commit to claim and begin.
+ */
+export const claimTask = (db: DataSource, taskId: string, worker: string, leaseMs: number, open: (tx: EntityManager, task: TaskInHand) => Promise<void> = noMove): Promise<Claimed | null> =>
+  transaction(db, async (tx) => {
+    const task = await takeInHand(tx, sql`t.id = ${taskId} AND ${free}`);
+    if (task === undefined) return null;
+    const epoch = task.row.run_epoch + 1;
+    task.set({ run_epoch: epoch, claimed_by: worker, claim_until: later(task.now, leaseMs) });
+    await open(tx, task);
+    await task.write(tx);
+    return { claim: { taskId, epoch }, task };
+  });
+
+const noMove = (): Promise<void> => Promise.resolve();
+/** By the database's clock, which said `now`. */
+export const later = (now: Date, ms: number): Date => new Date(now.getTime() + ms);
 
 /** Keeps the claim; answers whether a cancel was asked for, or null when the claim is lost. */
 export async function renewClaim(db: DataSource, claim: Claim, leaseMs: number): Promise<{ cancel: boolean } | null> {
-  const met = await execute(db, `UPDATE task SET claim_until = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE ${heldBy}`, [leaseMs * 1000, claim.taskId, claim.epoch]);
+  const met = await execute(db, `UPDATE task t SET t.claim_until = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE ${heldBy}`, [leaseMs * 1000, claim.taskId, claim.epoch]);
   if (met === 0) return null;
   const row = await selectRow<{ cancel_requested_at: Date | null }>(db, 'SELECT cancel_requested_at FROM task WHERE id = ?', [claim.taskId]);
   return { cancel: row !== undefined && row.cancel_requested_at !== null };
@@ -35,10 +53,17 @@ export async function renewClaim(db: DataSource, claim: Claim, leaseMs: number):
 /** A transaction that commits only under the claim: the row stays locked to its end, so nobody can take over in between. */
 export const fenced = <T>(db: DataSource, claim: Claim, work: (tx: EntityManager) => Promise<T>): Promise<T> =>
   transaction(db, async (tx) => {
-    const row = await selectRow(tx, `SELECT id FROM task WHERE ${heldBy} FOR UPDATE`, [claim.taskId, claim.epoch]);
+    const row = await selectRow(tx, `SELECT t.id FROM task t WHERE ${heldBy} FOR UPDATE`, [claim.taskId, claim.epoch]);
     if (row === undefined) throw new ClaimLost();
     return work(tx);
   });
+
+/** The whole task under its claim, locked; ClaimLost is thrown where another holds it. */
+export async function takeClaimed(tx: Queryable, claim: Claim): Promise<TaskInHand> {
+  const task = await takeInHand(tx, { sql: heldBy, params: [claim.taskId, claim.epoch] });
+  if (task === undefined) throw new ClaimLost();
+  return task;
+}
 
 /** Ends the claims of workers that are certainly gone. A new count of wakes: the job that the dead one was at still has the old one's name. */
 export async function freeClaimsOfGone(db: Queryable): Promise<void> {
@@ -58,7 +83,7 @@ export interface DueTask {
 /** Open tasks that should be running and are not. */
 export async function dueTasks(db: Queryable, limit: number): Promise<DueTask[]> {
   const rows = await selectRows<{ id: string; late: number | string; wake_count: number }>(db,
-    `SELECT id, wake_count, TIMESTAMPDIFF(MICROSECOND, GREATEST(wake_at, COALESCE(claim_until, wake_at)), UTC_TIMESTAMP(3)) AS late FROM task WHERE ${free} ORDER BY wake_at LIMIT ?`, [limit]);
+    `SELECT id, wake_count, TIMESTAMPDIFF(MICROSECOND, GREATEST(wake_at, COALESCE(claim_until, wake_at)), UTC_TIMESTAMP(3)) AS late FROM task t WHERE ${free.sql} ORDER BY wake_at LIMIT ?`, [limit]);
   return rows.map((row) => ({ id: row.id, lateMs: Number(row.late) / 1000, wakeCount: row.wake_count }));
 }
 

@@ -83,7 +83,7 @@ describe('claims', () => {
     if (old === undefined) throw new Error('nobody won');
     let next = await claimTask(compute.db, taskId, 'late', 60_000);
     await until('the first claim has run out', async () => (next ??= await claimTask(compute.db, taskId, 'late', 60_000)) !== null);
-    await expect(fenced(compute.db, old, (tx) => execute(tx, 'UPDATE task SET object_name = ? WHERE id = ?', ['thawed', taskId]))).rejects.toBeInstanceOf(ClaimLost);
+    await expect(fenced(compute.db, old.claim, (tx) => execute(tx, 'UPDATE task SET object_name = ? WHERE id = ?', ['thawed', taskId]))).rejects.toBeInstanceOf(ClaimLost);
     expect(await selectRow(compute.db, 'SELECT object_name FROM task WHERE id = ?', [taskId])).toEqual({ object_name: null });
     await execute(compute.db, 'UPDATE task SET claim_until = NULL WHERE id = ?', [taskId]);
   });

@@ -12,12 +12,25 @@ import { execute, selectRow, transaction } from '#database';
 import { FaultError } from '#kernel';
 import { holdLease, releaseLease } from './lease.store.ts';
 import type { TaskLog } from './kind.ts';
+import { batchesOf } from './batches.ts';
 import { Loop } from './loop.ts';
 import type { EventsAnswer } from './outbox.store.ts';
 import { processName } from './process-name.proc.ts';
 
 /** What a service does with other services' events. */
-export interface EventConsumer {
+export type EventConsumer = ConsumerParts & (ByEvent | ByBatch);
+
+interface ByEvent {
+  /** In the transaction that moves the position, perhaps with others. Throwing leaves the event to be taken again. */
+  handle(tx: EntityManager, event: EventEnvelope): Promise<void>;
+}
+
+interface ByBatch {
+  /** The same for all that are there at once, in order. */
+  handleAll(tx: EntityManager, events: readonly EventEnvelope[]): Promise<void>;
+}
+
+interface ConsumerParts {
   /** Durable; never changed: positions are kept under it. */
   readonly name: string;
   readonly sources: readonly ServiceName[];
@@ -25,13 +38,13 @@ export interface EventConsumer {
   readonly filters?: readonly string[];
   /** Event names that are passed over all the same. */
   readonly except?: readonly string[];
-  /** In the transaction that moves the position. Throwing leaves the event to be taken again. */
-  handle(tx: EntityManager, event: EventEnvelope): Promise<void>;
   /** Called when the owner no longer has events that this consumer has not seen (kept for seven days); in the transaction that moves on behind them. */
   onLost?(tx: EntityManager, source: ServiceName, fromSeq: number, toSeq: number): Promise<void>;
 }
 
-export interface ConsumeOptions extends EventConsumer {
+export type ConsumeOptions = EventConsumer & ConsumeParts;
+
+interface ConsumeParts {
   readonly nats: NatsConnection;
   readonly db: DataSource;
   readonly log: TaskLog;
@@ -49,6 +62,8 @@ export interface Consumption {
 }
 
 const PAGE = 500;
+/** Taken in one transaction, when they are there at once. */
+const BATCH = 50;
 /** So many events that nobody wants are passed over in memory before the position is written. */
 const PASSED_OVER = 1_000;
 const OUTAGE_MS = 1_000;
@@ -137,8 +152,8 @@ class Consumer implements Consumption {
     void stopWhenGone(messages);
     try {
       if (signal.aborted) return;
-      for await (const message of messages) {
-        await this.take(message);
+      for await (const batch of batchesOf(messages, BATCH)) {
+        await this.takeAll(batch);
         if (this.stopping) break;
       }
     } finally {
@@ -148,17 +163,41 @@ class Consumer implements Consumption {
     }
   }
 
-  private async take(message: JsMsg): Promise<void> {
-    const event = parse(message.data);
-    if (event === null || !this.options.sources.some((source) => source === event.source)) {
-      // Never becomes readable: holding it up would hold up everything behind it.
-      this.options.log.error({ subject: message.subject }, 'a message on the event stream is no event');
-      message.term('not an event');
-      return;
+  /** What came together is taken in together. */
+  private async takeAll(messages: readonly JsMsg[]): Promise<void> {
+    const readable: { message: JsMsg; event: EventEnvelope }[] = [];
+    for (const message of messages) {
+      const event = parse(message.data, this.wanted);
+      if (event !== null && this.options.sources.some((source) => source === event.source)) readable.push({ message, event });
+      else {
+        // Never becomes readable: holding it up would hold up everything behind it.
+        this.options.log.error({ subject: message.subject }, 'a message on the event stream is no event');
+        message.term('not an event');
+      }
     }
-    const source = event.source as ServiceName;
-    if ((await this.apply(source, event)) !== 'gap' || (await this.tryCatchUp(source))) message.ack();
-    else message.nak(OUTAGE_MS);
+    while (readable.length > 0) {
+      const taken = await this.applySome(readable.map(({ event }) => event));
+      for (const { message } of readable.splice(0, taken)) message.ack();
+      const [gap] = readable.splice(0, 1);
+      if (gap === undefined) return;
+      if (await this.tryCatchUp(gap.event.source as ServiceName)) gap.message.ack();
+      else gap.message.nak(OUTAGE_MS);
+    }
+  }
+
+  /** Answers how many were taken before a gap. One that cannot be taken keeps none of those before it from it. */
+  private async applySome(events: readonly EventEnvelope[]): Promise<number> {
+    try {
+      return await this.apply(events);
+    } catch (error) {
+      if (events.length === 1) throw error;
+      let taken = 0;
+      for (const event of events) {
+        if ((await this.apply([event])) === 0) return taken;
+        taken += 1;
+      }
+      return taken;
+    }
   }
 
   /** False when the owner does not answer now; its events are asked for again with the next one, or at the next look. */
@@ -179,7 +218,7 @@ class Consumer implements Consumption {
       const after = await this.position(source);
       const answer = await this.options.readEvents(source, after, PAGE);
       if (answer.firstSeq > after + 1) await this.skip(source, after, answer.firstSeq - 1);
-      for (const event of answer.events) await this.apply(source, event);
+      for (let at = 0; at < answer.events.length; at += BATCH) await this.applySome(answer.events.slice(at, at + BATCH));
       if (answer.events.length < PAGE) return;
     }
   }
@@ -195,41 +234,60 @@ class Consumer implements Consumption {
     if (!fresh) {
       this.options.log.error({ source, fromSeq: after + 1, toSeq: last }, 'events were lost for ever: their owner keeps them no longer');
     }
-    const { db, name } = this.options;
+    const { db } = this.options;
     await transaction(db, async (tx) => {
-      const row = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM consumer_position WHERE consumer = ? AND source = ? FOR UPDATE', [name, source]);
-      if (Number(row?.last_seq ?? 0) >= last) return;
+      if ((await this.lockedPosition(tx, source)) >= last) return;
       if (!fresh) await this.options.onLost?.(tx, source, after + 1, last);
       await this.move(tx, source, last);
     });
   }
 
-  /** Effect and position in one transaction. `gap` = earlier events are missing; nothing was done. */
-  private async apply(source: ServiceName, event: EventEnvelope): Promise<'taken' | 'known' | 'gap'> {
-    if (!this.wanted(event.name)) return this.passOver(source, event.seq);
-    const { db, name } = this.options;
-    const outcome = await transaction(db, async (tx) => {
-      const row = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM consumer_position WHERE consumer = ? AND source = ? FOR UPDATE', [name, source]);
-      const last = Math.max(Number(row?.last_seq ?? 0), this.reached.get(source) ?? 0);
-      if (event.seq <= last) return 'known';
-      if (event.seq > last + 1) return 'gap';
-      await this.options.handle(tx, event);
-      await this.move(tx, source, event.seq);
-      return 'taken';
+  /** Effects and positions in one transaction. Answers how many of the events it has taken, or knew, before one in front of which another is missing. */
+  private async apply(events: readonly EventEnvelope[]): Promise<number> {
+    if (!events.some(({ name }) => this.wanted(name))) return this.passOver(events);
+    const { taken, reached } = await transaction(this.options.db, async (tx) => {
+      const reached = new Map<ServiceName, number>();
+      const wanted: EventEnvelope[] = [];
+      let taken = 0;
+      for (const event of events) {
+        const source = event.source as ServiceName;
+        const last = reached.get(source) ?? (await this.lockedPosition(tx, source));
+        if (event.seq > last + 1) break;
+        if (event.seq === last + 1 && this.wanted(event.name)) wanted.push(event);
+        reached.set(source, Math.max(last, event.seq));
+        taken += 1;
+      }
+      if (wanted.length > 0) await this.handle(tx, wanted);
+      for (const [source, seq] of reached) await this.move(tx, source, seq);
+      return { taken, reached };
     });
-    if (outcome === 'taken') this.reached.set(source, event.seq);
-    return outcome;
+    for (const [source, seq] of reached) this.reached.set(source, seq);
+    return taken;
+  }
+
+  private async handle(tx: EntityManager, events: readonly EventEnvelope[]): Promise<void> {
+    const { options } = this;
+    if ('handleAll' in options) return options.handleAll(tx, events);
+    for (const event of events) await options.handle(tx, event);
+  }
+
+  private async lockedPosition(tx: EntityManager, source: ServiceName): Promise<number> {
+    const row = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM consumer_position WHERE consumer = ? AND source = ? FOR UPDATE', [this.options.name, source]);
+    return Math.max(Number(row?.last_seq ?? 0), this.reached.get(source) ?? 0);
   }
 
   /** Most events are not wanted here, and a transaction for each would cost more than all that are. */
-  private async passOver(source: ServiceName, seq: number): Promise<'taken' | 'known' | 'gap'> {
-    const last = seq === (this.reached.get(source) ?? 0) + 1 ? seq - 1 : await this.position(source);
-    if (seq <= last) return 'known';
-    if (seq > last + 1) return 'gap';
-    this.reached.set(source, seq);
-    this.unstored.add(source);
-    if (seq % PASSED_OVER === 0) await this.storeReached();
-    return 'taken';
+  private async passOver(events: readonly EventEnvelope[]): Promise<number> {
+    for (const [index, event] of events.entries()) {
+      const source = event.source as ServiceName;
+      const last = event.seq === (this.reached.get(source) ?? 0) + 1 ? event.seq - 1 : await this.position(source);
+      if (event.seq > last + 1) return index;
+      if (event.seq <= last) continue;
+      this.reached.set(source, event.seq);
+      this.unstored.add(source);
+      if (event.seq % PASSED_OVER === 0) await this.storeReached();
+    }
+    return events.length;
   }
 
   private async storeReached(): Promise<void> {
@@ -253,9 +311,12 @@ function filterOf(filters: readonly string[] | undefined): (name: string) => boo
   };
 }
 
-function parse(data: Uint8Array): EventEnvelope | null {
+/** What nobody wants is looked at no closer than passing it over needs. */
+function parse(data: Uint8Array, wanted: (name: string) => boolean): EventEnvelope | null {
   try {
-    const parsed = Envelope.safeParse(JSON.parse(utf8.decode(data)));
+    const read = JSON.parse(utf8.decode(data)) as EventEnvelope | null;
+    if (read !== null && typeof read.name === 'string' && Number.isSafeInteger(read.seq) && !wanted(read.name)) return read;
+    const parsed = Envelope.safeParse(read);
     return parsed.success ? parsed.data : null;
   } catch {
     // The caller says so in the log.

@@ -2,7 +2,7 @@
 // the service stops. A worker that cannot renew in time stops before its claim can be another's.
 import { makeDue, claimTask, renewClaim } from './claim.store.ts';
 import { RunControl } from './control.ts';
-import { runClaimed } from './run.worker.ts';
+import { Opening, runClaimed } from './run.worker.ts';
 import type { DueAgain, Workshop } from './run.worker.ts';
 
 interface Running {
@@ -90,16 +90,17 @@ export class Floor {
   private async claimAndRun(taskId: string): Promise<void> {
     const { book, settings } = this.shop;
     const claimedAt = performance.now();
-    const claim = await claimTask(book.db, taskId, this.worker, settings.leaseMs);
-    if (claim === null) return;
-    const control = new RunControl(claim);
+    const opening = new Opening(this.shop);
+    const claimed = await claimTask(book.db, taskId, this.worker, settings.leaseMs, (tx, task) => opening.move(tx, task));
+    if (claimed === null) return;
+    const control = new RunControl(claimed.claim);
     const { promise: ended, resolve } = Promise.withResolvers<undefined>();
     const running: Running = { control, ended, renewedAt: claimedAt };
     this.running.add(running);
     let due: DueAgain = null;
     try {
       if (this.stopping) control.interrupt('stopping');
-      due = await runClaimed(this.shop, control);
+      due = await runClaimed(this.shop, control, { task: claimed.task, begun: opening.begun });
     } finally {
       this.running.delete(running);
       resolve(undefined);

@@ -3,6 +3,7 @@
 import type { EntityManager } from 'typeorm';
 import type { Actor, HostOperation, Operation, ReplyOf, RequestOf, TaskState } from '#contracts';
 import type { Failed, Fault, Result } from '#kernel';
+import type { Slot } from './slot.ts';
 
 /** `{ …, noun }` of the object that a lock keeps for one root task. */
 export interface ObjectRef {
@@ -112,6 +113,8 @@ export interface Step<I> {
   /**
    * Does the work and answers what later steps and the undo need (JSON). `failed(fault)` or a thrown FaultError undoes
    * the task; faults that pass by themselves are tried again first; any other throw is a bug, tried again a few times.
+   * What has an effect outside goes through `ctx` (the first step of a kind may do without): the step is put on record, with
+   * the end of those before it, at the first such call, and in the transaction of a `ctx.tx`. Questions leave no record.
    */
   run(ctx: StepContext<I>): Promise<unknown>;
   /**
@@ -119,6 +122,11 @@ export interface Step<I> {
    * to its effect, and perhaps twice. Children of `run` have ended (cancelled where possible) before.
    */
   undo?(ctx: StepContext<I>): Promise<unknown>;
+  /**
+   * What it takes while it works, of things that only so many may work at: it parks until its turn comes. Held until the
+   * step is done or its task turns back.
+   */
+  slots?(ctx: Pick<StepContext<I>, 'input' | 'output'>): readonly Slot[];
   /** From the beginning of this step on the task can only go forward: no cancel, no undo. */
   readonly noReturn?: true;
   /**

@@ -27,10 +27,14 @@ export async function takeLocks(tx: Queryable, holder: Holder, objects: readonly
 export async function releaseLocks(tx: Queryable, holder: Holder, objects: readonly ObjectRef[]): Promise<void> {
   for (const { noun, id } of inOrder(objects)) {
     const key = [noun, id, holder.rootTaskId];
+    if ((await execute(tx, releaseIf('holders <= 1'), key)) > 0) continue;
     await execute(tx, 'UPDATE task_lock SET holders = holders - 1 WHERE noun = ? AND object_id = ? AND root_task_id = ?', key);
-    await execute(tx, 'DELETE FROM task_lock WHERE noun = ? AND object_id = ? AND root_task_id = ? AND holders <= 0', key);
+    // Two that saw each other may both have left it to the other.
+    await execute(tx, releaseIf('holders <= 0'), key);
   }
 }
+
+const releaseIf = (condition: string): string => `DELETE FROM task_lock WHERE noun = ? AND object_id = ? AND root_task_id = ? AND ${condition}`;
 
 /** One order for all, so that two tasks do not wait for each other. */
 const inOrder = (objects: readonly ObjectRef[]): ObjectRef[] => {

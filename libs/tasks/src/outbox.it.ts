@@ -65,7 +65,7 @@ function relay(): OutboxRelay {
   running.push(made);
   return made;
 }
-function consumer(over: Partial<ConsumeOptions> = {}): Consumption {
+function consumer(over: Partial<Extract<ConsumeOptions, { handle: unknown }>> | Partial<Extract<ConsumeOptions, { handleAll: unknown }>> = {}): Consumption {
   const made = consumeEvents({
     name: 'taker', sources: ['network'], filters: ['network.thing.happened'], nats, db, log: silentTaskLog, stream, ensureStreams, leaseMs: 1_000, askEveryMs: 500,
     readEvents: (_source, afterSeq, limit) => readEvents(db, { afterSeq, limit }),
@@ -173,6 +173,34 @@ describe('a consumer', () => {
     await allSent();
     await caughtUp();
     expect(await seenSeqs()).toEqual(await expectedSeqs());
+  });
+  it('keeps what came before an event that cannot be taken, and goes on behind it when it can', async () => {
+    relay();
+    await emitMany(30);
+    await allSent();
+    const stuck = (await expectedSeqs()).at(-11);
+    let broken = true;
+    consumer({ handle: async (tx, event) => {
+      if (broken && event.seq === stuck) throw new Error('not now');
+      await execute(tx, 'INSERT INTO seen (n, seq) VALUES (?, ?)', [event.data['n'], event.seq]);
+    } });
+    await until('all before it are there', async () => (await seenSeqs()).at(-1) === stuck! - 1);
+    broken = false;
+    await caughtUp();
+    expect(await seenSeqs()).toEqual(await expectedSeqs());
+  });
+  it('takes what is there at once as one batch, where it is asked to', async () => {
+    await emitMany(30);
+    relay();
+    await allSent();
+    const batches: number[] = [];
+    consumer({ handleAll: async (tx, events) => {
+      batches.push(events.length);
+      for (const event of events) await execute(tx, 'INSERT INTO seen (n, seq) VALUES (?, ?)', [event.data['n'], event.seq]);
+    } });
+    await caughtUp();
+    expect(await seenSeqs()).toEqual(await expectedSeqs());
+    expect(Math.max(...batches)).toBeGreaterThan(1);
   });
   it('fills what it missed while the stream was deleted and made again', async () => {
     relay();

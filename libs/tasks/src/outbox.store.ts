@@ -4,7 +4,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { BusContext } from '#bus';
 import type { Actor, DataOf, EventDef, EventEnvelope } from '#contracts';
 import { eventSubject } from '#contracts';
-import { afterCommit, execute, fromJson, selectRow, selectRows, toJson } from '#database';
+import { afterCommit, beforeCommit, execute, fromJson, selectRow, selectRows, toJson } from '#database';
 import type { Queryable } from '#database';
 import { newUuid } from '#kernel';
 
@@ -26,8 +26,8 @@ export interface Emission<E extends EventDef> {
 export const OUTBOX_LEASE = 'outbox';
 const KEEP_SENT_DAYS = 7;
 
-/** Writes the event into the transaction. Throws when the data does not fit the event's contract. */
-export async function emit<E extends EventDef>(tx: EntityManager, event: E, emission: Emission<E>): Promise<void> {
+/** Says the event in the transaction, which writes all of its events at its end, in this order. Throws when the data does not fit the event's contract. */
+export function emit<E extends EventDef>(tx: EntityManager, event: E, emission: Emission<E>): Promise<void> {
   const actor = emission.ctx?.actor ?? emission.actor ?? null;
   const id = emission.id ?? newUuid();
   const envelope: Omit<EventEnvelope, 'seq' | 'at'> = {
@@ -37,11 +37,36 @@ export async function emit<E extends EventDef>(tx: EntityManager, event: E, emis
     taskId: (emission.taskId ?? null) as EventEnvelope['taskId'],
     data: event.data.parse(emission.data) as EventEnvelope['data'],
   };
-  // The time is written into the text by the statement itself: asking for it first would be a round trip for every event.
-  await execute(tx, `INSERT INTO outbox (event_id, subject, event, created_at)
-    SELECT ?, ?, CONCAT('{"at":"', LEFT(DATE_FORMAT(c.at, '%Y-%m-%dT%H:%i:%s.%f'), 23), 'Z",', ?), c.at FROM (SELECT COALESCE(?, UTC_TIMESTAMP(3)) AS at) c`,
-  [id, eventSubject(event, emission.objectId), toJson(envelope).slice(1), emission.at ?? null]);
+  saidIn(tx).push({ id, subject: eventSubject(event, emission.objectId), text: toJson(envelope).slice(1), at: emission.at ?? null });
+  return Promise.resolve();
+}
+
+interface Said {
+  readonly id: string;
+  readonly subject: string;
+  /** The envelope without its beginning, where its time comes. */
+  readonly text: string;
+  readonly at: Date | null;
+}
+
+const said = new WeakMap<EntityManager, Said[]>();
+
+function saidIn(tx: EntityManager): Said[] {
+  const known = said.get(tx);
+  if (known !== undefined) return known;
+  const events: Said[] = [];
+  said.set(tx, events);
+  beforeCommit(tx, () => write(tx, events));
   afterCommit(tx, () => { pokeRelay(tx.dataSource); });
+  return events;
+}
+
+/** The time is written into the text by the statement itself, which reads the clock once: asking for it first would be a round trip. */
+const SAID = `(?, ?, CONCAT('{"at":"', LEFT(DATE_FORMAT(COALESCE(?, UTC_TIMESTAMP(3)), '%Y-%m-%dT%H:%i:%s.%f'), 23), 'Z",', ?), COALESCE(?, UTC_TIMESTAMP(3)))`;
+
+async function write(tx: EntityManager, events: readonly Said[]): Promise<void> {
+  await execute(tx, `INSERT INTO outbox (event_id, subject, event, created_at) VALUES ${events.map(() => SAID).join(', ')}`,
+    events.flatMap(({ id, subject, text, at }) => [id, subject, at, text, at]));
 }
 
 /** Relays of this process, by schema: told when there is something new, so that nobody waits for the next look. */

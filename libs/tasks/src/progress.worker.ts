@@ -1,13 +1,11 @@
 // Real progress of a running step: shown at most twice a second, with a rate over the last seconds and an estimate.
 import type { TaskProgress } from '#contracts';
-import { execute, toJson } from '#database';
 import type { z } from 'zod';
-import { fenced } from './claim.store.ts';
 import type { Claim } from './claim.store.ts';
 import { ClaimLost } from './interrupt.ts';
 import type { Progress, TaskLog } from './kind.ts';
+import { recordProgress } from './record.store.ts';
 import type { Book } from './record.store.ts';
-import { emitTaskChanged } from './task.store.ts';
 
 const SHOW_EVERY_MS = 500;
 const WINDOW_MS = 10_000;
@@ -50,10 +48,7 @@ export class ProgressMeter {
 
   private async write(view: ProgressView): Promise<void> {
     try {
-      await fenced(this.book.db, this.claim, async (tx) => {
-        await execute(tx, 'UPDATE task SET progress = ?, version = version + 1 WHERE id = ?', [toJson(view), this.claim.taskId]);
-        await emitTaskChanged(tx, this.book.service, this.claim.taskId);
-      });
+      await recordProgress(this.book, this.claim, view);
     } catch (error) {
       // Progress is for the eye: a step does not fail for it, and the renewal notices a lost claim.
       if (!(error instanceof ClaimLost)) this.log.warn({ err: error, taskId: this.claim.taskId }, 'progress could not be shown');

@@ -56,7 +56,7 @@ export function taskView(service: string, row: TaskRow, steps: readonly StepRow[
     object: { noun: row.object_noun, id: row.object_id, name: row.object_name },
     state: row.state,
     progress: fromJson<Task['progress']>(row.progress) ?? sumOf(working),
-    waitsFor: blockerOf(fromJson<WaitsForRow | null>(row.waits_for), working),
+    waitsFor: blockerOf(fromJson<WaitsForRow | null>(row.waits_for), working) ?? (row.state === 'queued' ? freeWorker(service, row) : null),
     error: fromJson<ErrorBody | null>(row.error),
     output: fromJson<unknown>(row.output),
     actor: fromJson<Task['actor']>(row.actor),
@@ -72,5 +72,8 @@ export function taskView(service: string, row: TaskRow, steps: readonly StepRow[
     endedAt: isoAtOrNull(row.ended_at),
   };
 }
+
+/** What a task waits for that nobody has taken up yet. */
+const freeWorker = (service: string, row: TaskRow): WaitsForRow => ({ what: `a worker of ${service}`, holder: null, position: null, since: isoAt(row.wake_at ?? row.created_at) });
 
 export type WaitsForRow = z.infer<typeof WaitsFor>;

@@ -1,25 +1,28 @@
 // Runs a claimed task from where it stands to its end, or to the place where it parks. Everything it knows comes from
 // the rows; everything it decides is recorded before it goes on.
 import type { EntityManager } from 'typeorm';
-import { fromJson, toJson } from '#database';
+import { fromJson, sql, toJson } from '#database';
 import type { Fault } from '#kernel';
+import { Boundary } from './boundary.ts';
 import type { TaskBus } from './calls.worker.ts';
+import type { ChildEnds } from './child-ends.ts';
 import type { Claim } from './claim.store.ts';
 import type { RunControl } from './control.ts';
 import { bugFault, faultOfWire } from './fault.ts';
 import type { Holds } from './hold.ts';
-import { ClaimLost } from './interrupt.ts';
+import { CancelAsked, ClaimLost, Parked } from './interrupt.ts';
 import { pointOfNoReturn } from './kind.ts';
 import type { TaskKind, TaskLog, TaskOutcome } from './kind.ts';
 import { pauseMs } from './fault.ts';
-import { recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordTurn, recordUndo } from './record.store.ts';
-import type { Book, Ending, StepDone } from './record.store.ts';
+import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordSlots, recordTurn, recordUndo } from './record.store.ts';
+import type { Book, Ending } from './record.store.ts';
 import { taskInfo } from './rows.ts';
 import type { StepRow, TaskRow } from './rows.ts';
 import type { TaskSettings } from './settings.ts';
 import { runStep, runUndo } from './step.worker.ts';
-import type { StepEnd } from './step.worker.ts';
-import { readStepRows, readTaskRow } from './task.store.ts';
+import type { StepEnd, StepToRun } from './step.worker.ts';
+import { readTasks } from './task-in-hand.store.ts';
+import type { TaskInHand } from './task-in-hand.store.ts';
 
 /** What every run works with. */
 export interface Workshop {
@@ -28,6 +31,8 @@ export interface Workshop {
   readonly settings: TaskSettings;
   readonly log: TaskLog;
   readonly kinds: ReadonlyMap<string, TaskKind>;
+  /** Undefined where nobody hears of the end of children. */
+  readonly childEnds: ChildEnds | undefined;
   /** Of a test; undefined everywhere else. */
   readonly holds: Holds | undefined;
 }
@@ -40,58 +45,118 @@ interface Run {
   readonly control: RunControl;
   readonly claim: Claim;
   readonly kind: TaskKind;
-  row: TaskRow;
-  steps: StepRow[];
+  readonly row: TaskRow;
+  readonly steps: StepRow[];
+  readonly boundary: Boundary;
 }
 
 const UNKNOWN_KIND_MS = 30_000;
+/** One who waits for a slot is woken when it has it; this is for a wake that was lost. */
+const SLOT_LOOK_MS = 5_000;
 
-export async function runClaimed(shop: Workshop, control: RunControl): Promise<DueAgain> {
+const takesSlots = (kind: TaskKind): boolean => kind.steps.some((step) => step.slots !== undefined);
+
+/** The first move of a claim, made in its transaction. */
+export class Opening {
+  /** The step that has begun with the claim; undefined where there was none to begin, or a cancel was asked for. */
+  begun: number | undefined;
+
+  constructor(private readonly shop: Workshop) {}
+
+  async move(tx: EntityManager, task: TaskInHand): Promise<void> {
+    // The transaction may be repeated.
+    this.begun = undefined;
+    const kind = this.shop.kinds.get(task.row.kind);
+    const at = nextStep(task.steps);
+    if (kind?.steps[at] === undefined || task.steps[at] === undefined || task.row.direction !== 'forward') return;
+    if (await beginClaimed(this.shop.book, tx, task, at)) this.begun = at;
+  }
+}
+
+const nextStep = (steps: readonly StepRow[]): number => {
+  const at = steps.findIndex((step) => step.state !== 'done');
+  return at === -1 ? steps.length : at;
+};
+
+/** From where a task stands; `begun` = its step of this index has been begun with the claim. */
+interface Start {
+  readonly task: TaskInHand;
+  readonly begun: number | undefined;
+}
+
+export async function runClaimed(shop: Workshop, control: RunControl, start: Start): Promise<DueAgain> {
   const { claim } = control;
   try {
-    for (;;) {
-      const row = await readTaskRow(shop.book.db, claim.taskId);
-      if (row?.run_epoch !== claim.epoch) return null;
+    for (let from: Start | undefined = start; from !== undefined; from = await readAgain(shop, claim)) {
+      const { row, steps } = from.task;
       const kind = shop.kinds.get(row.kind);
       if (kind === undefined) return await leave(shop, claim, row);
-      const run: Run = { shop, control, claim, kind, row, steps: await readStepRows(shop.book.db, claim.taskId) };
+      const run: Run = { shop, control, claim, kind, row, steps, boundary: new Boundary(from.begun) };
       const next = row.direction === 'forward' ? await forward(run) : await backward(run);
       if (next !== 'turned') return next;
     }
+    return null;
   } catch (error) {
     if (error instanceof ClaimLost) return null;
     throw error;
   }
 }
 
+async function readAgain({ book }: Workshop, claim: Claim): Promise<Start | undefined> {
+  const [task] = await readTasks(book.db, sql`t.id = ${claim.taskId} AND t.run_epoch = ${claim.epoch}`);
+  return task === undefined ? undefined : { task, begun: undefined };
+}
+
 /** A kind that only another version of this service knows. */
 async function leave(shop: Workshop, claim: Claim, row: TaskRow): Promise<DueAgain> {
   shop.log.error({ taskId: row.id, kind: row.kind }, 'no such kind of task here; left for another replica');
-  return recordHandover(shop.book, claim, UNKNOWN_KIND_MS, row.wake_count);
+  return recordHandover(shop.book, claim, undefined, UNKNOWN_KIND_MS, row.wake_count);
 }
 
 async function forward(run: Run): Promise<DueAgain | 'turned'> {
-  const { shop, claim, kind } = run;
+  const { kind, boundary } = run;
   const noReturn = pointOfNoReturn(kind);
-  let at = run.steps.findIndex((step) => step.state !== 'done');
-  if (at === -1) at = run.steps.length;
-  let done: StepDone | undefined;
-  for (; ; at++) {
+  if (boundary.begun === undefined && run.row.cancel_requested_at !== null) return turn(run, null, null);
+  for (let at = boundary.begun ?? nextStep(run.steps); ; at++) {
     const plan = kind.steps[at];
     const step = run.steps[at];
     if (plan === undefined || step === undefined) break;
-    if (!(await recordForward(shop.book, claim, { done, begin: at }))) return turn(run, null, null);
-    const begun: StepRow = { ...step, state: 'running', attempt: step.attempt + 1 };
-    const end = await runStep({ ...run, step: begun, plan });
-    if (end.is !== 'done') return unfinished(run, begun, end, (fault) => (at >= noReturn ? stuck(run, at, fault) : turn(run, fault, at)));
-    run.steps[at] = { ...begun, state: 'done', output: toJson(end.output) };
-    done = { seq: at, output: end.output };
+    boundary.enter(at);
+    const now: StepRow = boundary.begun === at ? step : { ...step, state: 'running', attempt: step.attempt + 1 };
+    const work = { ...run, step: now, plan };
+    const end = (await ahead(work)) ?? (await runStep(work));
+    if (end.is !== 'done') return unfinished(run, now, end, (fault) => (at >= noReturn ? stuck(run, at, fault) : turn(run, fault, at)));
+    run.steps[at] = { ...now, state: 'done', output: toJson(end.output) };
+    boundary.finish({ seq: at, output: end.output, hasSlots: plan.slots !== undefined });
   }
-  return finish(run, { state: 'succeeded', output: fromJson(run.steps.at(-1)?.output), done });
+  return finish(run, { state: 'succeeded', output: fromJson(run.steps.at(-1)?.output) });
+}
+
+/**
+ * What comes before the first line of some steps: one behind which nobody may cancel is put on record, and one that takes
+ * slots takes them. Undefined = the step may run.
+ */
+async function ahead(work: StepToRun & Pick<Run, 'claim' | 'boundary'>): Promise<StepEnd | undefined> {
+  const { shop: { book, settings }, claim, boundary, plan, step } = work;
+  try {
+    const slots = plan.slots?.({ input: fromJson(work.row.input), output: <T>(name: string) => outputIn<T>(work.steps, name) as T }) ?? [];
+    if (slots.length > 0) {
+      const waitsFor = await recordSlots(book, claim, boundary.open, { seq: step.seq, slots, limits: settings.slots });
+      boundary.close();
+      return waitsFor === undefined ? undefined : { is: 'parked', parked: new Parked(waitsFor, SLOT_LOOK_MS) };
+    }
+    if (plan.noReturn !== true || boundary.open === undefined) return undefined;
+    await recordForward(book, claim, boundary.open, () => undefined);
+    boundary.close();
+    return undefined;
+  } catch (error) {
+    if (error instanceof CancelAsked) return { is: 'cancelled' };
+    throw error;
+  }
 }
 
 async function turn(run: Run, fault: Fault | null, seq: number | null): Promise<DueAgain | 'turned'> {
-  await recordTurn(run.shop.book, run.claim, { fault, seq });
+  await recordTurn(run.shop.book, run.claim, run.boundary.open, { fault, seq, hasSlots: takesSlots(run.kind) });
   return 'turned';
 }
 
@@ -119,26 +184,27 @@ const stuck = (run: Run, seq: number, fault: Fault): Promise<DueAgain | 'turned'
 
 /** What to do after a step that did not get through; `failed` says where a failure leads. */
 async function unfinished(run: Run, step: StepRow, end: Exclude<StepEnd, { is: 'done' }>, failed: (fault: Fault) => Promise<DueAgain | 'turned'>): Promise<DueAgain | 'turned'> {
-  const { shop, claim, row } = run;
+  const { shop, claim, row, boundary } = run;
   switch (end.is) {
-    case 'parked': return recordPark(shop.book, claim, step.seq, end.parked, row.wake_count);
+    case 'parked': return recordPark(shop.book, claim, boundary.open, step.seq, end.parked, row.wake_count);
     case 'failed': return failed(end.fault);
     case 'cancelled': return turn(run, null, null);
     case 'lost': return null;
-    case 'stopping': return recordHandover(shop.book, claim);
+    case 'stopping': return recordHandover(shop.book, claim, boundary.open);
     case 'error': {
       const fault = bugFault(end.error);
       shop.log.error({ err: end.error, taskId: row.id, kind: row.kind, step: step.name, errors: step.errors + 1 }, 'a step threw what nobody expected');
       if (step.errors + 1 >= shop.settings.mostErrors) return failed(fault);
-      return recordError(shop.book, claim, step.seq, fault, pauseMs(step.errors), row.wake_count);
+      return recordError(shop.book, claim, boundary.open, step.seq, fault, pauseMs(step.errors), row.wake_count);
     }
   }
 }
 
-async function finish(run: Run, ending: Ending): Promise<DueAgain | 'turned'> {
+async function finish(run: Run, how: Omit<Ending, 'hasSlots'>): Promise<DueAgain | 'turned'> {
   const { shop, claim, row } = run;
+  const ending: Ending = { ...how, hasSlots: takesSlots(run.kind) };
   try {
-    const ended = await recordEnd(shop.book, claim, row, ending, (tx) => run.kind.onFinished?.(tx, outcomeOf(run, ending)) ?? Promise.resolve());
+    const ended = await recordEnd(shop.book, claim, run.boundary.open, row, ending, (tx) => run.kind.onFinished?.(tx, outcomeOf(run, ending)) ?? Promise.resolve());
     return ended ? null : await turn(run, null, null);
   } catch (error) {
     if (error instanceof ClaimLost) throw error;
@@ -146,7 +212,7 @@ async function finish(run: Run, ending: Ending): Promise<DueAgain | 'turned'> {
     if (row.finish_errors + 1 < shop.settings.mostErrors) return recordFinishError(shop.book, claim, pauseMs(row.finish_errors), row.wake_count);
     const last = run.steps.length - 1;
     // The kind's own work at the end does not succeed: end without it, visibly.
-    await recordEnd(shop.book, claim, row, { state: 'needs-attention', stuck: { seq: last, fault: bugFault(error) } }, (_tx: EntityManager) => Promise.resolve());
+    await recordEnd(shop.book, claim, run.boundary.open, row, { ...ending, state: 'needs-attention', stuck: { seq: last, fault: bugFault(error) } }, (_tx: EntityManager) => Promise.resolve());
     return null;
   }
 }
@@ -155,9 +221,11 @@ function outcomeOf(run: Run, ending: Ending): TaskOutcome<unknown> {
   const recorded = run.row.error === null ? null : faultOfWire(fromJson(run.row.error));
   return {
     state: ending.state, task: taskInfo(run.row), input: fromJson(run.row.input), error: ending.stuck?.fault ?? recorded,
-    output: <T>(name: string): T | undefined => {
-      const step = run.steps.find((found) => found.name === name);
-      return step === undefined || step.output === null ? undefined : fromJson<T>(step.output);
-    },
+    output: <T>(name: string): T | undefined => outputIn<T>(run.steps, name),
   };
+}
+
+function outputIn<T>(steps: readonly StepRow[], name: string): T | undefined {
+  const step = steps.find((found) => found.name === name);
+  return step === undefined || step.output === null ? undefined : fromJson<T>(step.output);
 }

@@ -1,5 +1,6 @@
 // The numbers of the engine. Tests make them small; nothing else should.
 import { HELD_LEASE_MS } from './hold.ts';
+import type { SlotLimits } from './slot.ts';
 
 export interface TaskSettings {
   /** A claim lasts this long without renewal. */
@@ -15,15 +16,18 @@ export interface TaskSettings {
   readonly mostErrors: number;
   /** A parked parent asks its child this often, in case that the event was lost. */
   readonly childLookMs: number;
+  /** So long a step waits for the end of a child with its worker in hand; what takes longer parks. */
+  readonly childNearMs: number;
   /** How long one try of a host command waits for its answer before it asks again. */
   readonly hostTryMs: number;
   /** How long running steps are given when the service stops. */
   readonly stopMs: number;
+  readonly slots: SlotLimits;
 }
 
 export const defaultTaskSettings: TaskSettings = {
   leaseMs: 10_000, renewMs: 3_000, sweepMs: 2_000, concurrency: 16, retryForMs: 600_000, mostErrors: 5,
-  childLookMs: 5_000, hostTryMs: 20_000, stopMs: 8_000,
+  childLookMs: 5_000, childNearMs: 300, hostTryMs: 20_000, stopMs: 8_000, slots: {},
 };
 
 /**
@@ -31,3 +35,6 @@ export const defaultTaskSettings: TaskSettings = {
  * and what a killed process held is free again soon.
  */
 export const heldTaskSettings: Partial<TaskSettings> = { concurrency: 512, leaseMs: HELD_LEASE_MS, renewMs: HELD_LEASE_MS / 3, sweepMs: 700, childLookMs: 1_500, hostTryMs: 5_000 };
+
+/** Those that are held keep their slots too. */
+export const roomForHeld = (slots: SlotLimits): SlotLimits => Object.fromEntries(Object.entries(slots).map(([name, most]) => [name, most * 100]));

@@ -8,7 +8,9 @@ import { childTaskId, parentOfKey } from './keys.ts';
 import type { Parentage } from './keys.ts';
 import type { ObjectRef, TaskKind } from './kind.ts';
 import { takeLocks } from './lock.store.ts';
-import { emitTaskChanged } from './task.store.ts';
+import type { StepRow, TaskRow } from './rows.ts';
+import { columnsOf, TaskInHand } from './task-in-hand.store.ts';
+import { emitTask } from './task.store.ts';
 
 export interface StartTask<I> {
   readonly objectId: string;
@@ -29,15 +31,22 @@ export async function startTask<I>(tx: EntityManager, service: TaskService, kind
   await takeLocks(tx, { taskId: id, rootTaskId }, locks);
   const now = await dbNow(tx);
   const actor = start.ctx?.actor ?? null;
-  await insertRow(tx, 'task', {
+  const row: TaskRow = {
     id, kind: kind.kind, object_noun: kind.object, object_id: start.objectId, object_name: start.objectName ?? null,
-    state: 'queued', actor: actor === null ? null : toJson({ userId: actor.userId, handle: actor.handle }),
+    state: 'queued', direction: 'forward', actor: actor === null ? null : toJson({ userId: actor.userId, handle: actor.handle }),
     owner_id: start.ownerId ?? actor?.userId ?? null, trace_id: start.ctx?.traceId ?? null,
-    input: toJson(start.input), locks: toJson(locks), parent_task_id: parent?.parentTaskId ?? null, root_task_id: rootTaskId,
-    wake_at: now, created_at: now,
-  });
-  await insertRows(tx, 'task_step', kind.steps.map((step, seq) => ({ task_id: id, seq, name: step.name, state: 'pending' })));
-  await emitTaskChanged(tx, service, id);
+    input: toJson(start.input), output: null, error: null, locks: toJson(locks),
+    parent_task_id: parent?.parentTaskId ?? null, root_task_id: rootTaskId, progress: null, waits_for: null,
+    cancel_requested_at: null, run_epoch: 0, claimed_by: null, claim_until: null,
+    wake_at: now, wake_count: 0, finish_errors: 0, version: 1, created_at: now, started_at: null, ended_at: null,
+  };
+  const steps: StepRow[] = kind.steps.map((step, seq) => ({
+    task_id: id, seq, name: step.name, state: 'pending', attempt: 0, errors: 0, parks: 0,
+    retry_since: null, calls: null, output: null, error: null, started_at: null, ended_at: null,
+  }));
+  await insertRow(tx, 'task', columnsOf(row));
+  await insertRows(tx, 'task_step', steps.map(columnsOf));
+  await emitTask(tx, service, new TaskInHand(row, steps, now));
   return { taskId: id as TaskRef['taskId'], objectId: start.objectId };
 }
 

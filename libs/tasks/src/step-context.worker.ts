@@ -3,6 +3,7 @@ import type { EntityManager } from 'typeorm';
 import type { HostOperation, Operation, ReplyOf, RequestOf } from '#contracts';
 import { dbNow, fromJson } from '#database';
 import { bodyHash } from '#kernel';
+import type { Boundary } from './boundary.ts';
 import { callHost, callService, followChild } from './calls.worker.ts';
 import type { Caller } from './calls.worker.ts';
 import { fenced } from './claim.store.ts';
@@ -12,10 +13,12 @@ import { commandIdOf } from './keys.ts';
 import type { CallPlace } from './keys.ts';
 import type { Blocker, CallPart, ChildCall, ChildResult, HostInput, Progress, Step, StepContext, TaskInfo, TaskLog } from './kind.ts';
 import type { ProgressMeter } from './progress.worker.ts';
-import { recordChild } from './record.store.ts';
+import { noteChild, recordChild, recordForward } from './record.store.ts';
+import type { ChildNote } from './record.store.ts';
 import { childrenOf, taskInfo } from './rows.ts';
 import type { StepRow, TaskRow } from './rows.ts';
 import type { Workshop } from './run.worker.ts';
+import type { TaskInHand } from './task-in-hand.store.ts';
 import { showChildren } from './show-child.store.ts';
 
 const LOOK_AGAIN_MS = 5_000;
@@ -28,6 +31,8 @@ export interface StepScene {
   readonly step: StepRow;
   readonly plan: Step<unknown>;
   readonly meter: ProgressMeter;
+  /** Of a run on its way forward. */
+  readonly boundary?: Boundary;
 }
 
 export class StepRun implements StepContext<unknown> {
@@ -41,6 +46,7 @@ export class StepRun implements StepContext<unknown> {
   parked: Parked | undefined;
   private readonly place: CallPlace;
   private readonly used = new Map<string, string>();
+  private beginning: Promise<unknown> | undefined;
 
   constructor(private readonly scene: StepScene) {
     const { row, step, control, shop } = scene;
@@ -64,13 +70,52 @@ export class StepRun implements StepContext<unknown> {
     return commandIdOf({ ...this.place, undo: false }, part);
   }
 
-  tx<T>(work: (tx: EntityManager) => Promise<T>): Promise<T> {
+  async tx<T>(work: (tx: EntityManager) => Promise<T>): Promise<T> {
     this.check();
-    return fenced(this.scene.shop.book.db, this.scene.control.claim, work);
+    const { shop: { book }, control: { claim } } = this.scene;
+    const { beginning } = this;
+    if (beginning === undefined) return this.isBegun ? fenced(book.db, claim, work) : this.begin(work);
+    // Another call of the step is just putting it on record; if that fails, this one tries.
+    await beginning.catch(() => undefined);
+    return this.tx(work);
   }
 
+  /** Not shown before the step is on record. */
   progress(progress: Progress): void {
-    this.scene.meter.show(progress);
+    if (this.isBegun) this.scene.meter.show(progress);
+  }
+
+  private get isBegun(): boolean {
+    return this.scene.boundary?.open === undefined;
+  }
+
+  private async note(note: ChildNote): Promise<void> {
+    const calls = await this.noted(note);
+    this.scene.step.calls = calls;
+  }
+
+  private async noted(note: ChildNote): Promise<unknown> {
+    if (!this.isBegun && this.beginning === undefined) return this.begin((_tx, task) => noteChild(task, note));
+    await this.begun();
+    return recordChild(this.scene.shop.book, this.scene.control.claim, note);
+  }
+
+  /** Puts the step on record, with what the transaction does besides. */
+  private async begin<T>(work: (tx: EntityManager, task: TaskInHand) => Promise<T> | T): Promise<T> {
+    const { shop: { book }, control: { claim }, boundary } = this.scene;
+    const advance = boundary?.open;
+    if (boundary === undefined || advance === undefined) throw new Error('the step has begun');
+    const recording = recordForward(book, claim, advance, work).then((value) => {
+      boundary.close();
+      return value;
+    }).finally(() => { this.beginning = undefined; });
+    this.beginning = recording;
+    return recording;
+  }
+
+  /** The step is on record when this resolves: what has an effect may come. */
+  private async begun(): Promise<void> {
+    while (!this.isBegun) await (this.beginning ?? this.begin(() => undefined));
   }
 
   decided(): void {
@@ -82,23 +127,38 @@ export class StepRun implements StepContext<unknown> {
   }
 
   async child<O extends Operation>(operation: O, input: RequestOf<O>, options: CallPart = {}): Promise<ChildResult> {
-    const ended = await this.follow({ operation, input, part: options.part });
-    return typeof ended === 'string' ? this.park(this.childWork([operation.name], ended)) : ended;
+    const [ended] = await this.followAll([{ operation, input, part: options.part }]);
+    if (ended === undefined) throw new Error('a call has a result');
+    return ended;
   }
 
-  async children(calls: readonly ChildCall[]): Promise<ChildResult[]> {
-    const ended: ChildResult[] = [];
-    const working: string[] = [];
-    let first: string | undefined;
-    // One after the other: each must be noted before it is asked for.
-    for (const call of calls) {
-      const result = await this.follow(call);
-      if (typeof result === 'string') {
-        working.push(call.operation.name);
-        first ??= result;
-      } else ended.push(result);
+  children(calls: readonly ChildCall[]): Promise<ChildResult[]> {
+    return this.followAll(calls);
+  }
+
+  /** A child that ends soon is waited for on the spot; behind that the task parks. */
+  private async followAll(calls: readonly { readonly operation: Operation; readonly input: unknown; readonly part: string | undefined }[]): Promise<ChildResult[]> {
+    const { childEnds, settings: { childNearMs } } = this.scene.shop;
+    const wait = childEnds?.expect(this.task.id);
+    const until = performance.now() + childNearMs;
+    const found = new Map<number, ChildResult | string>();
+    try {
+      for (;;) {
+        // One after the other: each must be noted before it is asked for.
+        for (const [index, call] of calls.entries()) {
+          if (typeof found.get(index) !== 'object') found.set(index, await this.follow(call));
+        }
+        const ended = [...found.values()].filter((result) => typeof result === 'object');
+        if (ended.length === calls.length) return ended;
+        // Nothing is waited for between this look and the closing of the wait: an end behind it wakes the task.
+        if (wait === undefined || !(await wait.within(until - performance.now(), this.signal))) break;
+      }
+    } finally {
+      wait?.close();
     }
-    return first === undefined ? ended : this.park(this.childWork(working, first));
+    const working = calls.filter((_call, index) => typeof found.get(index) === 'string');
+    const first = [...found.values()].find((result) => typeof result === 'string');
+    return this.park(this.childWork(working.map(({ operation }) => operation.name), first ?? ''));
   }
 
   private follow(call: { operation: Operation; input: unknown; part: string | undefined }): Promise<ChildResult | string> {
@@ -116,13 +176,14 @@ export class StepRun implements StepContext<unknown> {
     this.check();
     this.once(hostId, operation.name, input, options.part);
     const full = takesCommandId(operation) ? { ...input, commandId: commandIdOf(this.place, options.part) } : input;
-    return this.keep(callHost(this.caller(), hostId, operation, full as RequestOf<O>, options.waitsFor));
+    return this.keep(this.begun().then(() => callHost(this.caller(), hostId, operation, full as RequestOf<O>, options.waitsFor)));
   }
 
   request<O extends Operation>(operation: O, input: RequestOf<O>, options: CallPart = {}): Promise<ReplyOf<O>> {
     this.check();
-    if (operation.kind === 'command') this.once(operation.service, operation.name, input, options.part);
-    return this.keep(callService(this.caller(), operation, input, options.part));
+    if (operation.kind !== 'command') return this.keep(callService(this.caller(), operation, input, options.part));
+    this.once(operation.service, operation.name, input, options.part);
+    return this.keep(this.begun().then(() => callService(this.caller(), operation, input, options.part)));
   }
 
   private caller(): Caller {
@@ -133,7 +194,7 @@ export class StepRun implements StepContext<unknown> {
       children: childrenOf(step),
       failingForMs: async () => (step.retry_since === null ? 0 : (await dbNow(shop.book.db)).getTime() - step.retry_since.getTime()),
       showChild: (task) => showChildren(shop.book, row.id, [task]),
-      noteChild: (key, child, onItsWayMs) => recordChild(shop.book, { taskId: row.id, epoch: control.claim.epoch }, step.seq, key, child, onItsWayMs),
+      noteChild: (key, child, onItsWayMs) => this.note({ seq: step.seq, key, child, onItsWayMs }),
     };
   }
 

@@ -7,6 +7,7 @@ import { eventSubject, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
 import type { Result } from '#kernel';
 import type { TaskBus } from './calls.worker.ts';
+import { ChildEnds } from './child-ends.ts';
 import { childTold } from './child-event.ts';
 import { ChildNews } from './children.worker.ts';
 import { Floor } from './floor.worker.ts';
@@ -19,9 +20,10 @@ import { Loop } from './loop.ts';
 import { processName } from './process-name.proc.ts';
 import { tasksKept } from './retention.store.ts';
 import type { TasksKept } from './retention.store.ts';
+import type { Book } from './record.store.ts';
 import { showProgressOf } from './report-progress.store.ts';
 import type { Workshop } from './run.worker.ts';
-import { defaultTaskSettings, heldTaskSettings } from './settings.ts';
+import { defaultTaskSettings, heldTaskSettings, roomForHeld } from './settings.ts';
 import type { TaskSettings } from './settings.ts';
 import { startTask } from './start.store.ts';
 import type { StartTask } from './start.store.ts';
@@ -48,6 +50,7 @@ const PURGE_MS = 60_000;
 export class TaskEngine {
   readonly service: TaskService;
   readonly db: DataSource;
+  private readonly book: Book;
   private readonly kinds = new Map<string, TaskKind>();
   private readonly settings: TaskSettings;
   private readonly holds: Holds | undefined;
@@ -55,6 +58,7 @@ export class TaskEngine {
   private readonly sweeper: Loop;
   private readonly purger: Loop;
   private readonly children: ChildNews;
+  private readonly childEnds = new ChildEnds();
   private readonly timers = new Set<NodeJS.Timeout>();
   private wakes: WakeQueue | undefined;
   private ends: Subscription | undefined;
@@ -64,10 +68,12 @@ export class TaskEngine {
     const { service, db, bus, log } = options;
     this.service = service;
     this.db = db;
-    this.children = new ChildNews({ db, service }, log);
+    this.book = { db, service, wake: (taskIds) => { for (const taskId of taskIds) this.wakeOf(taskId); } };
+    this.children = new ChildNews(this.book, log);
     this.holds = holdsOf(process.env);
-    this.settings = { ...defaultTaskSettings, ...(this.holds === undefined ? {} : heldTaskSettings), ...options.settings };
-    const shop: Workshop = { book: { db, service }, bus, settings: this.settings, log, kinds: this.kinds, holds: this.holds };
+    const settings = { ...defaultTaskSettings, ...(this.holds === undefined ? {} : heldTaskSettings), ...options.settings };
+    this.settings = this.holds === undefined ? settings : { ...settings, slots: roomForHeld(settings.slots) };
+    const shop: Workshop = { book: this.book, bus, settings: this.settings, log, kinds: this.kinds, childEnds: options.nats === undefined ? undefined : this.childEnds, holds: this.holds };
     this.floor = new Floor(shop, processName(), (taskId, afterMs) => { this.later(taskId, afterMs); });
     this.sweeper = new Loop(() => this.sweep(), (error) => this.complain(error, 'the sweep failed', this.settings.sweepMs));
     this.purger = new Loop(async () => { await purgeOld({ db, bus, kept: options.kept ?? tasksKept }); return PURGE_MS; }, (error) => this.complain(error, 'the purge failed', PURGE_MS));
@@ -151,7 +157,7 @@ export class TaskEngine {
 
   /** Progress that came from outside, such as a host's report; `commandId` is the one the step sent. */
   reportProgress(commandId: string, progress: Progress): Promise<void> {
-    return showProgressOf({ db: this.db, service: this.service }, commandId, progress);
+    return showProgressOf(this.book, commandId, progress);
   }
 
   /** Runs nothing any more: steps that do not end within `stopMs` are repeated by another replica. */
@@ -212,10 +218,14 @@ export class TaskEngine {
         if (told === null) return;
         // A parent goes on by itself behind a child that has succeeded, and shows it as such.
         if (told.task !== null && told.task.state !== 'succeeded') this.children.tell(told.parentTaskId, told.task);
-        if (!told.ended) return;
-        this.wake(told.parentTaskId).catch((cause: unknown) => { this.complain(cause, 'a parent task could not be woken', 0); });
+        if (!told.ended || this.childEnds.tell(told.parentTaskId)) return;
+        this.wakeOf(told.parentTaskId);
       },
     });
+  }
+
+  private wakeOf(taskId: string): void {
+    this.wake(taskId).catch((cause: unknown) => { this.complain(cause, 'a task could not be woken; it looks by itself', 0); });
   }
 
   private complain(error: unknown, text: string, againMs: number): number {

@@ -9,16 +9,14 @@ import { ok } from '#kernel';
 import { emit } from './outbox.store.ts';
 import { taskView } from './rows.ts';
 import type { StepRow, TaskRow } from './rows.ts';
+import { readTasks } from './task-in-hand.store.ts';
+import type { TaskInHand } from './task-in-hand.store.ts';
 
-export const readTaskRow = (tx: Queryable, taskId: string, lock: '' | 'FOR UPDATE' = ''): Promise<TaskRow | undefined> =>
-  selectRow<TaskRow>(tx, `SELECT * FROM task WHERE id = ? ${lock}`, [taskId]);
-
-export const readStepRows = (tx: Queryable, taskId: string): Promise<StepRow[]> =>
-  selectRows<StepRow>(tx, 'SELECT * FROM task_step WHERE task_id = ? ORDER BY seq', [taskId]);
+export const readTaskRow = (tx: Queryable, taskId: string): Promise<TaskRow | undefined> => selectRow<TaskRow>(tx, 'SELECT * FROM task WHERE id = ?', [taskId]);
 
 export async function readTask(tx: Queryable, service: string, taskId: string): Promise<Task | undefined> {
-  const row = await readTaskRow(tx, taskId);
-  return row === undefined ? undefined : taskView(service, row, await readStepRows(tx, taskId));
+  const [task] = await readTasks(tx, sql`t.id = ${taskId}`);
+  return task === undefined ? undefined : taskView(service, task.row, task.steps);
 }
 
 export async function listTasks(
@@ -35,13 +33,17 @@ export async function listTasks(
   return ok({ items: page.value.rows.map((row) => taskView(service, row, steps.get(row.id) ?? [])), next: page.value.next });
 }
 
-/** Writes `<service>.task.changed` for the task as it stands in this transaction. */
-export async function emitTaskChanged(tx: EntityManager, service: TaskService, taskId: string): Promise<void> {
-  const row = await selectRow<TaskRow & { now: Date }>(tx, 'SELECT t.*, UTC_TIMESTAMP(3) AS now FROM task t WHERE t.id = ?', [taskId]);
-  if (row === undefined) return;
-  const task = taskView(service, row, await readStepRows(tx, taskId));
-  await emit(tx, taskChanged(service), {
-    objectId: taskId, data: { task, ownerId: row.owner_id as UserId | null },
-    actor: fromJson(row.actor), traceId: row.trace_id, taskId, at: row.now,
+/** Writes what has changed of a task as its next version, and tells everybody. */
+export async function tellTask(tx: EntityManager, service: TaskService, task: TaskInHand): Promise<void> {
+  task.set({ version: task.row.version + 1 });
+  await task.write(tx);
+  await emitTask(tx, service, task);
+}
+
+/** Says into the transaction what has become of the task: `<service>.task.changed`. */
+export function emitTask(tx: EntityManager, service: TaskService, { row, steps, now }: TaskInHand): Promise<void> {
+  return emit(tx, taskChanged(service), {
+    objectId: row.id, data: { task: taskView(service, row, steps), ownerId: row.owner_id as UserId | null },
+    actor: fromJson(row.actor), traceId: row.trace_id, taskId: row.id, at: now,
   });
 }

@@ -3,14 +3,17 @@
 import type {
   InputOf, ReplyOf, HostNic, HostVmSpec,
   hostDatastoreProbe, hostDatastoreScan, hostSwitchApply, hostUploadDiscard, hostUploadWrite,
-  hostVolumeCancel, hostVolumeCopy, hostVolumeCreate, hostVolumeDelete, hostVolumeIngest,
+  hostVolumeCancel, hostVolumeCopy, hostVolumeCreate, hostVolumeDelete, hostVolumeIngest, hostDatastoreSurvey, hostFileKeep, hostFilePurge, hostFileRelease,
 } from '#contracts';
 import type { Result } from '#kernel';
+import type { PortSurvey } from './switch/ports.driver.ts';
 
 /** `system` = Open vSwitch in the kernel, `netdev` = in user space (virtio's offloads must be off), `none` = no switch here. */
 export type Datapath = 'system' | 'netdev' | 'none';
 
 export interface SwitchPort { readonly ifname: string; readonly vmId: string; readonly nicId: string }
+
+export interface SwitchSurvey extends PortSurvey { readonly switches: readonly { readonly switchId: string; readonly bridge: string; readonly generation: number }[] }
 
 export interface SwitchDriver {
   datapath(): Datapath;
@@ -27,6 +30,10 @@ export interface SwitchDriver {
   attach(vmId: string, nic: HostNic, uid: number): Promise<Result<{ ifname: string }>>;
   detach(vmId: string, nicIds: readonly string[] | 'all'): Promise<Result<void>>;
   listPorts(): Promise<SwitchPort[]>;
+  /** Every switch and port of ours, and whether somebody has it. */
+  survey(): Promise<Result<SwitchSurvey>>;
+  /** Removes a port or tap that no VM has; `foreign` = also one that nobody here has made. `mayRun` is asked in the port's own turn. */
+  removeStray(ifname: string, foreign: boolean, mayRun: (vmId: string) => Promise<boolean>): Promise<Result<void>>;
   /** After a restart of the agent or of Open vSwitch: ports, flows and DHCP of what runs are as they must be; ports of nobody are removed. */
   restore(running: readonly { vmId: string; uid: number; nics: readonly HostNic[] }[]): Promise<Result<void>>;
   /** Stops watching. The data path keeps running. */
@@ -44,7 +51,7 @@ type Volume<O> = (input: InputOf<O>, work: VolumeWork) => Promise<Result<ReplyOf
 /** How much of a command's effect the world shows: the answer of a probe after a crash. */
 export type Effect = 'done' | 'not-done' | 'partial';
 /** Commands with a lasting effect on files. */
-export type VolumeCommandName = 'volume.create' | 'volume.copy' | 'volume.delete' | 'volume.cancel' | 'volume.ingest' | 'upload.write' | 'upload.discard';
+export type VolumeCommandName = 'volume.create' | 'volume.copy' | 'volume.delete' | 'volume.cancel' | 'volume.ingest' | 'upload.write' | 'upload.discard' | 'file.keep' | 'file.release' | 'file.purge';
 
 export interface VolumeDriver {
   readonly create: Volume<typeof hostVolumeCreate>;
@@ -57,6 +64,10 @@ export interface VolumeDriver {
   readonly uploadDiscard: Volume<typeof hostUploadDiscard>;
   readonly probe: Volume<typeof hostDatastoreProbe>;
   readonly scan: Volume<typeof hostDatastoreScan>;
+  readonly survey: Volume<typeof hostDatastoreSurvey>;
+  readonly keep: Volume<typeof hostFileKeep>;
+  readonly release: Volume<typeof hostFileRelease>;
+  readonly purge: Volume<typeof hostFilePurge>;
   /**
    * After a crash: did the effect of `input` happen? `done` = carrying the command out again changes nothing and only
    * answers its reply, which is how the reply is then found. `partial` = something is there that is not the whole effect;

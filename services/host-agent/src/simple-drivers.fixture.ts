@@ -21,7 +21,7 @@ export function simpleDrivers(): Drivers {
       appliedGeneration: (switchId) => Promise.resolve(generations.get(switchId) ?? null),
       tap: (_vmId, { nicId }) => Promise.resolve(ok({ ifname: `tap${nicId.slice(-8)}` })),
       attach: (_vmId, { nicId }) => Promise.resolve(ok({ ifname: `tap${nicId.slice(-8)}` })),
-      detach: done, listPorts: () => Promise.resolve([]), restore: done, stop: () => Promise.resolve(),
+      detach: done, listPorts: () => Promise.resolve([]), survey: () => Promise.resolve(ok({ switches: [], ports: [], missing: [] })), removeStray: done, restore: done, stop: () => Promise.resolve(),
     },
     volumes: {
       create: async ({ place, sizeBytes }) => {
@@ -40,7 +40,7 @@ export function simpleDrivers(): Drivers {
       },
       delete: async ({ place }) => { await rm(pathOf(place), { force: true }); return ok({}); },
       cancel: () => Promise.resolve(ok({})),
-      ingest: notHere, uploadWrite: notHere, uploadDiscard: notHere, probe: notHere, scan: notHere,
+      ingest: notHere, uploadWrite: notHere, uploadDiscard: notHere, probe: notHere, scan: notHere, survey: notHere, keep: notHere, release: notHere, purge: notHere,
       effectOf: async (command, input) => ((await isThere(pathOf((input as { place: VolumePlace }).place))) === (command !== 'volume.delete') ? 'done' : 'not-done'),
       prepareForVm: done,
     },

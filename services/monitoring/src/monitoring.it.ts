@@ -9,9 +9,9 @@ import { FaultError, failed, newUuid, ok, orThrow } from '#kernel';
 import { makeTestSchema, type TestSchema } from '#testing';
 import { contextOf } from '#testing';
 import { monitoringTables } from '../monitoring.definition.ts';
-import { logEvent, purgeEvents, readLog } from './event/event.store.ts';
+import { logEvents, purgeEvents, readLog } from './event/event.store.ts';
 import { TaskReader } from './task/task.reader.ts';
-import { findTask, keepTask, pageOfTasks, purgeTasks } from './task/task.store.ts';
+import { findTask, keepTasks, pageOfTasks, purgeTasks } from './task/task.store.ts';
 import { MOST_WAITERS, TaskWaiters } from './task/task.waiters.ts';
 import { EventReader, logNews } from './event/event.reader.ts';
 import { event, role, task, user, userId } from './monitoring.fixture.ts';
@@ -33,8 +33,8 @@ afterAll(async () => {
   await schema.drop();
 });
 
-const keep = (value: Task, ownerId: string | null = null, on = db) => transaction(on, (tx) => keepTask(tx, value, ownerId));
-const log = (value: EventEnvelope, on = db) => transaction(on, (tx) => logEvent(tx, value));
+const keep = (value: Task, ownerId: string | null = null, on = db) => transaction(on, (tx) => keepTasks(tx, [{ task: value, ownerId }]));
+const log = (value: EventEnvelope, on = db) => transaction(on, (tx) => logEvents(tx, [value]));
 const read = (who: Actor | 'system', over: object = {}) => readLog(db, who, listEvents.input.parse({ limit: 500, ...over }));
 
 describe('the log', () => {
@@ -97,7 +97,16 @@ describe('the tasks view', () => {
     const value = task();
     await Promise.all([3, 1, 5, 2, 4].map((version, index) => keep({ ...value, version }, null, replicas[index % 2])));
     expect((await findTask(db, value.id))?.task.version).toBe(5);
-    expect(await keep({ ...value, version: 5 })).toBe(false);
+    await keep({ ...value, version: 5, kind: 'another', state: 'failed' });
+    expect((await findTask(db, value.id))?.task).toMatchObject({ version: 5, kind: value.kind, state: value.state });
+  });
+
+  it('takes many at once: the highest version of each', async () => {
+    const [known, fresh] = [task(), task()];
+    await keep({ ...known, version: 3 });
+    const told = (value: Task, version: number): { task: Task; ownerId: null } => ({ task: { ...value, version }, ownerId: null });
+    await transaction(db, (tx) => keepTasks(tx, [told(known, 2), told(fresh, 1), told(fresh, 7), told(fresh, 6), told(known, 4)]));
+    expect([(await findTask(db, known.id))?.task.version, (await findTask(db, fresh.id))?.task.version]).toEqual([4, 7]);
   });
 
   it('is read page by page over ten thousand tasks, newest first, each once', async () => {

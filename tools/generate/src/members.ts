@@ -1,22 +1,8 @@
 // The members of a contract's schema as rows for people: name, type, rule, meaning. Made from its JSON schema.
-import { z } from 'zod';
+import type { z } from 'zod';
+import { jsonSchema } from '#contracts';
+import type { Json } from '#contracts';
 import { code, table } from './markdown.ts';
-
-export type Json = { readonly [member: string]: unknown };
-
-/** JSON Schema 2020-12 of what a caller writes (`input`) or reads (`output`). */
-export function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Json {
-  const { $schema: _, ...own } = z.toJSONSchema(schema, { io, unrepresentable: 'any', override: insidePreprocess }) as Json & { $schema?: unknown };
-  return own;
-}
-
-/** A preprocess takes what its inner schema takes. */
-function insidePreprocess({ zodSchema, jsonSchema: target }: { zodSchema: z.core.$ZodTypes; jsonSchema: z.core.JSONSchema.BaseSchema }): void {
-  const { def } = zodSchema._zod;
-  if (def.type !== 'pipe' || def.in._zod.def.type !== 'transform') return;
-  const { $schema: _, ...inner } = z.toJSONSchema(def.out, { io: 'input', unrepresentable: 'any' });
-  for (const [name, value] of Object.entries(inner)) target[name] ??= value;
-}
 
 const alternatives = (schema: Json): readonly Json[] | undefined => (schema['anyOf'] ?? schema['oneOf']) as readonly Json[] | undefined;
 

@@ -5,6 +5,7 @@ import { code, codes, page, table } from './markdown.ts';
 import { membersTable, replyText } from './members.ts';
 
 const generated = 'This page is made from the contracts by `npm run docs`; it is not edited.';
+const byName = 'Types by name stand in [openapi.json](openapi.json); ids (`VmId`) are UUIDs in lower case, a `Time` is ISO 8601 in UTC.';
 const codesOf = (errors: readonly { readonly code: string }[]): string => codes([...new Set(errors.map((error) => error.code))]);
 const accessText: Readonly<Record<string, string>> = { public: 'anybody', authenticated: 'any signed-in user, about himself', internal: 'services only' };
 const access = ({ permission, on }: Operation): string => accessText[permission] ?? `${code(permission)}${on === undefined ? '' : ` on ${code(on)}`}`;
@@ -16,7 +17,7 @@ export function restReference(): string {
   rows.push([code(`${imageContentRoute.method} ${imageContentRoute.path}`), 'Send the bytes of an announced image', '`image.write` on `imageId`', '202', code('templates.image.import')]);
   return page(
     '# REST', generated,
-    'Bodies are JSON. A command takes the header `Idempotency-Key`: the same key with the same request has one effect, with another request it is refused (409). Long work answers `202` and `Location: /v1/tasks/{id}`. Where it says so, `?dryRun=true` asks what a command would do: the answer is 200 and a `Plan`, refusals are the same, and nothing is left of the question; elsewhere it is refused. Changes take `If-Match` with the `ETag` of the object. Lists answer `{items, next}`; `next` is the `cursor` of the next page. A refusal is `application/problem+json` with a stable `code` ([errors.md](errors.md)). The machine-readable text is [openapi.json](openapi.json), also at `/v1/openapi.json`.',
+    'Bodies are JSON. A command takes the header `Idempotency-Key`: the same key with the same request has one effect, with another request it is refused (409). Long work answers `202` and `Location: /v1/tasks/{id}`. Where it says so, `?dryRun=true` asks what a command would do: the answer is 200 and a `Plan`, refusals are the same, and nothing is left of the question; elsewhere it is refused. Changes take `If-Match` with the `ETag` of the object. Lists answer `{items, next}`; `next` is the `cursor` of the next page. A refusal is `application/problem+json` with a stable `code` ([errors.md](errors.md)). The machine-readable text is [openapi.json](openapi.json), also at `/v1/openapi.json`.', byName,
     table(['route', 'what it does', 'right', 'answer', 'contract'], rows),
     '## Errors that any request may answer', codesOf(commonErrors),
     ...routes.map(({ method, path, operation }) => page(
@@ -33,7 +34,7 @@ export function busReference(): string {
     allOperations.filter((operation) => operation.service === service).map((operation) => [code(operation.subject), operation.dryRun ? `${operation.kind}, explained` : operation.kind, operation.summary, access(operation), String(operation.timeoutMs), replyText(operation.reply), codesOf(operation.errors)]));
   return page(
     '# The bus', generated,
-    'Bodies are plain JSON. Headers: `traceparent`, `Idempotency-Key`, `Tok-Timeout-Ms` (time left, relative), `Tok-Actor`, `Schema`, and `Tok-Dry-Run: true` for a command that its owner explains: the answer is a `Plan`, and nothing is left of the question. Every request gets an answer. A refusal has the headers `Nats-Service-Error-Code` (HTTP number) and `Nats-Service-Error` (our code), and the body `{code, detail, details, traceId}`.',
+    'Bodies are plain JSON. Headers: `traceparent`, `Idempotency-Key`, `Tok-Timeout-Ms` (time left, relative), `Tok-Actor`, `Schema`, and `Tok-Dry-Run: true` for a command that its owner explains: the answer is a `Plan`, and nothing is left of the question. Every request gets an answer. The machine-readable text is [asyncapi.json](asyncapi.json) for users and [asyncapi-inside.json](asyncapi-inside.json) for services and hosts. A refusal has the headers `Nats-Service-Error-Code` (HTTP number) and `Nats-Service-Error` (our code), and the body `{code, detail, details, traceId}`.', byName,
     table(['subject', 'meaning'], [
       [code('tok.v1.<service>.<noun>.<verb>'), 'request to a service'],
       [code('tok.v1.host.<hostId>.<noun>.<verb>'), 'command to one host: [host-commands.md](host-commands.md)'],

@@ -1,10 +1,10 @@
 // What the command line knows about nouns beyond the contracts: how an object is called by name, and what a table of
 // them shows. Everything else about a noun follows from its operations.
 import type { z } from 'zod';
-import { BusCommandId, BusCredentialId, EventFeedId, ClusterId, DatastoreId, FolderId, GrantId, HostId, ImageId, PortGroupId, PortId, RoleId, SiteId, SubnetId, SwitchId, TaskId, TemplateId, TokenId, UserId, VmId, VolumeId, WebhookDeliveryId, WebhookId } from '#contracts';
+import { BusCommandId, BusCredentialId, EventFeedId, ClusterId, DatastoreId, FindingId, FolderId, GrantId, HostId, ImageId, PortGroupId, PortId, RoleId, SiteId, SubnetId, SwitchId, TaskId, TemplateId, TokenId, UserId, VmId, VolumeId, WebhookDeliveryId, WebhookId } from '#contracts';
 
 export const nounNames = [
-  'vm', 'host', 'site', 'cluster', 'folder', 'datastore', 'volume', 'switch', 'port-group', 'subnet', 'port', 'image', 'template', 'user', 'role', 'grant', 'token', 'bus-credential', 'dead-letter', 'event-feed', 'webhook', 'webhook-delivery', 'task',
+  'vm', 'host', 'site', 'cluster', 'folder', 'datastore', 'volume', 'switch', 'port-group', 'subnet', 'port', 'image', 'template', 'user', 'role', 'grant', 'token', 'bus-credential', 'dead-letter', 'event-feed', 'webhook', 'webhook-delivery', 'drift', 'task',
 ] as const;
 export type NounName = (typeof nounNames)[number];
 
@@ -100,6 +100,10 @@ export const nouns: Readonly<Record<NounName, Noun>> = {
     columns: [{ title: 'ID', path: 'id' }, { title: 'STATE', path: 'state' }, { title: 'EVENTS', path: 'events' }, { title: 'POSITION', path: 'position' }, { title: 'TRIES', path: 'tries' }, { title: 'STATUS', path: 'status' }, { title: 'ERROR', path: 'error.detail', flexible: true }, age],
   },
   'bus-credential': { id: BusCredentialId, list: 'auth.bus-credential.list', label: 'name', columns: [name, { title: 'ID', path: 'id' }, { title: 'EXPIRES', path: 'expiresAt' }, { title: 'REVOKED', path: 'revokedAt', as: 'age' }, { title: 'KEY', path: 'publicKey', flexible: true }] },
+  drift: {
+    id: FindingId, list: 'monitoring.drift.list', get: 'monitoring.drift.get', label: null,
+    columns: [{ title: 'ID', path: 'id' }, { title: 'KIND', path: 'kind' }, { title: 'STATE', path: 'state' }, ofHost, { title: 'SEEN', path: 'firstSeenAt', as: 'age' }, { title: 'WHAT', path: 'text', flexible: true }, { title: 'WOULD', path: 'would', flexible: true }],
+  },
   task: {
     id: TaskId, list: 'monitoring.task.list', get: 'monitoring.task.get', label: null,
     columns: [{ title: 'ID', path: 'id' }, { title: 'KIND', path: 'kind' }, { title: 'OBJECT', path: 'object.name', flexible: true }, { title: 'STATE', path: 'state' }, { title: 'PROGRESS', path: 'progress', as: 'progress' }, { title: 'BY', path: 'actor.handle' }, age],

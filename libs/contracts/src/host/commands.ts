@@ -6,6 +6,7 @@ import { CommandCancelled, CommandRunning, HostCommandFailed, ImageRefused, Data
 import { DatastoreId, SwitchId, UploadId, VmId, VolumeId } from '../ids.ts';
 import { Bytes, Done, Name, VolumeBytes } from '../values.ts';
 import { hostConsoleOpen } from './console.ts';
+import { hostDriftCommands } from './drift.ts';
 import { hostVmAdjust } from './vm-adjust.ts';
 import { hostVmPause, hostVmReset, hostVmResume, hostVmSave } from './vm-power.ts';
 import { CommandId, Epoch, HostVmSpec, SavedMemory, HostVmStatus, HostInventory, UnmanagedVm, VolumeFormat, VolumePlace } from './shapes.ts';
@@ -112,5 +113,5 @@ export const hostConfirm = defineHostCommand('host.confirm', {
 export const hostCommands = [
   hostVmDefine, hostVmStart, hostVmStop, hostVmPowerOff, hostVmDelete, hostVmAdjust, hostVmPause, hostVmResume, hostVmReset, hostVmSave, hostVmStatus, hostConsoleOpen,
   hostVolumeCreate, hostVolumeCopy, hostVolumeDelete, hostVolumeCancel, hostVolumeIngest, hostUploadWrite, hostUploadDiscard,
-  hostDatastoreProbe, hostDatastoreScan, hostSwitchApply, hostSwitchRemove, hostStatus, hostConfirm,
+  hostDatastoreProbe, hostDatastoreScan, hostSwitchApply, hostSwitchRemove, hostStatus, hostConfirm, ...hostDriftCommands,
 ] as const;

@@ -5,3 +5,4 @@ export * from './reports.ts';
 export * from './vm-adjust.ts';
 export * from './vm-power.ts';
 export * from './console.ts';
+export * from './drift.ts';

@@ -74,7 +74,7 @@ export const HostVmStatus = z.strictObject({
 });
 export type HostVmStatus = z.infer<typeof HostVmStatus>;
 
-export const UnmanagedVm = z.strictObject({ pid: z.int(), uuid: z.string().nullable(), name: z.string().nullable(), commandLine: z.string().max(4000) });
+export const UnmanagedVm = z.strictObject({ pid: z.int(), startTicks: z.int().optional().describe('when it began, in ticks of the host’s boot'), uuid: z.string().nullable(), name: z.string().nullable(), commandLine: z.string().max(4000) });
 
 /** `(bootId, epoch, seq)` orders a host’s reports: a new bootId begins anew, within one a lower (epoch, seq) is old news. `epoch` counts the agent’s starts. */
 export const ReportOrder = z.strictObject({ bootId: z.string(), epoch: z.int(), seq: z.int() });

@@ -20,7 +20,7 @@ import { taskHandlers } from '../task.handlers.ts';
 type Handler = (input: unknown, ctx: BusContext) => Promise<unknown>;
 
 /** Short enough that a test sees a claim run out; long enough for a busy machine. */
-export const quickSettings: Partial<TaskSettings> = { leaseMs: 800, renewMs: 200, sweepMs: 200, childLookMs: 300, retryForMs: 1_500, mostErrors: 3, concurrency: 8, stopMs: 2_000, hostTryMs: 1_000 };
+export const quickSettings: Partial<TaskSettings> = { leaseMs: 800, renewMs: 200, sweepMs: 200, childLookMs: 300, childNearMs: 100, retryForMs: 1_500, mostErrors: 3, concurrency: 8, stopMs: 2_000, hostTryMs: 1_000 };
 
 export const silentTaskLog: TaskLog = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 

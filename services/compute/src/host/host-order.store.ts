@@ -61,6 +61,11 @@ export async function hostsToAskNow(tx: Queryable): Promise<string[]> {
     OR EXISTS (SELECT 1 FROM vm WHERE vm.host_id = host.id AND vm.deleted_at IS NULL AND vm.state = 'unknown' AND vm.task_id IS NULL)`)).map((row) => row.id);
 }
 
+/** Those that answer. */
+export async function connectedHostIds(tx: Queryable): Promise<string[]> {
+  return (await selectRows<{ id: string }>(tx, "SELECT id FROM host WHERE state = 'connected' ORDER BY id")).map((row) => row.id);
+}
+
 export async function allHostIds(tx: Queryable): Promise<string[]> {
   return (await selectRows<{ id: string }>(tx, 'SELECT id FROM host ORDER BY id')).map((row) => row.id);
 }

@@ -7,6 +7,7 @@ import type { TaskEngine, TaskKind } from '#tasks';
 import { until } from '#testing';
 import { startVmTask, type StartInput } from '../vm/power-vm.task.ts';
 import { VmWorld, asService, statusOf, uids } from '../vm/vm-world.fixture.ts';
+import { buryVm } from '../vm/vm.store.ts';
 import { inventoryOf } from './inventory.fixture.ts';
 import { hostReconciler } from './host.reconciler.ts';
 import { HostReports } from './host.reports.ts';
@@ -141,9 +142,10 @@ describe('an answer of a host', () => {
     expect((await world.record(vmId))?.vm.status).toMatchObject({ state: 'failed', reason: 'qemu-crashed' });
   });
 
-  it('names directories of VMs that are gone: forgotten when nothing runs in them, left alone when it does', async () => {
-    const [dead, running, living] = [newUuid(), newUuid(), await world.vm('running')];
-    present = [statusOf(dead, 'stopped', 3), statusOf(running, 'running', 3), statusOf(living, 'running', 1)];
+  it('names directories of VMs that are gone: forgotten when nothing runs in them, left alone when it does, or when the pool has never had them', async () => {
+    const [dead, running, living, never] = [await world.vm('stopped'), await world.vm('running'), await world.vm('running'), newUuid()];
+    for (const gone of [dead, running]) await transaction(world.scene.db, (tx) => buryVm(tx, gone));
+    present = [statusOf(dead, 'stopped', 3), statusOf(running, 'running', 3), statusOf(living, 'running', 1), statusOf(never, 'stopped', 3)];
     await reports.look(world.hostId);
     expect(forgotten).toEqual([dead]);
   });

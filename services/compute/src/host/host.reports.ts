@@ -10,7 +10,7 @@ import { afterCommit, transaction } from '#database';
 import { emit } from '#tasks';
 import type { UidRange } from '../vm/vm.commands.ts';
 import { agrees, doubtfulVms, observe, touchObserved } from '../vm/vm-status.store.ts';
-import { changeVm, lockVm, vmsById, vmsOnHost } from '../vm/vm.store.ts';
+import { changeVm, lockVm, vmsById, vmsEverHad, vmsOnHost } from '../vm/vm.store.ts';
 import { holdsHost } from '../vm/vm.ts';
 import { isUnconfirmed, noteHeartbeat, setHostState, stateOfHost, takeOrder, vmReportAge } from './host-order.store.ts';
 import { findHost, setInventory } from './host.store.ts';
@@ -176,12 +176,14 @@ export class HostReports {
 
   /**
    * Has the host forget VMs that are gone or live elsewhere. Only what does not run is removed: a running QEMU is never
-   * ended because a row is missing.
+   * ended because a row is missing. What the pool has never had is nobody's to remove here: it is a finding (host.drift).
    */
   private async cleanUp(hostId: string, told: readonly HostVmStatus[]): Promise<void> {
     const known = new Map((await vmsById(this.db, told.map((status) => status.vmId))).map(({ vm }) => [vm.id as string, vm]));
+    const had = await vmsEverHad(this.db, told.map((status) => status.vmId));
     for (const status of told) {
       const vm = known.get(status.vmId);
+      if (!had.has(status.vmId)) continue;
       if (vm !== undefined && (vm.status.hostId === hostId || vm.taskId !== null)) continue;
       const { vmId, state, epoch } = status;
       if (state === 'absent') continue;

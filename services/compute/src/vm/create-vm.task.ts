@@ -9,7 +9,7 @@ import { defineTask, type Step, type StepContext, type TaskKind } from '#tasks';
 import type { z } from 'zod';
 import { endBuried, endOff, endRunning, endsOf } from './vm-end.task.ts';
 import {
-  claim, hasSwitches, pinnedTo, raiseEpochStep, seesDatastore, setVm, startOnHostStep, unclaim, vmOf,
+  claim, hasSwitches, pinnedTo, raiseEpochStep, seesDatastore, setVm, startOnHostStep, unclaim,
   type Confining, type Placed,
 } from './vm.steps.task.ts';
 import { planTpm, tpmVolume, type TpmPlan } from './tpm.steps.task.ts';
@@ -34,6 +34,7 @@ type Context = StepContext<CreateVmInput>;
 const whenStarting = (step: Step<CreateVmInput>): Step<CreateVmInput> => ({
   ...step,
   run: (ctx) => (ctx.input.start ? step.run(ctx) : Promise.resolve({})),
+  ...(step.slots ? { slots: (ctx: Parameters<typeof step.slots>[0]) => (ctx.input.start && step.slots ? step.slots(ctx) : []) } : {}),
   ...(step.undo ? { undo: (ctx: Context) => (ctx.input.start && step.undo ? step.undo(ctx) : Promise.resolve({})) } : {}),
 });
 
@@ -98,10 +99,8 @@ const makePorts: Step<CreateVmInput> = {
   name: 'make-ports',
   why: 'writes disks and NICs into the spec too: from here on the row tells all that the VM has',
   run: async (ctx) => {
-    const { vmId } = ctx.input;
     const ports = await portsFor(ctx);
-    const { spec } = await ctx.tx((tx) => vmOf(tx, vmId));
-    await setVm(ctx, { spec: { ...spec, disks: disksIn(ctx), nics: ports.map(nicOf) } });
+    await setVm(ctx, ({ spec }) => ({ spec: { ...spec, disks: disksIn(ctx), nics: ports.map(nicOf) } }));
     return {};
   },
   foresee: portsFor,

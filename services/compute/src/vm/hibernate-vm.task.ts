@@ -7,7 +7,7 @@ import {
 import { asResult, defineTask, type StepContext, type TaskKind } from '#tasks';
 import { endAsHostSays, endHibernated, endWoken, endsOf } from './vm-end.task.ts';
 import { makeTpmStep, planTpm } from './tpm.steps.task.ts';
-import { findHostsStep, forget, placeStep, raiseEpochStep, releaseStep, startOnHost, startOnHostStep, unlessOver, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
+import { findHostsStep, forget, placeStep, raiseEpochStep, releaseStep, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
 import type { SavedVm } from './vm.store.ts';
 
 export interface HibernateInput extends VmInput {
@@ -31,7 +31,7 @@ async function runOn(ctx: StepContext<HibernateInput>): Promise<void> {
   const { vmId, hostId, epoch } = ctx.input;
   const status = await ctx.host(hostId, hostVmStatus, { vmId }, { part: 'look' });
   const saved = savedVm(ctx.input, ctx.output<Chosen>('choose-datastore'), { status, savedAt: '' });
-  if (saved !== null) await startOnHost(ctx, { hostId, epoch }, saved);
+  if (saved !== null) await startOnHost(ctx, await ctx.tx((tx) => vmOf(tx, vmId)), { hostId, epoch }, saved);
   if (saved !== null || status.state === 'paused') await unlessOver(resume(ctx, { hostId, epoch }));
 }
 
@@ -59,6 +59,7 @@ export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInp
     },
     {
       name: 'save-memory',
+      slots: ({ input }) => [{ noun: 'host', id: input.hostId, of: 'saves' }],
       run: async (ctx): Promise<Saved> => {
         const { vmId, hostId, epoch, volumeId } = ctx.input;
         const { places } = await ctx.request(placesOfVolumes, { volumeIds: [volumeId] }, { part: 'place' });

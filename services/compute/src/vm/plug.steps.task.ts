@@ -34,8 +34,7 @@ export const adjustBack = <I extends PlugInput>(ctx: Context<I>, change: HostVmC
 
 /** Changes the spec of the VM as it is now. */
 export async function setSpec<I extends PlugInput>(ctx: Context<I>, change: (spec: VmSpec) => VmSpec): Promise<Record<string, never>> {
-  const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-  await setVm(ctx, { spec: change(vm.spec) });
+  await setVm(ctx, ({ spec }) => ({ spec: change(spec) }));
   return {};
 }
 

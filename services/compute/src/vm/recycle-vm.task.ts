@@ -27,8 +27,7 @@ export const keepDisksStep = <I extends VmInput & { readonly keep: readonly Kept
     const { keep, vmId } = ctx.input;
     for (const [index, { volumeId, name }] of keep.entries()) await ctx.request(keepVolume, { volumeId: volumeId, vmId: vmId, name }, { part: `disk-${index}` });
     if (keep.length === 0) return {};
-    const { spec } = await ctx.tx((tx) => vmOf(tx, vmId));
-    await setVm(ctx, { spec: { ...spec, disks: spec.disks.filter((disk) => !keep.some(({ volumeId }) => volumeId === disk.volumeId)) } });
+    await setVm(ctx, ({ spec }) => ({ spec: { ...spec, disks: spec.disks.filter((disk) => !keep.some(({ volumeId }) => volumeId === disk.volumeId)) } }));
     return {};
   },
 });

@@ -3,11 +3,12 @@ import { Controller, Inject } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { Handles, type BusContext } from '#bus';
 import {
-  createVm, deleteVm, getVm, hibernateVm, listVms, pauseVm, powerOffVm, purgeVm, rebootVm, resetVm, restoreVm, resumeVm, startVm, stopVm, updateVm, type InputOf,
+  createVm, deleteVm, getVm, hibernateVm, listVms, pauseVm, powerOffVm, purgeVm, rebootVm, resetVm, restoreVm, resumeVm, standingVms, startVm, stopVm, updateVm, type InputOf,
 } from '#contracts';
 import { whoOf } from '#database';
 import { Db } from '#service';
 import { VmCommands } from './vm.commands.ts';
+import { vmsStanding } from './standing.store.ts';
 import { pageOfVms } from './vm-list.store.ts';
 
 @Controller()
@@ -28,5 +29,6 @@ export class VmHandlers {
   @Handles(purgeVm) purge(input: InputOf<typeof purgeVm>, ctx: BusContext) { return this.vms.purge(input, ctx); }
   @Handles(updateVm) update(input: InputOf<typeof updateVm>, ctx: BusContext) { return this.vms.update(input, ctx); }
   @Handles(getVm) get(input: InputOf<typeof getVm>, ctx: BusContext) { return this.vms.get(input.vmId, ctx); }
+  @Handles(standingVms) standing(input: InputOf<typeof standingVms>) { return vmsStanding(this.db, input); }
   @Handles(listVms) list(input: InputOf<typeof listVms>, ctx: BusContext) { return pageOfVms(this.db, whoOf(ctx), input); }
 }

@@ -26,12 +26,12 @@ export async function vmOf(db: DataSource | EntityManager, id: string): Promise<
   return record.vm;
 }
 
-/** Changes the VM in a transaction that only the holder of the task can commit, and tells the world. */
-export async function setVm<I extends VmInput>(ctx: Context<I>, change: VmChange): Promise<Vm> {
+/** Changes the VM, as it is then, in a transaction that only the holder of the task can commit, and tells the world. */
+export async function setVm<I extends VmInput>(ctx: Context<I>, change: VmChange | ((vm: Vm) => VmChange)): Promise<Vm> {
   return ctx.tx(async (tx) => {
     const record = await lockVm(tx, ctx.input.vmId);
     if (!record) throw new FaultError(NotFound.fault('There is no VM with this id.', { noun: 'vm', id: ctx.input.vmId }));
-    const vm = await changeVm(tx, ctx.input.vmId, change);
+    const vm = await changeVm(tx, ctx.input.vmId, typeof change === 'function' ? change(record.vm) : change);
     await emit(tx, vmChanged, { objectId: vm.id, data: { vm, from: record.vm.status.state }, actor: ctx.task.actor, traceId: ctx.task.traceId, taskId: ctx.task.id });
     return vm;
   });
@@ -73,7 +73,8 @@ export const findHostsStep = <I extends VmInput & { hostId: string | null }>(pla
 });
 
 /** As large as the VM will be when it starts. */
-function demandOf(vm: Vm): InputOf<typeof claimPlacement>['demand'] {
+/** What the VM asks of a host. */
+export function demandOf(vm: Vm): InputOf<typeof claimPlacement>['demand'] {
   const { cpu, cpuService, memoryBytes, memoryService } = effectiveSpec(vm);
   return { vcpus: vcpusOf(cpu), memoryBytes, cpuReservedMhz: cpuService.reservation, memoryReservedBytes: memoryService.reservation };
 }
@@ -131,18 +132,19 @@ export const raiseEpochStep = <I extends VmInput>(hostOf: (ctx: Context<I>) => s
   why: 'before anything starts: whoever acts on an older epoch is refused by the host',
   run: async (ctx): Promise<Raised> => {
     const hostId = hostOf(ctx);
-    const { status } = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-    const next = await setVm(ctx, { epoch: status.epoch + 1, hostId, state: 'starting', reason: null });
+    const next = await setVm(ctx, ({ status }) => ({ epoch: status.epoch + 1, hostId, state: 'starting', reason: null }));
     return { epoch: next.status.epoch, hostId };
   },
 });
 
 export const startOnHostStep = <I extends VmInput>(memoryOf: (input: I) => SavedVm | null = () => null): Step<I> => ({
   name: 'start-on-host',
+  slots: (ctx) => [{ noun: 'host', id: ctx.output<Raised>('raise-epoch').hostId, of: 'starts' }],
   run: async (ctx) => {
     const memory = memoryOf(ctx.input);
-    const status = await startOnHost(ctx, ctx.output<Raised>('raise-epoch'), memory);
-    await dropTpm(ctx, memory !== null);
+    const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
+    const status = await startOnHost(ctx, vm, ctx.output<Raised>('raise-epoch'), memory);
+    await dropTpm(ctx, vm, memory !== null);
     return status;
   },
   // QEMU may run although the answer was lost, so the host is waited for, however long it is away.
@@ -155,8 +157,7 @@ export const startOnHostStep = <I extends VmInput>(memoryOf: (input: I) => Saved
 });
 
 /** The keys of a TPM that was taken away go when the VM runs without it. A datastore that is away keeps no VM from starting: a later start does it. */
-async function dropTpm<I extends VmInput>(ctx: Context<I>, loadsMemory: boolean): Promise<void> {
-  const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
+async function dropTpm<I extends VmInput>(ctx: Context<I>, vm: Vm, loadsMemory: boolean): Promise<void> {
   if (vm.status.tpm === null || specOfStart(vm, loadsMemory).tpm !== 'none') return;
   const done = await asResult(ctx.child(discardVolume, { volumeId: vm.status.tpm.volumeId, vmId: vm.id }));
   if (done.ok) await setVm(ctx, { tpm: null });
@@ -172,8 +173,7 @@ async function noteTpmGone<I extends VmInput>(ctx: Context<I>): Promise<void> {
 }
 
 /** With a memory the VM is what it was when that was saved: what has waited for a start waits on. The VM is then paused. */
-export async function startOnHost<I extends VmInput>(ctx: Context<I>, { epoch, hostId }: Raised, saved: SavedVm | null): Promise<HostVmStatus> {
-  const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
+export async function startOnHost<I extends VmInput>(ctx: Context<I>, vm: Vm, { epoch, hostId }: Raised, saved: SavedVm | null): Promise<HostVmStatus> {
   const asked = specOfStart(vm, saved !== null);
   const { places, wiring } = await partsOf(ctx, vm, [...(saved === null ? [] : [saved.volumeId]), ...tpmVolumes(vm, asked)]);
   const placed = places.map((entry) => entry.place);

@@ -73,6 +73,12 @@ export async function vmsById(tx: Queryable, ids: readonly string[]): Promise<Vm
   return ids.length === 0 ? [] : (await selectRows<VmRow>(tx, sql`SELECT vm.* FROM vm WHERE vm.deleted_at IS NULL AND vm.id IN (${[...ids]})`)).map(recordOf);
 }
 
+/** Of these, those that the pool has or has had: a tombstone counts. */
+export async function vmsEverHad(tx: Queryable, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  return new Set((await selectRows<{ id: string }>(tx, sql`SELECT id FROM vm WHERE id IN (${[...ids]})`)).map(({ id }) => id));
+}
+
 /** VMs that hold capacity although nothing runs and no task works on them. */
 export async function idleClaims(tx: Queryable, limit: number): Promise<VmRecord[]> {
   const rows = await selectRows<VmRow>(tx,

@@ -1,5 +1,5 @@
 // What a subject of the bus door says: who asks, and for what. Pure.
-import { operationByName } from '#contracts';
+import { isOpenToUsers, operationByName } from '#contracts';
 import type { Operation } from '#contracts';
 
 export interface Place {
@@ -16,11 +16,10 @@ export function placeOf(subject: string): Place | undefined {
   return handle === undefined || operation === undefined ? undefined : { handle, operation };
 }
 
-/** What users may ask for here: everything that has a route, but for what is about signing in, which a bearer does. */
+/** What users may ask for here. */
 export function openOperation(name: string): Operation | undefined {
   const operation = operationByName.get(name);
-  if (operation?.http === undefined || operation.permission === 'public' || operation.permission === 'internal') return undefined;
-  return operation;
+  return operation !== undefined && isOpenToUsers(operation) ? operation : undefined;
 }
 
 /** Another's inbox as reply subject would make us speak to him. */

@@ -1,7 +1,7 @@
 // What a published command says, and what kind of end an answer is for it. Pure.
 import { createHash } from 'node:crypto';
 import type { PublishedCommand } from '#bus';
-import { createWebhook, Internal, InvalidArgument, operationByName, rotateWebhookSecret, UnknownOperation } from '#contracts';
+import { holdsSecrets, Internal, InvalidArgument, operationByName, UnknownOperation } from '#contracts';
 import type { BusCommandId, Operation } from '#contracts';
 import { ok } from '#kernel';
 import type { Fault, Result } from '#kernel';
@@ -36,10 +36,6 @@ export function commandId({ seq, publishedAt }: Pick<PublishedCommand, 'seq' | '
   const hash = createHash('sha256').update(`${publishedAt} ${seq}`).digest('hex');
   return `${time.slice(0, 8)}-${time.slice(8)}-7${hash.slice(0, 3)}-8${hash.slice(3, 6)}-${hash.slice(6, 18)}` as BusCommandId;
 }
-
-/** What goes through the stream lies on disk for a while, and so would what is answered. */
-const answersSecrets: ReadonlySet<string> = new Set([createWebhook.name, rotateWebhookSecret.name]);
-const holdsSecrets = (name: string): boolean => name.startsWith('auth.') || name.startsWith('compute.console-ticket.') || answersSecrets.has(name);
 
 /** The command, or why it cannot be published. */
 export function publishable(name: string): Result<Operation> {

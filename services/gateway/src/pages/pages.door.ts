@@ -1,10 +1,10 @@
-// Serves the documents about the door: landing page, OpenAPI text, reference page, and the health of the process for
+// Serves the documents about the door: landing page, OpenAPI and AsyncAPI text, reference page, and the health of the process for
 // those who only see the public port. All of it is public.
 import { createReadStream } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { FastifyReply } from 'fastify';
-import { openApi } from '#contracts';
+import { asyncApi, openApi } from '#contracts';
 import type { Operation } from '#contracts';
 import type { Health } from '#telemetry';
 import { landingPage, landingStyle, pagePolicy, referencePage, referenceStart } from './pages.ts';
@@ -36,18 +36,21 @@ const healthPaths = ['/livez', '/readyz'] as const;
 
 /** For the answers 404 and 405. */
 export const pagePaths: readonly { readonly method: string; readonly path: string }[] = [
-  ...['/', '/landing.css', '/v1/reference', '/v1/reference/start.js', '/v1/openapi.json', ...healthPaths], ...files.map(({ path }) => path),
+  ...['/', '/landing.css', '/v1/reference', '/v1/reference/start.js', '/v1/openapi.json', '/v1/asyncapi.json', ...healthPaths], ...files.map(({ path }) => path),
 ].map((path) => ({ method: 'GET', path }));
 
 export function addPages(door: RestDoor, operations: readonly Operation[], health: Health, version: string): void {
   const { app } = door;
   for (const { path, type, body } of texts) app.get(path, (_request, reply) => page(reply, type).send(body));
   // Made for the first who asks: a start should not wait for it.
-  let document: string | undefined;
-  app.get('/v1/openapi.json', (_request, reply) => {
-    document ??= `${JSON.stringify(openApi(operations, version), null, 2)}\n`;
-    return page(reply, 'application/json; charset=utf-8').send(document);
-  });
+  const documents: readonly (readonly [path: string, make: () => unknown])[] = [['/v1/openapi.json', () => openApi(operations, version)], ['/v1/asyncapi.json', asyncApi]];
+  for (const [path, make] of documents) {
+    let document: string | undefined;
+    app.get(path, (_request, reply) => {
+      document ??= `${JSON.stringify(make(), null, 2)}\n`;
+      return page(reply, 'application/json; charset=utf-8').send(document);
+    });
+  }
   // Only the files named above: the package's directory is not for the world.
   const directory = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
   for (const { path, type, file } of files) app.get(path, (_request, reply) => page(reply, type).send(createReadStream(join(directory, file))));

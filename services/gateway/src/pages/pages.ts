@@ -9,6 +9,7 @@ export const landingPage = page('Tokamak', '<link rel="stylesheet" href="/landin
 <ul>
 <li><a href="/v1/reference">REST reference</a></li>
 <li><a href="/v1/openapi.json">OpenAPI document</a></li>
+<li><a href="/v1/asyncapi.json">AsyncAPI document of the bus</a></li>
 </ul>
 <h2>Sign in</h2>
 <pre>curl -X POST http://this-address/v1/sessions -H 'content-type: application/json' \\

@@ -1,7 +1,7 @@
 import { request as httpRequest } from 'node:http';
 import { connect as connectTcp } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { openApi } from '#contracts';
+import { asyncApi, openApi } from '#contracts';
 import { newUuid, ok } from '#kernel';
 import { version } from '#service';
 import { until } from '#testing';
@@ -227,6 +227,7 @@ describe('the pages', () => {
     for (const path of ['/v1/reference/swagger-ui.css', '/v1/reference/swagger-ui-bundle.js', '/v1/reference/start.js', '/landing.css', '/']) expect([path, (await gateway.fetch(path, { as: null })).status]).toEqual([path, 200]);
     for (const path of ['/v1/reference/package.json', '/v1/reference/..%2fpackage.json']) expect([path, (await gateway.fetch(path, { as: null })).status]).toEqual([path, 404]);
     expect(await (await gateway.fetch('/v1/openapi.json', { as: null })).text()).toBe(`${JSON.stringify(openApi(undefined, version), null, 2)}\n`);
+    expect(await (await gateway.fetch('/v1/asyncapi.json', { as: null })).json()).toEqual(asyncApi());
   });
 
   it('tell health on the public port and numbers on the other one', async () => {

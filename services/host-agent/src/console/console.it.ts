@@ -49,6 +49,8 @@ async function door(kind: ConsoleKind, over: { historyBytes?: number; feed?: (by
     onEnd: () => undefined,
   });
   pipe.greet();
+  // An agent that ends in this very moment would speak to nobody yet.
+  await lab.nats.flush();
   const bytes = (): Buffer => Buffer.concat(heard);
   return { pipe, bytes, heard: () => bytes().toString('latin1'), over: () => pipe.over };
 }

@@ -3,7 +3,7 @@ import type { UnmanagedVm } from '#contracts';
 import type { z } from 'zod';
 
 export type Unmanaged = z.infer<typeof UnmanagedVm>;
-export interface QemuSeen { readonly pid: number; readonly argv: readonly string[] }
+export interface QemuSeen { readonly pid: number; readonly startTicks?: number; readonly argv: readonly string[] }
 
 const longestCommandLine = 4_000;
 
@@ -23,8 +23,8 @@ export function unmanaged(seen: readonly QemuSeen[], managed: readonly { readonl
     const own = pids.get(uuid) ?? null;
     return own === null || own === pid;
   };
-  return seen.filter((process) => !isOurs(process)).map(({ pid, argv }) => ({
-    pid, uuid: optionOf(argv, '-uuid'), name: nameOf(optionOf(argv, '-name')), commandLine: argv.join(' ').slice(0, longestCommandLine),
+  return seen.filter((process) => !isOurs(process)).map(({ pid, startTicks, argv }) => ({
+    pid, ...(startTicks === undefined ? {} : { startTicks }), uuid: optionOf(argv, '-uuid'), name: nameOf(optionOf(argv, '-name')), commandLine: argv.join(' ').slice(0, longestCommandLine),
   }));
 }
 

@@ -1,7 +1,7 @@
 // The host: keeps one actor per VM, carries out what is no VM's, and knows when it has looked at its world. It takes no
 // command before that, and nothing it does at start or stop touches a guest.
-import type { HostInventory, HostVmSpec, HostVmStatus, ReplyOf, hostStatus } from '#contracts';
-import { HostCommandFailed, InvalidArgument, NotFoundOnHost, ShuttingDown } from '#contracts';
+import type { HostInventory, HostVmSpec, HostVmStatus, ReplyOf, VmId, hostStatus, hostSwitchSurvey } from '#contracts';
+import { HostCommandFailed, InvalidArgument, NicId, NotFoundOnHost, ShuttingDown } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
 import type { Progress, VolumeWork } from '../drivers.ts';
@@ -18,7 +18,7 @@ import type { Ballooned } from '../balloon/balloons.process.ts';
 import { unmanaged } from './adoption.ts';
 import type { Unmanaged } from './adoption.ts';
 import { isLasting, lastingCommands } from './host-commands.ts';
-import type { LastingCommandName } from './host-commands.ts';
+import type { HostWorld, LastingCommandName } from './host-commands.ts';
 import { HostMemory } from './host-memory.store.ts';
 import { Ledger } from './ledger.ts';
 
@@ -35,6 +35,7 @@ export class HostActor {
   private readonly vms = new Map<string, Promise<VmActor>>();
   private readonly aborts = new Map<string, AbortController>();
   private readonly volumesAtWork = new Map<string, string>();
+  private readonly world: HostWorld = { mayRun: () => this.mayRun(), holdsPorts: (vmId) => this.holdsPorts(vmId), strangers: () => this.unmanaged() };
   private looked = false;
   private stopping = false;
 
@@ -159,7 +160,7 @@ export class HostActor {
     this.aborts.set(commandId, abort);
     if (volumeId !== null) this.volumesAtWork.set(volumeId, commandId);
     try {
-      return await rowOf.run(this.environment.drivers, input, this.volumeWork(commandId, volumeId, abort.signal));
+      return await rowOf.run(this.environment.drivers, input, this.volumeWork(commandId, volumeId, abort.signal), this.world);
     } finally {
       this.aborts.delete(commandId);
       if (volumeId !== null) this.volumesAtWork.delete(volumeId);
@@ -199,6 +200,22 @@ export class HostActor {
     return unmanaged(seen, (await this.vmStatuses()).map(({ vmId, pid }) => ({ vmId, pid })));
   }
 
+  /** The switches of the host; a port is somebody's while its VM is anything but at rest. */
+  async surveySwitches(): Promise<Result<ReplyOf<typeof hostSwitchSurvey>>> {
+    if (!this.ready) return notReady();
+    const seen = await this.environment.drivers.switches.survey();
+    if (!seen.ok) return seen;
+    const ports = await Promise.all(seen.value.ports.map(async (port) => ({ ...port, owned: port.owned && (port.vmId === null || (await this.holdsPorts(port.vmId))) })));
+    const running = new Set<string>((await this.mayRun()).map(({ vmId }) => vmId));
+    const missing = seen.value.missing.filter(({ vmId }) => running.has(vmId)).map((one) => ({ ...one, vmId: one.vmId as VmId, nicId: NicId.parse(one.nicId) }));
+    return ok({ switches: [...seen.value.switches], ports, missing });
+  }
+
+  private async holdsPorts(vmId: string): Promise<boolean> {
+    const actor = await this.vms.get(vmId);
+    return actor !== undefined && !atRest.has(actor.status().state);
+  }
+
   /** Ends what is on its way and lets go of every process. */
   async stop(): Promise<void> {
     this.stopping = true;
@@ -229,6 +246,8 @@ export class HostActor {
     return opened;
   }
 }
+
+const atRest: ReadonlySet<string> = new Set(['absent', 'defined', 'stopped', 'failed'] satisfies HostVmStatus['state'][]);
 
 const notReady = (): Result<never> => ShuttingDown.fail('The agent has not yet looked at its host, or is stopping.');
 const neverRun = (): Promise<Result<unknown>> => Promise.reject(new Error('a recorded command was carried out again'));

@@ -3,7 +3,7 @@ import type { BusContext, HostRoute } from '#bus';
 import { hostHandler } from '#bus';
 import type { InputOf, hostVolumeCancel } from '#contracts';
 import {
-  CommandRunning, ShuttingDown, hostCommands, hostConfirm, hostConsoleOpen, hostDatastoreProbe, hostDatastoreScan, hostStatus, hostUploadWrite,
+  CommandRunning, ShuttingDown, hostCommands, hostConfirm, hostConsoleOpen, hostDatastoreProbe, hostDatastoreScan, hostDatastoreSurvey, hostStatus, hostSwitchSurvey, hostUploadWrite,
   hostVmAdjust, hostVmDefine, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStart, hostVmStatus, hostVmStop,
 } from '#contracts';
 import type { HostVmStatus, ReplyOf } from '#contracts';
@@ -50,6 +50,8 @@ export function hostRoutes(host: HostActor, { volumes }: Drivers, consoles: Cons
     hostHandler(hostConfirm, ({ commandIds }) => host.confirm(commandIds)),
     hostHandler(hostUploadWrite, (input, ctx) => volumes.uploadWrite(input, host.volumeWork('upload', null, ctx.signal))),
     hostHandler(hostDatastoreProbe, (input, ctx) => volumes.probe(input, host.volumeWork('probe', null, ctx.signal))),
+    hostHandler(hostSwitchSurvey, () => host.surveySwitches()),
+    hostHandler(hostDatastoreSurvey, (input, ctx) => volumes.survey(input, host.volumeWork('survey', null, ctx.signal))),
     hostHandler(hostDatastoreScan, (input, ctx) => volumes.scan(input, host.volumeWork('scan', null, ctx.signal))),
   ];
   return [...own, ...hostCommands.flatMap((operation): HostRoute[] => {

@@ -53,9 +53,9 @@ export class HostNetwork {
   }
 
   /** Taps that this agent made, whether or not a switch knows them. */
-  async ourTaps(): Promise<string[]> {
+  async ourTaps(): Promise<{ ifname: string; nicId: string }[]> {
     const all = await this.links('type', 'tun');
-    return all.filter((link) => link.ifalias?.startsWith(aliasPrefix) === true && link.ifname.startsWith('tap')).map((link) => link.ifname);
+    return all.flatMap(({ ifname, ifalias }) => (ifalias?.startsWith(aliasPrefix) === true && ifname.startsWith('tap') ? [{ ifname, nicId: ifalias.slice(aliasPrefix.length) }] : []));
   }
 
   /**

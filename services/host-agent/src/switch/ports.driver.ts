@@ -3,6 +3,7 @@
 import type { HostNic } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
+import { InUse } from '#contracts';
 import type { DhcpHost } from './dhcp-config.ts';
 import type { DhcpServers } from './dhcp-server.driver.ts';
 import { isolatedVlan, nicFlows, portGroupFlows, withoutFlows } from './flows.ts';
@@ -14,6 +15,16 @@ export interface AttachedNic { readonly vmId: string; readonly nic: HostNic; rea
 
 /** A NIC whose address is given here. */
 const served = ({ nic }: AttachedNic): DhcpHost | null => (nic.ip === null || nic.subnet === null ? null : { mac: nic.mac, ip: nic.ip, mtu: nic.mtu, subnet: nic.subnet });
+
+export interface PortSeen { readonly ifname: string; readonly bridge: string | null; readonly kind: 'nic' | 'tap' | 'dhcp' | 'foreign'; readonly nicId: string | null; readonly vmId: string | null; readonly owned: boolean }
+export interface PortSurvey {
+  readonly ports: readonly PortSeen[];
+  /** NICs whose port is not there; `tap` = their end in the kernel is. */
+  readonly missing: readonly { readonly vmId: string; readonly nicId: string; readonly ifname: string; readonly tap: boolean }[];
+}
+
+/** Its uplinks, and the port that every bridge has of its own name. */
+const isOfSwitch = ({ name, bridge, ids }: OvsPort): boolean => ids.has('tok-uplinks') || name === bridge;
 
 export class Ports {
   private readonly nics = new Map<string, AttachedNic>();
@@ -176,8 +187,8 @@ export class Ports {
       if (!gone.ok) return gone;
     }
     const taps = new Set(wanted.map((one) => tapName(one.nic.nicId)));
-    for (const tap of await this.network.ourTaps()) {
-      const gone = taps.has(tap) ? ok(undefined) : await this.network.removeTap(tap);
+    for (const { ifname } of await this.network.ourTaps()) {
+      const gone = taps.has(ifname) ? ok(undefined) : await this.network.removeTap(ifname);
       if (!gone.ok) return gone;
     }
     const ended = await this.endIdleGroups(all.value, bridges);
@@ -187,6 +198,54 @@ export class Ports {
       if (!made.ok) return made;
     }
     return ok(undefined);
+  }
+
+  /** Everything of ours and on our bridges, and who has it. */
+  async survey(): Promise<Result<PortSurvey>> {
+    const all = await this.ovs.ports();
+    if (!all.ok) return all;
+    const taps = await this.network.ourTaps();
+    const there = new Set(all.value.map(({ name }) => name));
+    const alone = taps.filter(({ ifname }) => !there.has(ifname)).map(({ ifname, nicId }): PortSeen => {
+      const owner = this.nics.get(nicId);
+      return { ifname, bridge: null, kind: 'tap', nicId, vmId: owner?.vmId ?? null, owned: owner !== undefined };
+    });
+    const missing = this.attached().map(({ vmId, nic }) => ({ vmId, nicId: nic.nicId, ifname: tapName(nic.nicId) })).filter(({ ifname }) => !there.has(ifname));
+    return ok({
+      ports: [...all.value.filter((port) => !isOfSwitch(port)).map((port) => this.seen(port)), ...alone],
+      missing: missing.map((one) => ({ ...one, tap: taps.some(({ ifname }) => ifname === one.ifname) })),
+    });
+  }
+
+  private seen({ name, bridge, ids }: OvsPort): PortSeen {
+    const group = ids.get('tok-dhcp');
+    const nicId = ids.get('tok-nic') ?? null;
+    if (group !== undefined) return { ifname: name, bridge, kind: 'dhcp', nicId: null, vmId: null, owned: this.isServed(group) };
+    return { ifname: name, bridge, kind: nicId === null ? 'foreign' : 'nic', nicId, vmId: ids.get('tok-vm') ?? null, owned: nicId !== null && this.nics.has(nicId) };
+  }
+
+  private isServed(group: string): boolean {
+    return this.attached().some((one) => one.nic.portGroupId === group && served(one) !== null);
+  }
+
+  /** Removes what no VM has. `mayRun` is asked here, within the turn: a start that begins now makes its tap after it. */
+  async removeStray(ifname: string, foreign: boolean, mayRun: (vmId: string) => Promise<boolean>): Promise<Result<void>> {
+    const all = await this.ovs.ports();
+    if (!all.ok) return all;
+    const port = all.value.find(({ name }) => name === ifname);
+    const tap = (await this.network.ourTaps()).find((one) => one.ifname === ifname);
+    const nicId = port === undefined ? tap?.nicId : port.ids.get('tok-nic');
+    const owner = nicId === undefined ? undefined : this.nics.get(nicId);
+    if (owner !== undefined && (await mayRun(owner.vmId))) return InUse.fail(`the VM ${owner.vmId} has ${ifname}`, { by: [{ noun: 'vm', id: owner.vmId }] });
+    if (nicId !== undefined) this.nics.delete(nicId);
+    if (port === undefined) return tap === undefined ? ok(undefined) : this.network.removeTap(ifname);
+    const group = port.ids.get('tok-dhcp');
+    if (group !== undefined) return this.isServed(group) ? InUse.fail(`${ifname} gives addresses to VMs`, { by: [] }) : this.endGroup(port.bridge, group);
+    if (nicId === undefined && (!foreign || isOfSwitch(port))) return InUse.fail(`${ifname} belongs to the switch, or nobody here has made it`, { by: [] });
+    const gone = nicId === undefined ? await this.ovs.vsctl('--if-exists', 'del-port', port.bridge, ifname) : await this.removePort(port);
+    const left = port.ids.get('tok-group');
+    if (!gone.ok) return gone;
+    return left === undefined ? ok(undefined) : this.refreshGroup(port.bridge, left);
   }
 
   private async endIdleGroups(ports: readonly OvsPort[], bridges: readonly string[]): Promise<Result<void>> {

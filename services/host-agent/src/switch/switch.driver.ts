@@ -150,6 +150,14 @@ export async function createSwitchDriver(options: SwitchOptions): Promise<Switch
         return vmId === undefined || nicId === undefined ? [] : [{ ifname: port.name, vmId, nicId }];
       });
     },
+    survey: () => inTurn(async () => {
+      const [bridges, seen] = [await ovs.bridges(), await ports.survey()];
+      if (!bridges.ok) return bridges;
+      if (!seen.ok) return seen;
+      const switches = [...bridges.value].map(([bridge, ids]) => ({ bridge, switchId: ids.get('tok-switch') ?? '', generation: Number(ids.get('tok-generation') ?? -1) }));
+      return ok({ switches, ...seen.value });
+    }),
+    removeStray: (ifname, foreign, mayRun) => inTurn(() => ports.removeStray(ifname, foreign, mayRun)),
     restore: (running) => inTurn(() => restore(running.flatMap(({ vmId, uid, nics }) => nics.map((nic) => ({ vmId, uid, nic }))))),
     stop: stopWatching,
   };

@@ -7,7 +7,7 @@ import type { VolumePlace } from '#contracts';
 import { QemuFailed } from '#contracts';
 import type { Result } from '#kernel';
 import { ok, sleep } from '#kernel';
-import { errorCode } from '../error-code.ts';
+import { endProcess } from './end-process.proc.ts';
 import { launch } from './launch.process.ts';
 import { isAlive, processesWith, startTicksOf } from './process-table.proc.ts';
 import type { ProcessSeen } from './process-table.proc.ts';
@@ -80,13 +80,5 @@ export async function findTpm(directory: VmDirectory): Promise<ProcessSeen | und
 /** Ends a TPM whose QEMU is gone or never came. It is asked first: what it writes is then written whole. */
 export async function endTpm(directory: VmDirectory): Promise<void> {
   const tpm = await findTpm(directory);
-  if (tpm === undefined) return;
-  for (let name: NodeJS.Signals = 'SIGTERM'; await isAlive(tpm); name = 'SIGKILL') {
-    try {
-      process.kill(tpm.pid, name);
-    } catch (error) {
-      if (errorCode(error) !== 'ESRCH') throw error;
-    }
-    for (const end = performance.now() + endsWithinMs; performance.now() < end && (await isAlive(tpm)); ) await sleep(pollMs);
-  }
+  if (tpm !== undefined) await endProcess(tpm, endsWithinMs);
 }

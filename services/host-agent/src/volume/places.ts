@@ -62,3 +62,31 @@ export function percentOf(text: string): number | null {
   const last = all.at(-1)?.[1];
   return last === undefined ? null : Math.min(100, Number(last));
 }
+
+// What nobody knows
+
+export const quarantineDirectory = (datastorePath: string): string => join(datastorePath, '.quarantine');
+/** A file's name in quarantine says where it was. */
+export const keptName = (path: string): string => path.replace('/', '+');
+export function pathOfKept(name: string): string | null {
+  const parts = /^(volumes|images|\.staging)\+(.+)$/.exec(name);
+  return parts === null ? null : `${parts[1] ?? ''}/${parts[2] ?? ''}`;
+}
+
+export interface FileKind { readonly kind: 'volume' | 'draft' | 'record' | 'upload' | 'foreign'; readonly id: string | null }
+const names: readonly (readonly [RegExp, FileKind['kind']])[] = [
+  [new RegExp(`^(?:volumes|images)/(${uuid})\\.(?:qcow2|raw)$`), 'volume'],
+  [new RegExp(`^(?:volumes|images)/(${uuid})\\.(?:qcow2|raw)\\.json$`), 'record'],
+  [new RegExp(`^(?:volumes|images)/\\.(${uuid})\\.(?:qcow2|raw)\\.[0-9a-f]{16}\\.draft$`), 'draft'],
+  [new RegExp(`^\\.staging/(${uuid})(?:\\.sealed)?$`), 'upload'],
+];
+
+/** Whose a path is by its name; null = an agent that looks whether it can write, and nothing else. */
+export function classify(path: string): FileKind | null {
+  if (path.startsWith('.staging/.probe-')) return null;
+  for (const [name, kind] of names) {
+    const id = name.exec(path)?.[1];
+    if (id !== undefined) return { kind, id };
+  }
+  return { kind: 'foreign', id: null };
+}

@@ -3,7 +3,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { z } from 'zod';
-import { NotFoundOnHost, hostUploadDiscard, hostUploadWrite, hostVolumeCopy, hostVolumeCreate, hostVolumeDelete, hostVolumeIngest } from '#contracts';
+import { NotFoundOnHost, hostFileKeep, hostFilePurge, hostFileRelease, hostUploadDiscard, hostUploadWrite, hostVolumeCopy, hostVolumeCreate, hostVolumeDelete, hostVolumeIngest } from '#contracts';
 import type { HostVmSpec, VolumePlace } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
@@ -12,6 +12,7 @@ import { readChain } from './backing-chain.driver.ts';
 import { badInput, codeOf, draftsOf, enter, failedBecause, probe, scan, statOf } from './datastore.driver.ts';
 import { ingestVolume } from './ingest.driver.ts';
 import { recordPath, sealedFile, uploadFile, volumePath } from './places.ts';
+import { awayEffect, keep, keptEffect, purge, release, survey } from './quarantine.driver.ts';
 import { discardUpload, openUpload, writeUpload } from './upload.driver.ts';
 import { copyVolume, createVolume, deleteVolume } from './volume-files.driver.ts';
 
@@ -48,6 +49,10 @@ export function createVolumeDriver({ templateGid, sandboxUid = templateGid }: Vo
     uploadDiscard: discardUpload,
     probe,
     scan,
+    survey,
+    keep,
+    release,
+    purge,
     effectOf,
     prepareForVm: (spec) => prepareForVm(spec, templateGid),
   };
@@ -72,6 +77,9 @@ const probes: Readonly<Record<VolumeCommandName, (input: unknown) => Promise<Eff
     if (await isThere(volumePath(place))) return 'not-done';
     return (await isThere(recordPath(place))) || (await draftsOf(place)).length > 0 ? 'partial' : 'done';
   }),
+  'file.keep': probeOf(hostFileKeep.input, keptEffect),
+  'file.release': probeOf(hostFileRelease.input, awayEffect),
+  'file.purge': probeOf(hostFilePurge.input, awayEffect),
   // What ran has ended with the agent.
   'volume.cancel': () => Promise.resolve('done'),
   'volume.ingest': probeOf(hostVolumeIngest.input, async ({ to, uploadId, datastorePath }) => {

@@ -11,7 +11,7 @@ import { event, user, userId } from '../monitoring.fixture.ts';
 import { keepScope } from '../scope/scope.store.ts';
 import { TaskWaiters } from '../task/task.waiters.ts';
 import { EventReader, logNews } from './event.reader.ts';
-import { logEvent, purgeEvents, reachOf, readEntries, readLog } from './event.store.ts';
+import { logEvents, purgeEvents, reachOf, readEntries, readLog } from './event.store.ts';
 
 let schema: TestSchema;
 let db: DataSource;
@@ -30,7 +30,7 @@ afterAll(async () => {
 
 const told = (...events: EventEnvelope[]): Promise<void> => transaction(db, async (tx) => {
   for (const one of events) {
-    await logEvent(tx, one);
+    await logEvents(tx, [one]);
     await keepScope(tx, one);
   }
 });

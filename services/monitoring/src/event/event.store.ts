@@ -1,7 +1,7 @@
 // The event log: every event of every service once, under a number of one sequence.
 import type { DataSource, EntityManager } from 'typeorm';
 import { eventsGone, isGone, type EventEnvelope, type EventFilter, type InputOf, type LogEntry, type LoggedEvent, type ReplyOf, type listEvents } from '#contracts';
-import { allOf, anyOf, execute, fromJson, insertRow, selectRow, selectRows, sql, toJson, transaction, type Queryable, type Sql, type Who } from '#database';
+import { allOf, anyOf, execute, fromJson, insertRows, selectRow, selectRows, sql, toJson, transaction, type Queryable, type Sql, type Who } from '#database';
 import { wireFault } from '#tasks';
 import type { z } from 'zod';
 import { findScope, scopeFilter, scopeJoin } from '../scope/scope.store.ts';
@@ -18,18 +18,37 @@ const idIn = (value: unknown): string | null => {
 /** Whose object the event is about, as far as it says so. */
 export const ownerOf = (event: EventEnvelope): string | null => idIn(event.data) ?? Object.values(event.data).map(idIn).find((owner) => owner !== null) ?? null;
 
-export async function logEvent(tx: EntityManager, event: EventEnvelope): Promise<void> {
+/** Logs those that are not yet, under the next numbers, in this order. */
+export async function logEvents(tx: EntityManager, events: readonly EventEnvelope[]): Promise<void> {
   // The row's lock makes concurrent consumers wait here, so what one has written the next one sees.
-  const sequence = await selectRow<{ last_seq: number | string }>(tx, 'SELECT last_seq FROM event_sequence WHERE singleton = 1 FOR UPDATE');
-  if (await selectRow(tx, 'SELECT 1 FROM event_log WHERE event_id = ?', [event.id])) return;
-  const text = toJson(event);
-  const bytes = Buffer.byteLength(text);
-  await execute(tx, 'UPDATE event_sequence SET last_seq = last_seq + 1, kept_bytes = kept_bytes + ? WHERE singleton = 1', [bytes]);
-  const owner = ownerOf(event) ?? (await lastOwnerOf(tx, event));
-  await insertRow(tx, 'event_log', {
-    global_seq: Number(sequence?.last_seq ?? 0) + 1, event_id: event.id, source: event.source, name: event.name, object_id: event.objectId, subject_id: subjectOf(event),
-    actor_id: event.actor?.userId ?? null, owner_id: owner, at: new Date(event.at), event: text, bytes,
+  const { last } = await reachOf(tx, 'FOR UPDATE');
+  const { sql: text, params } = sql`SELECT event_id FROM event_log WHERE event_id IN (${events.map(({ id }) => id)})`;
+  const known = new Set((await selectRows<{ event_id: string }>(tx, text, params)).map((row) => row.event_id));
+  const fresh = [...new Map(events.map((event) => [event.id, event])).values()].filter(({ id }) => !known.has(id));
+  if (fresh.length === 0) return;
+  const owners = await ownersOf(tx, fresh);
+  const rows = fresh.map((event, index) => {
+    const logged = toJson(event);
+    return {
+      global_seq: last + 1 + index, event_id: event.id, source: event.source, name: event.name, object_id: event.objectId, subject_id: subjectOf(event),
+      actor_id: event.actor?.userId ?? null, owner_id: owners[index] ?? null, at: new Date(event.at), event: logged, bytes: Buffer.byteLength(logged),
+    };
   });
+  await insertRows(tx, 'event_log', rows);
+  await execute(tx, 'UPDATE event_sequence SET last_seq = ?, kept_bytes = kept_bytes + ? WHERE singleton = 1', [last + fresh.length, rows.reduce((sum, { bytes }) => sum + bytes, 0)]);
+}
+
+/** Whose objects the events are about; what one of them says holds for those behind it too. */
+async function ownersOf(tx: EntityManager, events: readonly EventEnvelope[]): Promise<(string | null)[]> {
+  const told = new Map<string, string | null>();
+  const owners: (string | null)[] = [];
+  for (const event of events) {
+    const key = `${event.source} ${event.objectId}`;
+    const owner = ownerOf(event) ?? told.get(key) ?? (await lastOwnerOf(tx, event));
+    told.set(key, owner);
+    owners.push(owner);
+  }
+  return owners;
 }
 
 /** An object that is gone has nobody to say whose it was; the event before does, or what was kept of it. */

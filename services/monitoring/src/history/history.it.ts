@@ -6,10 +6,10 @@ import { openDatabase, tasksMigrations, transaction } from '#database';
 import { newUuid, orThrow } from '#kernel';
 import { contextOf, makeTestSchema, type TestSchema } from '#testing';
 import { monitoringTables } from '../../monitoring.definition.ts';
-import { logEvent } from '../event/event.store.ts';
+import { logEvents } from '../event/event.store.ts';
 import { event, role, task, user, userId } from '../monitoring.fixture.ts';
 import { keepScope } from '../scope/scope.store.ts';
-import { keepTask } from '../task/task.store.ts';
+import { keepTasks } from '../task/task.store.ts';
 import { HistoryHandlers } from './history.handlers.ts';
 
 let schema: TestSchema;
@@ -31,10 +31,10 @@ afterAll(async () => {
 const START = Date.parse('2026-01-01T00:00:00.000Z');
 const at = (second: number): string => new Date(START + second * 1_000).toISOString();
 const told = (value: EventEnvelope): Promise<void> => transaction(db, async (tx) => {
-  await logEvent(tx, value);
+  await logEvents(tx, [value]);
   await keepScope(tx, value);
 });
-const keep = (value: Task): Promise<boolean> => transaction(db, (tx) => keepTask(tx, value, null));
+const keep = (value: Task): Promise<void> => transaction(db, (tx) => keepTasks(tx, [{ task: value, ownerId: null }]));
 const changed = (vmId: string, second: number, vm: object, over: Partial<EventEnvelope> = {}): EventEnvelope => event({ objectId: vmId, at: at(second), data: { vm: { id: vmId, ...vm } }, ...over });
 const ask = (vmId: string, over: object = {}, actor?: Actor) => handlers.vm(vmHistory.input.parse({ vmId, ...over }), contextOf(actor === undefined ? { system: true } : { actor }));
 const read = async (vmId: string, over: object = {}): Promise<{ items: HistoryEntry[]; next: string | null }> => orThrow(await ask(vmId, over));

@@ -8,10 +8,10 @@ import { newUuid, ok, orThrow } from '#kernel';
 import { contextOf, makeTestSchema, type TestSchema } from '#testing';
 import { monitoringMigrations } from '../../migrations/0001-tables.ts';
 import { monitoringTables } from '../../monitoring.definition.ts';
-import { logEvent, purgeEvents, readLog } from '../event/event.store.ts';
+import { logEvents, purgeEvents, readLog } from '../event/event.store.ts';
 import { event, task, user, userId } from '../monitoring.fixture.ts';
 import { TaskReader } from '../task/task.reader.ts';
-import { keepTask, pageOfTasks } from '../task/task.store.ts';
+import { keepTasks, pageOfTasks } from '../task/task.store.ts';
 import { TaskWaiters } from '../task/task.waiters.ts';
 import { findScope, keepScope, purgeScopes } from './scope.store.ts';
 
@@ -30,7 +30,7 @@ afterAll(async () => {
 });
 
 const told = (value: EventEnvelope): Promise<void> => transaction(db, async (tx) => {
-  await logEvent(tx, value);
+  await logEvents(tx, [value]);
   await keepScope(tx, value);
 });
 const right = (scope: Right['scope'], scopeId: string, permissions: Permission[] = ['event.read', 'task.read']): Right => ({ permissions, scope, scopeId });
@@ -62,7 +62,7 @@ describe('a right on a folder or a cluster', () => {
     await told(vmEvent(vmId, { folderId }));
     const inIt = task({ object: { noun: 'vm', id: vmId, name: null } });
     const elsewhere = task();
-    for (const value of [inIt, elsewhere]) await transaction(db, (tx) => keepTask(tx, value, null));
+    for (const value of [inIt, elsewhere]) await transaction(db, (tx) => keepTasks(tx, [{ task: value, ownerId: null }]));
     expect(await tasksFor(holder(right('folder', folderId)))).toEqual([inIt.id]);
     const reader = new TaskReader(db, { request: () => Promise.resolve(ok({})) } as unknown as ConstructorParameters<typeof TaskReader>[1], new TaskWaiters());
     const codes = async (who: Actor, taskId: string): Promise<string[]> => {
@@ -83,7 +83,7 @@ describe('a right on a folder or a cluster', () => {
     await told(event({ name: 'compute.vm.deleted', objectId: vmId, data: { vmId, name: 'web' }, at: long }));
     expect(await purgeScopes(db, 100)).toBe(0);
     expect(await purgeEvents(db, 100, { days: 90, most: 1_000, bytes: 1e12 })).toBe(3);
-    await transaction(db, (tx) => keepTask(tx, task({ object: { noun: 'vm', id: vmId, name: null } }), null));
+    await transaction(db, (tx) => keepTasks(tx, [{ task: task({ object: { noun: 'vm', id: vmId, name: null } }), ownerId: null }]));
     expect(await purgeScopes(db, 100)).toBe(0);
     await db.query('DELETE FROM task_view');
     expect(await purgeScopes(db, 100)).toBe(1);

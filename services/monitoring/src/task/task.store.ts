@@ -1,7 +1,7 @@
 // Rows of the tasks view: what the owners of tasks last told. The highest version of a task wins, whatever comes when.
 import type { EntityManager } from 'typeorm';
 import { endStates, type InputOf, type SortsOf, type Task, type listTasks } from '#contracts';
-import { anyOf, execute, fromJson, pageQuery, selectRow, sql, toJson, updateRows, type Queryable, type Sql, type Who } from '#database';
+import { anyOf, execute, fromJson, pageQuery, selectRow, sql, toJson, type Queryable, type Sql, type Who } from '#database';
 import { ok, type Result } from '#kernel';
 import type { Kept } from '../event/event.store.ts';
 import { scopeFilter, scopeJoin } from '../scope/scope.store.ts';
@@ -10,17 +10,22 @@ export interface TaskView { readonly task: Task; readonly ownerId: string | null
 interface Row { id: string; owner_id: string | null; task: unknown }
 const viewOf = (row: Row): TaskView => ({ task: fromJson<Task>(row.task), ownerId: row.owner_id });
 
-/** True = it was news. */
-export async function keepTask(tx: EntityManager, task: Task, ownerId: string | null): Promise<boolean> {
-  const told = { state: task.state, is_open: !endStates.includes(task.state), owner_id: ownerId, version: task.version, task: toJson(task) };
-  const row = {
+/** What is told of tasks; an older word than the one that is known changes nothing. */
+export async function keepTasks(tx: EntityManager, told: readonly TaskView[]): Promise<void> {
+  const newest = new Map<string, TaskView>();
+  for (const view of told) if ((newest.get(view.task.id)?.task.version ?? 0) < view.task.version) newest.set(view.task.id, view);
+  const rows = [...newest.values()].map(({ task, ownerId }) => ({
     id: task.id, service: task.service, kind: task.kind, object_id: task.object.id, is_top: task.parentTaskId === null,
-    actor_id: task.actor?.userId ?? null, created_at: new Date(task.createdAt), ...told,
-  };
-  const columns = Object.keys(row);
-  const marks = columns.map(() => '?').join(', ');
-  if ((await execute(tx, `INSERT IGNORE INTO task_view (${columns.join(', ')}) VALUES (${marks})`, Object.values(row))) === 1) return true;
-  return (await updateRows(tx, 'task_view', told, sql`id = ${task.id} AND version < ${task.version}`)) === 1;
+    actor_id: task.actor?.userId ?? null, created_at: new Date(task.createdAt),
+    state: task.state, is_open: !endStates.includes(task.state), owner_id: ownerId, task: toJson(task), version: task.version,
+  }));
+  const [first] = rows;
+  if (first === undefined) return;
+  const columns = Object.keys(first);
+  const marks = `(${columns.map(() => '?').join(', ')})`;
+  // The version last: assignments run from left to right, and the others compare with the one before.
+  const changed = ['state', 'is_open', 'owner_id', 'task', 'version'].map((column) => `${column} = IF(version < VALUES(version), VALUES(${column}), ${column})`);
+  await execute(tx, `INSERT INTO task_view (${columns.join(', ')}) VALUES ${rows.map(() => marks).join(', ')} ON DUPLICATE KEY UPDATE ${changed.join(', ')}`, rows.flatMap((row) => Object.values(row)));
 }
 
 export async function findTask(tx: Queryable, id: string): Promise<TaskView | undefined> {

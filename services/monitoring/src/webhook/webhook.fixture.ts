@@ -9,7 +9,7 @@ import { failed, ok, orThrow, sleep } from '#kernel';
 import { contextOf, makeTestSchema, silentTaskLog, type TestSchema } from '#testing';
 import { monitoringTables } from '../../monitoring.definition.ts';
 import { logNews } from '../event/event.reader.ts';
-import { logEvent } from '../event/event.store.ts';
+import { logEvents } from '../event/event.store.ts';
 import { event } from '../monitoring.fixture.ts';
 import { keepScope } from '../scope/scope.store.ts';
 import { TaskWaiters } from '../task/task.waiters.ts';
@@ -131,10 +131,8 @@ export class WebhookWorld {
 
   async told(...events: EventEnvelope[]): Promise<void> {
     await transaction(this.db, async (tx) => {
-      for (const one of events) {
-        await logEvent(tx, one);
-        await keepScope(tx, one);
-      }
+      await logEvents(tx, events);
+      for (const one of events) await keepScope(tx, one);
     });
     this.waiters.wake(logNews);
   }

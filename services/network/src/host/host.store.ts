@@ -1,6 +1,6 @@
 // What network keeps of compute's hosts: whether each is connected, and which start of its agent was last heard of.
 import type { EntityManager } from 'typeorm';
-import type { Host, ReportOrder } from '#contracts';
+import type { Host, HostId, ReportOrder } from '#contracts';
 import { execute, selectRows } from '#database';
 import type { Queryable } from '#database';
 
@@ -18,6 +18,10 @@ export async function recordJoin(tx: EntityManager, hostId: string, order: Repor
   const joined = `${order.bootId}/${order.epoch}`.slice(0, 200);
   return (await execute(tx, 'UPDATE host SET joined = ? WHERE id = ? AND NOT (joined <=> ?)', [joined, hostId, joined])) > 0;
 }
+
+/** Those that answer. */
+export const connectedHostIds = async (tx: Queryable): Promise<HostId[]> =>
+  (await selectRows<{ id: HostId }>(tx, "SELECT id FROM host WHERE state = 'connected' ORDER BY id")).map(({ id }) => id);
 
 export const forgetHost = (tx: EntityManager, hostId: string): Promise<number> => execute(tx, 'DELETE FROM host WHERE id = ?', [hostId]);
 

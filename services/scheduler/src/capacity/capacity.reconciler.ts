@@ -1,12 +1,11 @@
-// Rebuilds the copy of hosts and clusters from compute, and gives back claims whose VM is gone. Takes no input; may run
-// at any moment, in every replica.
+// Rebuilds the copy of hosts and clusters from compute. Takes no input; may run at any moment, in every replica.
 import type { DataSource } from 'typeorm';
 import type { BusClient } from '#bus';
-import { NotFound, getVm, listClusters, listHosts } from '#contracts';
+import { listClusters, listHosts } from '#contracts';
 import { selectRows, transaction } from '#database';
 import { orThrow } from '#kernel';
 import type { Reconciler } from '#service';
-import { dropClaim, oldClaims, recount } from '../claim/claim.store.ts';
+import { recount } from '../claim/claim.store.ts';
 import { forgetHost, keepCluster, keepHost } from './capacity.store.ts';
 
 export const viewReconciler = (db: DataSource, bus: BusClient): Reconciler => ({
@@ -34,17 +33,5 @@ export const viewReconciler = (db: DataSource, bus: BusClient): Reconciler => ({
       cursor = page.next;
     }
     for (const hostId of before.filter((id) => !found.has(id))) await transaction(db, (tx) => forgetHost(tx, hostId));
-  },
-});
-
-export const claimReconciler = (db: DataSource, bus: BusClient): Reconciler => ({
-  name: 'claims-without-vm',
-  everyMs: 60_000,
-  run: async (signal) => {
-    for (const claim of await oldClaims(db, 10, 200)) {
-      if (signal.aborted) return;
-      const vm = await bus.request(getVm, { vmId: claim.vmId }, { as: 'system' });
-      if (!vm.ok && vm.fault.code === NotFound.code) await transaction(db, (tx) => dropClaim(tx, claim.vmId));
-    }
   },
 });

@@ -2,7 +2,7 @@
 // so any number of replicas together never promise more than there is.
 import type { EntityManager } from 'typeorm';
 import { Busy, claimChanged, type Claim, type InputOf, type SortsOf, type listClaims } from '#contracts';
-import { accessFilter, dbNow, execute, insertRow, isDuplicate, isoAt, pageQuery, selectRow, selectRows, sql, type Queryable, type Who } from '#database';
+import { accessFilter, dbNow, execute, insertRow, isDuplicate, isoAt, pageQuery, selectRow, sql, type Queryable, type Who } from '#database';
 import { FaultError, newUuid, ok, type Result } from '#kernel';
 import { emit, type Emission } from '#tasks';
 import type { z } from 'zod';
@@ -78,13 +78,6 @@ export async function recount(tx: EntityManager, hostId: string): Promise<void> 
   const sumOf = (column: string): string => `(SELECT COALESCE(SUM(claim.${column}), 0) FROM claim WHERE claim.host_id = host_view.host_id)`;
   await execute(tx, `UPDATE host_view SET vcpus_claimed = ${sumOf('vcpus')}, memory_claimed = ${sumOf('memory_bytes')},
     cpu_reserved = ${sumOf('cpu_reserved')}, memory_reserved = ${sumOf('memory_reserved')} WHERE host_id = ?`, [hostId]);
-}
-
-/** Claims that have stood a while, oldest first: their VMs are asked for. */
-export async function oldClaims(tx: Queryable, olderThanMinutes: number, limit: number): Promise<ClaimValue[]> {
-  const rows = await selectRows<ClaimRow>(tx,
-    'SELECT * FROM claim WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL ? MINUTE ORDER BY created_at LIMIT ?', [olderThanMinutes, limit]);
-  return rows.map(claimOf);
 }
 
 export async function pageOfClaims(tx: Queryable, who: Who, input: InputOf<typeof listClaims>): Promise<Result<{ items: ClaimValue[]; next: string | null }>> {

@@ -7,7 +7,7 @@ import { defineTask } from '#tasks';
 import type { TaskKind } from '#tasks';
 import type { DatastoreHosts } from '../datastore/datastore.hosts.ts';
 import { deleteUpload } from '../upload/upload.store.ts';
-import { abortOnHost, finishMade, orAborted, removeFile } from './make-volume.task.ts';
+import { abortOnHost, copySlots, finishMade, orAborted, removeFile } from './make-volume.task.ts';
 import { roundedSize } from './volume.ts';
 
 export interface IngestVolume {
@@ -33,6 +33,7 @@ export const ingestVolumeTask = (hosts: DatastoreHosts): TaskKind<IngestVolume> 
   steps: [
     {
       name: 'check-and-convert',
+      slots: ({ input }) => copySlots(input),
       run: (ctx) => {
         const { hostId, place, uploadId, format, sizeBytes, sha256, maxVirtualBytes } = ctx.input;
         return orAborted(ctx.signal, ctx.host(hostId, hostVolumeIngest, { uploadId, datastorePath: place.datastorePath, format, sizeBytes, sha256, to: place, maxVirtualBytes }));

@@ -4,7 +4,7 @@ import type { EntityManager } from 'typeorm';
 import { hostVolumeCancel, hostVolumeCopy, hostVolumeCreate, hostVolumeDelete, volumeChanged, volumeDeleted } from '#contracts';
 import type { HostId, VolumeId, VolumePlace } from '#contracts';
 import { defineTask, emit } from '#tasks';
-import type { StepContext, TaskKind, TaskOutcome } from '#tasks';
+import type { Slot, StepContext, TaskKind, TaskOutcome } from '#tasks';
 import type { DatastoreHosts } from '../datastore/datastore.hosts.ts';
 import { volumeView } from './volume.ts';
 import { deleteVolumeRow, findVolume, markReady, markState, required } from './volume.store.ts';
@@ -19,6 +19,11 @@ export interface MakeVolume {
   readonly source: VolumePlace | null;
 }
 interface Made { readonly allocatedBytes: number }
+
+/** Copies share what a datastore and a host can carry. */
+export const copySlots = ({ place, hostId }: { readonly place: VolumePlace; readonly hostId: HostId }): readonly Slot[] => [
+  { noun: 'datastore', id: place.datastoreId, of: 'copies' }, { noun: 'host', id: hostId, of: 'copies' },
+];
 
 /** A host that is away this long is not waited for any longer: the volume is wanted now. */
 const patienceMs = 120_000;
@@ -40,6 +45,7 @@ export const copyVolumeTask = (hosts: DatastoreHosts): TaskKind<MakeVolume> => d
   object: 'volume',
   steps: [{
     name: 'copy-data',
+    slots: ({ input }) => copySlots(input),
     retryForMs: patienceMs,
     run: async (ctx) => {
       const { hostId, source, place, sizeBytes } = ctx.input;
