@@ -7,7 +7,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Ajv } from 'ajv';
 import addFormats from 'ajv-formats';
 import { rolesFor } from '../../libs/bus/src/nats-roles.ts';
-import { allEvents, allOperations, asyncApi, asyncApiInside, ErrorBody, EventEnvelope, Heartbeat, hostCommands, isOpenToUsers, isPublishable, Plan, reports, services } from '#contracts';
+import { allEvents, allOperations, asyncApi, asyncApiInside, ErrorBody, EventEnvelope, FeedMessage, Heartbeat, hostCommands, isOpenToUsers, isPublishable, Plan, reports, services } from '#contracts';
 import type { HostOperation, Json, Report } from '#contracts';
 import type { z } from 'zod';
 import { root } from './services.ts';
@@ -91,7 +91,7 @@ const contracts = new Map<string, z.ZodType>([
   ...(hostCommands as readonly HostOperation[]).flatMap(({ name, input, reply }) => [[`host.${name}.request`, input], [reply.meta()?.id ?? `host.${name}.reply`, reply]] as [string, z.ZodType][]),
   ...(reports as readonly Report[]).map(({ name, body }) => [`report.${name}`, body] as [string, z.ZodType]),
   ...allEvents.map(({ name, data }) => [`event.${name}`, EventEnvelope.extend({ data })] as [string, z.ZodType]),
-  ['heartbeat', Heartbeat], ['refusal', ErrorBody], ['Plan', Plan],
+  ['heartbeat', Heartbeat], ['refusal', ErrorBody], ['Plan', Plan], ['FeedMessage', FeedMessage],
 ]);
 
 describe.each(each)('examples of %s', (name, document) => {

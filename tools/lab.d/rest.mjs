@@ -103,6 +103,7 @@ export function restClient(url, token) {
   return {
     get: (path, query) => call('GET', path, { query }),
     post: (path, body) => call('POST', path, { body }),
+    patch: (path, body) => call('PATCH', path, { body }),
     delete: (path) => call('DELETE', path),
     token,
     named, finished, upload,

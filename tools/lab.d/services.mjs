@@ -35,9 +35,13 @@ function commonEnv(lab, backends, { service, credsOf, health }) {
   };
 }
 
+/** A lab's receivers of webhooks run beside it. */
+const WEBHOOK_ALLOW = '127.0.0.0/8,10.0.0.0/8';
+
 /** What one service gets beyond the rest. */
 const OWN_ENV = {
   auth: ({ paths }, { authorityFile }) => ({ TOK_ADMIN_PASSWORD_FILE: paths.adminFile, TOK_DATA_DIR: join(paths.data, 'auth'), TOK_BUS_AUTHORITY_FILE: authorityFile }),
+  monitoring: ({ paths }) => ({ TOK_DATA_DIR: join(paths.data, 'monitoring'), TOK_WEBHOOK_ALLOW: WEBHOOK_ALLOW }),
   gateway: ({ ports }) => ({ TOK_HTTP_HOST: '127.0.0.1', TOK_HTTP_PORT: String(ports.http), ...(process.env.TOK_HTTP_REQUESTS_PER_SECOND ? { TOK_HTTP_REQUESTS_PER_SECOND: process.env.TOK_HTTP_REQUESTS_PER_SECOND } : {}) }),
 };
 

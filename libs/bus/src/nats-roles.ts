@@ -17,13 +17,15 @@ const jetStream = ['$JS.API.>', '$JS.ACK.>'];
 const discovery = '$SRV.>';
 /** What users ask at the bus door. */
 export const userRequests = 'tok.v1.user.*.req.>';
+/** What the gateway tells users; each can listen to his own alone. */
+const userFeeds = 'tok.v1.user.*.evt.>';
 
 /**
  * Holds no subjects of hosts: a door that is broken into must not command them. It passes on the bytes of consoles, which
  * a host takes for the sessions alone that compute has opened there.
  */
 const gateway = (services: readonly string[]): RolePermissions => ({
-  publish: [...subjectsOf(services), 'tok.v1.evt.gateway.>', 'tok.v1.console.*.*.in', ...jetStream, discovery],
+  publish: [...subjectsOf(services), 'tok.v1.evt.gateway.>', 'tok.v1.console.*.*.in', userFeeds, ...jetStream, discovery],
   subscribe: ['tok.v1.gateway.>', 'tok.v1.evt.>', 'tok.v1.console.*.*.out', userRequests, discovery, ownInbox],
   answersForMs: HOUR_MS,
 });

@@ -1,6 +1,6 @@
 // Every environment variable of every process: the one place that says what can be set, its form, its default and its meaning.
 import { z } from 'zod';
-import { AbsolutePath, ByteCount, CgroupName, HostId, HostName, IdRange, NatsUrl, Port, SlotLimits, SystemId, Uplinks, UrlOf } from './values.ts';
+import { AbsolutePath, ByteCount, Networks, CgroupName, HostId, HostName, IdRange, NatsUrl, Port, SlotLimits, SystemId, Uplinks, UrlOf } from './values.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -57,7 +57,7 @@ export const serviceConfig = databaseServiceConfig.extend(redisConfig.shape).ext
 export const schedulerConfig = databaseServiceConfig.extend(driftConfig.shape);
 
 export const authConfig = databaseServiceConfig.extend({
-  TOK_DATA_DIR: AbsolutePath.describe('directory for the signing keys of tokens'),
+  TOK_DATA_DIR: AbsolutePath.describe('directory for the keys that the process makes: those that tokens are signed with, and the one that secrets of webhooks are made from (monitoring: without it nobody makes webhooks)'),
   TOK_BUS_AUTHORITY_FILE: AbsolutePath.optional().describe('file of the NATS setup with the keys that let users in and shut them out; without it nobody gets bus credentials'),
   TOK_BUS_PUBLIC_URL: NatsUrl.optional().describe('NATS servers as users reach them, separated by commas; the default is TOK_NATS_URL'),
   TOK_AUDIT_KEEP_DAYS: z.coerce.number().int().min(0).max(36_500).default(400).describe('days that records of the audit log are kept; 0 = for ever'),
@@ -67,6 +67,9 @@ export const authConfig = databaseServiceConfig.extend({
 export const monitoringConfig = databaseServiceConfig.extend(retentionConfig.shape).extend({
   TOK_KEEP_EVENTS_DAYS: whole(1, 36_500).default(90).describe('days that events are kept in the log'),
   TOK_KEEP_EVENTS: whole(1_000, 1_000_000_000).default(5_000_000).describe('events that are kept in the log at most, the newest'),
+  TOK_DATA_DIR: AbsolutePath.optional().describe('directory for the key that secrets of webhooks are made from; without it nobody makes webhooks'),
+  TOK_WEBHOOK_ALLOW: Networks.default([]).describe('networks that webhooks may reach beside the public ones, separated by commas; private, loopback and link-local ones are refused otherwise'),
+  TOK_WEBHOOK_PATIENCE_HOURS: whole(1, 8_760).default(72).describe('hours of failed tries after which a webhook is disabled'),
   TOK_KEEP_EVENTS_BYTES: whole(1_048_576, 1e15).default(8 * 1024 ** 3).describe('bytes of events that are kept in the log at most, the newest'),
 });
 

@@ -11,6 +11,10 @@ export const NatsUrl = z.string().refine(
   'must be one or more URLs that start with nats:// or tls://, separated by commas',
 );
 
+/** Networks, separated by commas. */
+export const Networks = z.string().transform((text) => text.split(',').map((part) => part.trim()).filter((part) => part !== ''))
+  .refine((parts) => parts.every((part) => z.cidrv4().safeParse(part).success || z.cidrv6().safeParse(part).success), 'must be networks separated by commas, like 10.0.0.0/8,fd00::/8');
+
 export const AbsolutePath = z.string().regex(/^\/[^\0]*$/, 'must be an absolute path');
 
 /** A TCP port; 0 lets the system choose one. */

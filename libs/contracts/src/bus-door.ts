@@ -6,6 +6,7 @@ import type { Operation } from './define.ts';
 export const isOpenToUsers = ({ http, permission }: Operation): boolean => http !== undefined && permission !== 'public' && permission !== 'internal';
 
 /** What goes through the stream lies on disk for a while, and so would what is answered. */
-export const holdsSecrets = (name: string): boolean => name.startsWith('auth.') || name.startsWith('compute.console-ticket.');
+const answersSecrets: ReadonlySet<string> = new Set(['monitoring.webhook.create', 'monitoring.webhook.rotate-secret']);
+export const holdsSecrets = (name: string): boolean => name.startsWith('auth.') || name.startsWith('compute.console-ticket.') || answersSecrets.has(name);
 
 export const isPublishable = (operation: Operation): boolean => isOpenToUsers(operation) && operation.kind === 'command' && !holdsSecrets(operation.name);

@@ -18,13 +18,15 @@ import * as placement from './scheduler/placement.ts';
 import * as liveness from './ha/liveness.ts';
 import * as monitoring from './monitoring/monitoring.ts';
 import * as eventLog from './monitoring/event-log.ts';
+import * as webhook from './monitoring/webhook.ts';
+import * as eventFeed from './gateway/event-feed.ts';
 import * as busCommand from './gateway/bus-command.ts';
 import * as history from './monitoring/history.ts';
 import * as drift from './drift/drift.ts';
 import { computeTask, eventsRead, networkTask, storageTask, taskChanged, taskServices, templatesTask } from './task.ts';
 import { services, type EventDef, type Operation } from './define.ts';
 
-const modules = [session, user, busCredential, audit, inventory, vm, vmHardware, vmPower, vmBin, vmStanding, vmConsole, folder, storage, network, templates, placement, liveness, monitoring, history, busCommand, eventLog, drift];
+const modules = [session, user, busCredential, audit, inventory, vm, vmHardware, vmPower, vmBin, vmStanding, vmConsole, folder, storage, network, templates, placement, liveness, monitoring, history, busCommand, eventLog, webhook, eventFeed, drift];
 const isOperation = (value: unknown): value is Operation => typeof value === 'object' && value !== null && 'subject' in value && 'kind' in value && 'input' in value;
 const isEvent = (value: unknown): value is EventDef => typeof value === 'object' && value !== null && 'data' in value && 'noun' in value && !('subject' in value);
 const members: unknown[] = modules.flatMap((module) => Object.values(module) as unknown[]);

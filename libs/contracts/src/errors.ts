@@ -103,6 +103,10 @@ export const TaskNotCancellable = defineError('TASK_NOT_CANCELLABLE', 'failed_pr
 export const EventsGone = defineError('EVENTS_GONE', 'gone', 'The events are kept no longer', 'changed', z.strictObject({
   after: z.number(), firstSeq: z.number(), lastSeq: z.number(), snapshot: z.array(z.strictObject({ operation: z.string(), http: z.string() })),
 }));
+/** `reason` = the address or the rule. */
+export const AddressRefused = defineError('ADDRESS_REFUSED', 'unprocessable', 'Nothing is sent to this address', 'changed', z.strictObject({ reason: z.string() }));
+export const ReceiverFailed = defineError('RECEIVER_FAILED', 'unavailable', 'The receiver did not take it', 'same', z.strictObject({ status: z.number().optional(), reason: z.string() }));
+export const FeedEnded = defineError('FEED_ENDED', 'gone', 'The feed was not read any more', 'changed', none);
 
 // VMs and hosts
 export const VmBusy = defineError('VM_BUSY', 'failed_precondition', 'The VM works on something else', 'same', holder);

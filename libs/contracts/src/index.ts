@@ -31,6 +31,8 @@ export * from './monitoring/monitoring.ts';
 export * from './gateway/bus-command.ts';
 export * from './monitoring/history.ts';
 export * from './monitoring/event-log.ts';
+export * from './monitoring/webhook.ts';
+export * from './gateway/event-feed.ts';
 export * from './drift/kinds.ts';
 export * from './drift/drift.ts';
 export * from './catalogue.ts';

@@ -4,3 +4,4 @@ export * from './canonical-json.ts';
 export * from './clock.ts';
 export * from './size-text.ts';
 export * from './hash-chain.ts';
+export * from './derive.ts';

@@ -4,6 +4,7 @@ export type { DatabaseParts, DatabaseService, Door, Parts, PlainService, Reconci
 export { Lifecycle } from './lifecycle.ts';
 export { foldersMeant, folderStands } from './folders.ts';
 export { runPeriodically } from './periodic.ts';
+export { masterKey, readSecret, writeSecretOnce } from './secret-file.store.ts';
 export { JwtActorVerifier } from './actor-verifier.ts';
 export type { ActorKey, ActorKeySource } from './actor-verifier.ts';
 export type { Surroundings } from './start-service.ts';

@@ -15,6 +15,7 @@ import type { RunningService } from '#service';
 import { gateway } from '../gateway.service.ts';
 import { busDoor } from './bus/bus.door.ts';
 import { commandsDoor } from './command/commands.door.ts';
+import { feedsDoor } from './feed/feeds.door.ts';
 import { doorLimits, restDoor } from './rest/open.door.ts';
 import type { DoorLimits, RestDoorHandle } from './rest/open.door.ts';
 
@@ -74,7 +75,7 @@ export class GatewayUnderTest {
     const { limits, env } = this.options;
     this.service = await startService({
       ...gateway,
-      doors: (parts) => [(this.door = restDoor(parts, undefined, { ...everything, ...limits })), busDoor(parts), commandsDoor(parts)],
+      doors: (parts) => [(this.door = restDoor(parts, undefined, { ...everything, ...limits })), busDoor(parts), commandsDoor(parts), feedsDoor(parts)],
     }, {
       env: { TOK_NATS_URL: this.natsUrl, TOK_MYSQL_URL: this.schema.url, TOK_LOG_LEVEL: 'fatal', TOK_HTTP_PORT: '0', TOK_HTTP_REQUESTS_PER_SECOND: '100000', TOK_HTTP_SIGN_INS_PER_SECOND: '10000', ...env },
       ownsProcess: false,

@@ -1,10 +1,10 @@
 // What the command line knows about nouns beyond the contracts: how an object is called by name, and what a table of
 // them shows. Everything else about a noun follows from its operations.
 import type { z } from 'zod';
-import { BusCommandId, BusCredentialId, ClusterId, DatastoreId, FindingId, FolderId, GrantId, HostId, ImageId, PortGroupId, PortId, RoleId, SiteId, SubnetId, SwitchId, TaskId, TemplateId, TokenId, UserId, VmId, VolumeId } from '#contracts';
+import { BusCommandId, BusCredentialId, EventFeedId, ClusterId, DatastoreId, FindingId, FolderId, GrantId, HostId, ImageId, PortGroupId, PortId, RoleId, SiteId, SubnetId, SwitchId, TaskId, TemplateId, TokenId, UserId, VmId, VolumeId, WebhookDeliveryId, WebhookId } from '#contracts';
 
 export const nounNames = [
-  'vm', 'host', 'site', 'cluster', 'folder', 'datastore', 'volume', 'switch', 'port-group', 'subnet', 'port', 'image', 'template', 'user', 'role', 'grant', 'token', 'bus-credential', 'dead-letter', 'drift', 'task',
+  'vm', 'host', 'site', 'cluster', 'folder', 'datastore', 'volume', 'switch', 'port-group', 'subnet', 'port', 'image', 'template', 'user', 'role', 'grant', 'token', 'bus-credential', 'dead-letter', 'event-feed', 'webhook', 'webhook-delivery', 'drift', 'task',
 ] as const;
 export type NounName = (typeof nounNames)[number];
 
@@ -90,6 +90,15 @@ export const nouns: Readonly<Record<NounName, Noun>> = {
   grant: { id: GrantId, list: 'auth.grant.list', label: null, columns: [{ title: 'ID', path: 'id' }, { title: 'USER', path: 'userId', ref: 'user' }, { title: 'ROLE', path: 'roleName' }, { title: 'SCOPE', path: 'scope' }, { title: 'OBJECT', path: 'scopeId' }] },
   token: { id: TokenId, list: 'auth.token.list', label: 'name', columns: [name, { title: 'ID', path: 'id' }, { title: 'EXPIRES', path: 'expiresAt' }, { title: 'LAST-USED', path: 'lastUsedAt', as: 'age' }] },
   'dead-letter': { id: BusCommandId, list: 'gateway.dead-letter.list', get: 'gateway.dead-letter.get', label: null, columns: [{ title: 'ID', path: 'id' }, { title: 'USER', path: 'user' }, { title: 'OPERATION', path: 'operation' }, { title: 'CODE', path: 'error.code' }, { title: 'REFUSED', path: 'refusedAt', as: 'age' }, { title: 'TRIES', path: 'tries' }, { title: 'WHY', path: 'error.detail', flexible: true }] },
+  'event-feed': { id: EventFeedId, list: 'gateway.event-feed.list', label: null, columns: [{ title: 'ID', path: 'id' }, { title: 'SUBJECT', path: 'subject', flexible: true }, { title: 'READ', path: 'read' }, { title: 'ENDS', path: 'endsAt' }, age] },
+  webhook: {
+    id: WebhookId, list: 'monitoring.webhook.list', get: 'monitoring.webhook.get', label: 'name',
+    columns: [name, { title: 'ID', path: 'id' }, { title: 'STATE', path: 'state' }, { title: 'WHY', path: 'disabledReason' }, { title: 'POSITION', path: 'position' }, { title: 'TARGET', path: 'target', flexible: true }, { title: 'ERROR', path: 'lastError.detail', flexible: true }],
+  },
+  'webhook-delivery': {
+    id: WebhookDeliveryId, list: 'monitoring.webhook-delivery.list', label: null,
+    columns: [{ title: 'ID', path: 'id' }, { title: 'STATE', path: 'state' }, { title: 'EVENTS', path: 'events' }, { title: 'POSITION', path: 'position' }, { title: 'TRIES', path: 'tries' }, { title: 'STATUS', path: 'status' }, { title: 'ERROR', path: 'error.detail', flexible: true }, age],
+  },
   'bus-credential': { id: BusCredentialId, list: 'auth.bus-credential.list', label: 'name', columns: [name, { title: 'ID', path: 'id' }, { title: 'EXPIRES', path: 'expiresAt' }, { title: 'REVOKED', path: 'revokedAt', as: 'age' }, { title: 'KEY', path: 'publicKey', flexible: true }] },
   drift: {
     id: FindingId, list: 'monitoring.drift.list', get: 'monitoring.drift.get', label: null,

@@ -198,7 +198,7 @@ const examplesText = (words: string): string => {
   return lines.length === 0 ? '' : `\n\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
 };
 
-const groupSummaries: Readonly<Record<string, string>> = { audit: 'The audit log', bus: 'Credentials for NATS clients', 'bus-credential': 'Your keys on the bus', 'dead-letter': 'Published commands that were refused', drift: 'Differences between what is written down and what is there', vm: 'VMs', site: 'The site', capacity: 'Capacity and claims per host', placement: 'Where a VM would go', ha: 'Liveness of hosts', profile: 'Which platform the commands speak to', 'port-group': 'Port groups', switch: 'Distributed switches' };
+const groupSummaries: Readonly<Record<string, string>> = { audit: 'The audit log', bus: 'Credentials for NATS clients', 'bus-credential': 'Your keys on the bus', 'dead-letter': 'Published commands that were refused', drift: 'Differences between what is written down and what is there', 'event-feed': 'Events that are pushed to you on the bus', webhook: 'Events that are delivered to a URL', 'webhook-delivery': 'What webhooks have delivered', vm: 'VMs', site: 'The site', capacity: 'Capacity and claims per host', placement: 'Where a VM would go', ha: 'Liveness of hosts', profile: 'Which platform the commands speak to', 'port-group': 'Port groups', switch: 'Distributed switches' };
 
 function addExamples(parser: Parser, words: string): void {
   if (parser.commands.length > 0 && words !== '' && parser.summary() === '') {

@@ -4,6 +4,7 @@ import { isOpenToUsers, isPublishable } from '../bus-door.ts';
 import { allEvents, allOperations } from '../catalogue.ts';
 import type { EventDef, HostOperation, Operation, Report } from '../define.ts';
 import { ErrorBody } from '../errors.ts';
+import { FeedMessage, feedSubject } from '../gateway/event-feed.ts';
 import { Heartbeat, hostCommands, reports } from '../host/index.ts';
 import type { Json } from '../json-schema.ts';
 import { Plan } from '../plan.ts';
@@ -16,18 +17,19 @@ const byUsers = allOperations.filter(isOpenToUsers);
 
 /** What users and operators may publish and subscribe: the promise that clients rely on. */
 export function asyncApi(): Json {
-  const draft = draftWith(['user', 'objectId', 'hostId']);
+  const draft = draftWith(['user', 'objectId', 'hostId', 'feedId']);
   for (const operation of byUsers) ask(draft, operation);
   for (const operation of byUsers.filter(isPublishable)) publish(draft, operation);
+  feed(draft);
   for (const event of allEvents) tell(draft, event);
   heartbeat(draft);
   return draft.document({
     info: {
       title: 'The bus of Tokamak', version: '1', license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
-      description: 'Bodies are plain JSON, so any NATS client speaks it. `ask.…` is request/reply; `publish.…` is kept by the stream `COMMANDS` and carried out once; `event.…` says what has happened. Users ask and publish with credentials of their own, and read events with `monitoring.event.list`; `event.…` and `heartbeat` are for operators with credentials of the role `ops`. Every refusal is a message `refusal` with a stable `code`.',
+      description: 'Bodies are plain JSON, so any NATS client speaks it. `ask.…` is request/reply; `publish.…` is kept by the stream `COMMANDS` and carried out once; `event.…` says what has happened. Users ask and publish with credentials of their own, and hear events on feeds that they make (`gateway.event-feed.create`); `event.…` and `heartbeat` are for operators with credentials of the role `ops`. Every refusal is a message `refusal` with a stable `code`.',
     },
     servers: server(['user', 'ops']),
-  }, 'The reply subject that the request names: below `_INBOX.user.<user>.`, the only place where a user may listen.', { securitySchemes: securitySchemes(['user', 'ops']) });
+  }, 'The reply subject that the request names: below `_INBOX.user.<user>.`; there and at his own feeds a user may listen, nowhere else.', { securitySchemes: securitySchemes(['user', 'ops']) });
 }
 
 /** What services and hosts say to each other. It may change with any version. */
@@ -112,6 +114,13 @@ function tell(draft: AsyncApiDraft, event: EventDef): void {
   const message = draft.message(id, { payload, example: { payload: example } });
   draft.channel(id, { address: `tok.v1.evt.${name}.{objectId}`, messages: [message] });
   draft.operation(id, { action: 'send', channel: id, messages: [message], summary, security: 'ops', tags: tagsOf(event) });
+}
+
+function feed(draft: AsyncApiDraft): void {
+  const payload = draft.schemaOf(FeedMessage, 'output');
+  const message = draft.message('FeedMessage', { title: 'Events of a feed', payload, example: { payload: draft.example(payload, 'output') } });
+  draft.channel('feed', { address: feedSubject('{user}', '{feedId}'), messages: [message] });
+  draft.operation('feed', { action: 'send', channel: 'feed', messages: [message], summary: 'Events pushed to a user, in order and without a gap', security: 'user', tags: ['gateway: event-feed'] });
 }
 
 function heartbeat(draft: AsyncApiDraft): void {

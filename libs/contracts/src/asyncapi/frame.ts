@@ -30,6 +30,7 @@ export const parameters = {
   user: { description: 'the user’s handle, which the credentials name; the server lets nobody else speak here', examples: ['ann'] },
   objectId: { description: 'id of the object that it is about' },
   hostId: { description: 'id of the host' },
+  feedId: { description: 'id of the feed' },
 } as const satisfies Readonly<Record<string, Json>>;
 
 /** Holders of credentials, as roles of the NATS server. */

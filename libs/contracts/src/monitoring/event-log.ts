@@ -26,7 +26,7 @@ export type LogEntry = z.infer<typeof LogEntry>;
 
 export const readEventLog = defineQuery('monitoring.event.read', {
   summary: 'Events behind a place in the log, as they are passed on, with what decides who may see them; with `waitMs` as soon as there is one', permission: 'event.read', timeoutMs: 35_000,
-  description: 'For services that pass events on. A page ends where it gets too large: `position` says how far it reaches.',
+  description: 'For services that pass events on. A page ends where it gets too large: `position` says how far it reaches',
   input: z.strictObject({
     after: EventPosition.optional().describe('absent = nothing but where the log ends now'), limit: z.int().min(1).max(1_000).default(500), waitMs: z.int().min(0).max(25_000).default(0), filter: EventFilter.default({}),
   }),

@@ -1,17 +1,18 @@
 // What is done with the one secret that auth keeps in a file: seal private keys, and derive what must be the same again.
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { derivedSecret, keyFor } from '#kernel';
 
 /** 32 random bytes; whoever has them and the database has everything. */
 export type MasterKey = Buffer;
 
 export type Purpose = 'seal' | 'api-token' | 'refresh-token' | 'command-body' | 'audit';
 
-const keyFor = (master: MasterKey, purpose: Purpose): Buffer => Buffer.from(hkdfSync('sha256', master, '', `tokamak-auth/${purpose}`, 32));
+const nameOf = (purpose: Purpose): string => `tokamak-auth/${purpose}`;
 
 /** AES-256-GCM; `context` must be the same to open it, so that a sealed value cannot be put in another's place. */
 export function seal(master: MasterKey, plain: Buffer, context: string): string {
   const nonce = randomBytes(12);
-  const cipher = createCipheriv('aes-256-gcm', keyFor(master, 'seal'), nonce).setAAD(Buffer.from(context));
+  const cipher = createCipheriv('aes-256-gcm', keyFor(master, nameOf('seal')), nonce).setAAD(Buffer.from(context));
   const sealed = Buffer.concat([cipher.update(plain), cipher.final()]);
   return ['v1', nonce.toString('base64url'), sealed.toString('base64url'), cipher.getAuthTag().toString('base64url')].join('.');
 }
@@ -22,7 +23,7 @@ export function unseal(master: MasterKey, text: string, context: string): Buffer
   if (version !== 'v1' || !nonce || sealed === undefined || !tag) return undefined;
   const bytes = (part: string): Buffer => Buffer.from(part, 'base64url');
   if (bytes(nonce).length !== 12 || bytes(tag).length !== 16) return undefined;
-  const decipher = createDecipheriv('aes-256-gcm', keyFor(master, 'seal'), bytes(nonce)).setAAD(Buffer.from(context)).setAuthTag(bytes(tag));
+  const decipher = createDecipheriv('aes-256-gcm', keyFor(master, nameOf('seal')), bytes(nonce)).setAAD(Buffer.from(context)).setAuthTag(bytes(tag));
   try {
     return Buffer.concat([decipher.update(bytes(sealed)), decipher.final()]);
   } catch {
@@ -33,4 +34,4 @@ export function unseal(master: MasterKey, text: string, context: string): Buffer
 
 /** A secret that nobody stores: made again from what it is about. 43 characters, base64url. */
 export const derive = (master: MasterKey, purpose: Exclude<Purpose, 'seal'>, about: string): string =>
-  createHmac('sha256', keyFor(master, purpose)).update(about).digest('base64url');
+  derivedSecret(master, nameOf(purpose), about).toString('base64url');

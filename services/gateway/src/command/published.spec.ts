@@ -35,6 +35,8 @@ describe('a published command', () => {
     ['auth.session.login', 'UNKNOWN_OPERATION'],
     ['auth.user.create', 'INVALID_ARGUMENT'],
     ['auth.user.set-password', 'INVALID_ARGUMENT'],
+    ['monitoring.webhook.create', 'INVALID_ARGUMENT'],
+    ['monitoring.webhook.rotate-secret', 'INVALID_ARGUMENT'],
     ['compute.console-ticket.create', 'INVALID_ARGUMENT'],
   ])('%s: %s', (name, outcome) => {
     expect(codeOf(publishable(name))).toBe(outcome);

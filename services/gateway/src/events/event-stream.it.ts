@@ -1,36 +1,19 @@
 // A stream of events through the real door, in front of a log that the test plays.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { newUuid, ok } from '#kernel';
+import { newUuid } from '#kernel';
 import { until } from '#testing';
 import { GatewayUnderTest } from '../gateway.fixture.ts';
+import { PlayedLog } from './played-log.fixture.ts';
 
 let gateway: GatewayUnderTest;
-let log: { globalSeq: number; name: string }[] = [];
-let firstSeq = 1;
-let away = false;
-const isAway = (): boolean => away;
-const entryOf = (event: { globalSeq: number; name: string }) => ({ ...event, source: 'compute', objectId: 'x', subjectId: null, actorId: null, ownerId: null, folderId: null, clusterId: null, text: JSON.stringify(event) });
-const unavailable = { ok: false as const, fault: { code: 'UNAVAILABLE', detail: 'The service monitoring does not answer.', details: { service: 'monitoring' } } };
-const lastSeq = (): number => log.at(-1)?.globalSeq ?? 0;
-const happen = (count = 1): void => { for (let one = 0; one < count; one++) log.push({ globalSeq: lastSeq() + 1, name: 'compute.vm.changed' }); };
+const log = new PlayedLog();
+const happen = (count = 1): void => { log.happen(count); };
 
 beforeAll(async () => {
   gateway = await GatewayUnderTest.start();
-  gateway.play('monitoring.event.read', async ({ input }) => {
-    if (away) return unavailable;
-    if (input['after'] === undefined) return ok({ items: [], position: lastSeq(), lastSeq: lastSeq(), firstSeq });
-    const [after, limit, waitMs] = [Number(input['after']), Number(input['limit']), Number(input['waitMs'] ?? 0)];
-    for (let turn = 0; turn < 50 && waitMs > 0 && !isAway() && lastSeq() <= after; turn++) await new Promise((resolve) => { setTimeout(resolve, 10); });
-    if (isAway()) return unavailable;
-    const items = log.filter((event) => event.globalSeq > after && event.globalSeq >= firstSeq).slice(0, limit);
-    return ok({ items: items.map(entryOf), position: items.length === limit ? items.at(-1)!.globalSeq : Math.max(after, lastSeq()), lastSeq: lastSeq(), firstSeq });
-  });
+  log.playIn(gateway);
 });
-beforeEach(() => {
-  log = [];
-  firstSeq = 1;
-  away = false;
-});
+beforeEach(() => { log.clear(); });
 afterAll(() => gateway.end());
 
 interface Heard { readonly id?: string; readonly event?: string; readonly data?: string }
@@ -49,7 +32,7 @@ async function listen(path: string, headers: Record<string, string> = {}, as: 'a
       heard.push(...blocks.map((block) => Object.fromEntries(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()])) as Heard));
     }
   })().catch(() => undefined); // the connection was cut
-  const ids = (): number[] => heard.flatMap(({ id }) => (id === undefined ? [] : [Number(id)]));
+  const ids = (): number[] => heard.flatMap(({ id }) => (id === undefined ? [] : [Number(id) - log.base]));
   return { answer, heard, ids, ended, hangUp: () => reader.cancel() };
 }
 const upTo = (last: number, from = 1): number[] => Array.from({ length: last - from + 1 }, (_, index) => from + index);
@@ -57,7 +40,7 @@ const upTo = (last: number, from = 1): number[] => Array.from({ length: last - f
 describe('a stream of events', () => {
   it('tells what was missed and what comes, each once and in order, page over page', async () => {
     happen(450);
-    const client = await listen('/v1/events', { 'last-event-id': '20' });
+    const client = await listen('/v1/events', { 'last-event-id': String(log.at(20)) });
     expect(client.answer.headers.get('content-type')).toContain('text/event-stream');
     await until('so many events have come', () => client.ids().length === 430);
     happen(3);
@@ -68,7 +51,7 @@ describe('a stream of events', () => {
 
   it('begins with what comes from now on, or where the query says', async () => {
     happen(5);
-    const [now, all] = await Promise.all([listen('/v1/events'), listen('/v1/events?after=0')]);
+    const [now, all] = await Promise.all([listen('/v1/events'), listen(`/v1/events?after=${log.at(0)}`)]);
     await until('so many events have come', () => all.ids().length === 5);
     happen();
     await until('so many events have come', () => now.ids().length === 1 && all.ids().length === 6);
@@ -77,13 +60,13 @@ describe('a stream of events', () => {
   });
 
   it('goes on without a gap when the log was away', async () => {
-    const client = await listen('/v1/events?after=0');
+    const client = await listen(`/v1/events?after=${log.at(0)}`);
     happen(2);
     await until('so many events have come', () => client.ids().length === 2);
-    away = true;
+    log.away = true;
     happen(3);
     await new Promise((resolve) => { setTimeout(resolve, 300); });
-    away = false;
+    log.away = false;
     await until('so many events have come', () => client.ids().length === 5);
     expect(client.ids()).toEqual(upTo(5));
     await client.hangUp();
@@ -91,17 +74,17 @@ describe('a stream of events', () => {
 
   it('says that events are gone for ever', async () => {
     happen(10);
-    firstSeq = 8;
-    const client = await listen('/v1/events', { 'last-event-id': '3' });
+    log.firstSeq = log.at(8);
+    const client = await listen('/v1/events', { 'last-event-id': String(log.at(3)) });
     await until('so many events have come', () => client.ids().length === 3);
-    expect(client.heard.find(({ event }) => event === 'reset')).toMatchObject({ data: expect.stringContaining('"firstSeq":8') });
-    expect(JSON.parse(client.heard.find(({ event }) => event === 'reset')?.data ?? '')).toMatchObject({ code: 'EVENTS_GONE', after: 3, lastSeq: 10, snapshot: expect.arrayContaining([{ operation: 'compute.vm.list', http: 'GET /v1/vms' }]) });
+    expect(client.heard.find(({ event }) => event === 'reset')).toMatchObject({ data: expect.stringContaining(`"firstSeq":${log.at(8)}`) });
+    expect(JSON.parse(client.heard.find(({ event }) => event === 'reset')?.data ?? '')).toMatchObject({ code: 'EVENTS_GONE', after: log.at(3), lastSeq: log.at(10), snapshot: expect.arrayContaining([{ operation: 'compute.vm.list', http: 'GET /v1/vms' }]) });
     expect(client.ids()).toEqual([8, 9, 10]);
     await client.hangUp();
   });
 
   it('ends when its user is no longer believed, and says so', async () => {
-    const client = await listen('/v1/events?after=0');
+    const client = await listen(`/v1/events?after=${log.at(0)}`);
     gateway.withdrawn.add('ann');
     await gateway.announceChange('ann');
     happen();
@@ -119,7 +102,7 @@ describe('a stream of events', () => {
   });
 
   it('is told that the door closes', async () => {
-    const client = await listen(`/v1/events?after=0&objectId=${newUuid()}`);
+    const client = await listen(`/v1/events?after=${log.at(0)}&objectId=${newUuid()}`);
     await gateway.stop();
     await client.ended;
     expect(client.heard.at(-1)).toMatchObject({ event: 'end', data: expect.stringContaining('SHUTTING_DOWN') });

@@ -19,6 +19,17 @@ const mostBytes = 32 * 1024 * 1024;
 /** After the followers have been served, they rest for as long as it took: the log never has more than half of this process. */
 const longestRestMs = 100;
 
+/** At once, so that a follower who does not read holds little. */
+const mostAtOnce = 500;
+const bytesAtOnce = 512 * 1024;
+
+function cut(items: readonly LogEntry[], begin: number): LogEntry[] {
+  const some = items.slice(begin, begin + mostAtOnce);
+  let room = bytesAtOnce;
+  const tooMany = some.findIndex(({ text }, index) => (room -= text.length) < 0 && index > 0);
+  return tooMany === -1 ? some : some.slice(0, tooMany);
+}
+
 export class EventTail {
   private items: LogEntry[] = [];
   private bytes = 0;
@@ -44,13 +55,13 @@ export class EventTail {
     };
   }
 
-  /** What is behind `after`; undefined = that is not here, or nothing is known yet. */
+  /** What is behind `after`, as much as is written at once; undefined = that is not here, or nothing is known yet. */
   behind(after: number): Stretch | undefined {
     const { from } = this;
     if (from === undefined || after < from || after > from + this.items.length) return undefined;
     const known = this.shared.get(after);
     if (known !== undefined) return known;
-    const items = this.items.slice(after - from);
+    const items = cut(this.items, after - from);
     const stretch = { items, after, position: after + items.length };
     this.shared.set(after, stretch);
     return stretch;
@@ -77,9 +88,10 @@ export class EventTail {
         await sleep(outageMs);
         continue;
       }
-      const { items, position } = answer.value;
+      const { items, position, lastSeq } = answer.value;
       const isNew = this.from === undefined || items.length > 0;
-      this.take(items, position);
+      // A log that ends before what is here was set back to an older state.
+      this.take(items, items.length === 0 ? lastSeq : position);
       if (isNew) await this.tell();
     }
   }
