@@ -8,6 +8,7 @@ import { readRecord } from '../../tools/lab.d/record.mjs';
 import { reset } from '../../tools/lab.d/down.mjs';
 import { benchAgents } from './agents.mjs';
 import { benchBus } from './bus.mjs';
+import { benchCommands } from './commands.mjs';
 import { benchEvents } from './events.mjs';
 import { benchColdUp, benchServices } from './lab.mjs';
 import { benchLists } from './lists.mjs';
@@ -39,6 +40,7 @@ try {
   const hosts = (await rest.get('/v1/hosts')).items;
   take(await benchBus(lab, record, join(repo, 'dist')));
   take(await benchRest(lab, rest, `/v1/vms/${record.demo.vmId}`));
+  take(await benchCommands(lab, record, rest, join(repo, 'dist')));
   take(await benchEvents(lab, record, rest));
   take(await benchVm(lab, record, rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
   take(await benchHibernate(lab, record, rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));

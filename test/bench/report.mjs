@@ -9,6 +9,10 @@ export function judge({ measured, ratio, over, target }) {
   if (target.most !== undefined) return { text: `ratio ≤ ${target.most}`, met: ratio <= target.most };
   if (target.least !== undefined) return { text: `ratio ≥ ${target.least}`, met: ratio >= target.least };
   if (target.mostOver !== undefined) return { text: `≤ ${target.mostOver} ms over the limit (here ${Math.round(over)} ms)`, met: over <= target.mostOver };
+  if (target.leastMeasured !== undefined) {
+    const { leastMeasured, orLeast = Infinity } = target;
+    return { text: `≥ ${leastMeasured}${orLeast === Infinity ? '' : `, or ratio ≥ ${orLeast}`}`, met: measured >= leastMeasured || (ratio !== null && ratio >= orLeast) };
+  }
   if (target.mostMeasured !== undefined) return { text: `≤ ${target.mostMeasured}`, met: measured <= target.mostMeasured };
   return { text: 'none', met: null };
 }
