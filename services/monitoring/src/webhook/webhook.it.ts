@@ -156,13 +156,14 @@ describe('a sender', () => {
     const before = await world.lastSeq();
     const { webhook } = await world.make(viewer(), { target: receiver.url });
     await world.happen(2);
+    const dead = Promise.withResolvers<never>();
     const dying = world.start({ post: { send: async (post) => {
       await world.post.send(post);
-      return new Promise(() => undefined);
+      return dead.promise;
     } } });
     await seen(2);
     // Nobody hears from it any more: its lease runs out.
-    void dying.end();
+    const buried = dying.end();
     world.forget();
     expect((await world.find(webhook.id)).position).toBe(before);
     await world.db.query('UPDATE relay_lease SET held_until = UTC_TIMESTAMP(3) - INTERVAL 1 SECOND');
@@ -170,6 +171,8 @@ describe('a sender', () => {
     await until('it is recorded', async () => (await world.find(webhook.id)).position === before + 2);
     expect(receiver.received.map(({ id, text }) => `${id} ${text}`)).toEqual(Array<string>(2).fill(`${receiver.received[0]!.id} ${receiver.received[0]!.text}`));
     expect((await world.deliveries(webhook.id)).map(({ state }) => state)).toEqual(['delivered']);
+    dead.reject(new Error('it is dead'));
+    await buried;
   }, 30_000);
 
   it('that was paused and thawed records nothing that another has recorded', async () => {
