@@ -4,12 +4,13 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { BusClient, hostHandler, serveHost, silentLog } from '#bus';
 import type { ServingHost } from '#bus';
 import {
-  CommandCancelled, HostCommandFailed, hostDatastoreProbe, hostDatastoreScan, hostDatastoreSurvey, hostFileKeep, hostFilePurge, hostFileRelease, hostPortMend, hostPortRemove, hostSwitchSurvey, hostSwitchApply, hostSwitchRemove, hostUploadDiscard, hostUploadWrite, hostVolumeCancel, hostVolumeCopy,
+  CommandCancelled, HostCommandFailed, HostUnreachable, hostDatastoreProbe, hostDatastoreScan, hostDatastoreSurvey, hostFileKeep, hostFilePurge, hostFileRelease, hostPortMend, hostPortRemove, hostSwitchSurvey, hostSwitchApply, hostSwitchRemove, hostUploadDiscard, hostUploadWrite, hostVolumeCancel, hostVolumeCopy,
   hostVolumeCreate, hostVolumeDelete, hostVolumeIngest, hostVolumeProgress, ImageRefused, InUse, NotFoundOnHost,
 } from '#contracts';
 import type { ReplyOf, SurveyedFile, VolumeId, VolumePlace } from '#contracts';
 import type { Result } from '#kernel';
 import { newUuid, ok } from '#kernel';
+import type { MortalHost } from '#testing';
 
 export const GiB = 1024 ** 3;
 const fileOf = (place: VolumePlace): string => `${place.datastorePath}/${place.relativePath}`;
@@ -41,7 +42,9 @@ const surveyed = (store: string, files: Files, kept: boolean): SurveyedFile[] =>
   return { path, kind: id === null ? 'foreign' : path.startsWith('.staging/') ? 'upload' : path.endsWith('.draft') ? 'draft' : 'volume', id, sizeBytes: bytes, modifiedMs: 1, kept };
 });
 
-export class FakeHost {
+export class FakeHost implements MortalHost {
+  dies: MortalHost['dies'] = null;
+  readonly diedAt = new Set<string>();
   /** Commands that had an effect, each once per id: `noun.verb`. */
   readonly done: string[] = [];
   readonly switches = new Map<string, { mtu: number; uplinks: string[]; generation: number }>();
@@ -148,13 +151,19 @@ export class FakeHost {
     await this.serving?.close();
   }
 
-  private once<T>(commandId: string, what: string, work: () => Result<T> | Promise<Result<T>>): Promise<Result<T>> {
+  private async once<T>(commandId: string, what: string, work: () => Result<T> | Promise<Result<T>>): Promise<Result<T>> {
     const known = this.journal.get(commandId) as Promise<Result<T>> | undefined;
     if (known !== undefined) return known;
+    const dies = this.diedAt.has(commandId) ? null : (this.dies?.(commandId) ?? null);
+    if (dies !== null) this.diedAt.add(commandId);
+    const died = HostUnreachable.fail('The agent has died.', { hostId: this.id });
+    if (dies === 'intent') return died;
     this.done.push(what);
     const result = Promise.resolve(work());
     this.journal.set(commandId, result);
-    return result;
+    if (dies === null) return result;
+    await result;
+    return died;
   }
 
   private async copy(input: { commandId: string; from: VolumePlace; to: VolumePlace; sizeBytes: number }, finish: () => Result<{ allocatedBytes: number }>): Promise<Result<{ allocatedBytes: number }>> {

@@ -11,8 +11,10 @@ const SHOWN = [
   ['F22', /fills what it missed while the stream was deleted|goes on by itself when the stream is deleted under it|stream again when somebody deleted it/],
   ['F27', /refuses to open on a Redis that evicts/],
   ['F28', /goes on when its worker dies at each step|undoes on when its worker dies in each undo/],
+  ['F29', /is stopped there past its claim and thawed/],
   ['F30', /leaves nothing behind after a failure at each step|comes to its end when what it was stuck at is mended/],
   ['F31', /survives each step twice|undoes twice what it undoes/],
+  ['F32', /goes on when the agent dies at each command to a host/],
   ['F33', /a cut at any byte loses the last line|any flipped bit of a whole line|a torn (end is cut off|last line is ignored)|on a full disk keeps the old journal|a full disk refuses the record/],
 ];
 

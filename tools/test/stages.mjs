@@ -8,6 +8,7 @@ import { succeeds } from '../lab.d/run.mjs';
 import { noteBeside } from './beside-the-code.mjs';
 import { writeFaultReport, writeMatrixReport } from './fault-report.mjs';
 import { isRoot } from './prepare.mjs';
+import { beginProofs, writeProofReport } from './proof-report.mjs';
 import { runToEnd } from './run-to-end.mjs';
 import { fromJest, fromNodeTest, oneFor, sum } from './tally.mjs';
 
@@ -15,12 +16,17 @@ const minutes = (count) => count * 60_000;
 /** Asked for by `--matrix`: one file, for as long as it takes. */
 const wholeMatrix = () => JSON.parse(process.env.TOK_MATRIX ?? '{}').mode === 'whole';
 const jest = (project, options, after) => (say) => runJest(project, options, say, after);
+/** Notes what the proofs of the task kinds come to. */
+const proven = (command) => (say) => {
+  beginProofs();
+  return command(say);
+};
 
 export const stages = {
   lint: { what: 'types, lint, import rules, format', mostMs: minutes(5), commands: [() => checkLint()] },
   docs: { what: 'generated references are up to date', mostMs: minutes(1), commands: [() => checkDocs()] },
   unit: { what: 'tests that need nothing', mostMs: minutes(4), commands: [jest('unit', ['--maxWorkers=2'], (result) => { noteBeside('unit', result); }), () => runNodeTests(['tools/lab.d', 'tools/guest', 'tools/test'])] },
-  integration: { what: 'tests against real NATS, MariaDB and Redis', mostMs: minutes(12), commands: [jest('integration', ['--maxWorkers=3'], (result) => { noteBeside('integration', result); })] },
+  integration: { what: 'tests against real NATS, MariaDB and Redis', mostMs: minutes(12), commands: [proven(jest('integration', ['--maxWorkers=3'], (result, say) => { noteBeside('integration', result); writeProofReport(say); }))] },
   e2e: { what: 'a whole pool with real QEMU guests', needs: namespaces, mostMs: minutes(15), commands: [jest('e2e', ['--runInBand'])] },
   faults: { what: 'parts of that pool killed, stopped and cut off', needs: namespaces, mostMs: minutes(18), commands: [(say) => (wholeMatrix() ? jest('faults', ['--runInBand', 'test/faults/matrix.fault.ts'], (_, tell) => { writeMatrixReport(tell); })(say) : jest('faults', ['--runInBand'], writeFaultReport)(say))] },
 };

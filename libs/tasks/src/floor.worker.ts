@@ -158,6 +158,18 @@ export class Floor {
     this.running.clear();
   }
 
+  /** For tests: stands still, as a stopped process does. What runs keeps its reins and is renewed no more. */
+  freeze(): void {
+    this.stopping = true;
+    clearInterval(this.renewTimer);
+    this.dismiss();
+  }
+
+  /** Resolves when nothing runs here any more. */
+  async quiet(): Promise<void> {
+    await Promise.all([...this.running].map((running) => running.ended));
+  }
+
   /** Makes a task due now and says so. */
   async wake(taskId: string): Promise<void> {
     if ((await makeDue(this.shop.book.db, taskId)) !== null) this.later(taskId, 0);

@@ -173,8 +173,19 @@ export class TaskEngine {
 
   /** For tests: stops as a killed process does, in the middle of everything and without handing over. */
   async vanish(): Promise<void> {
-    this.isOpen = false;
     this.floor.vanish();
+    await this.fallSilent();
+  }
+
+  /** For tests: stops as a stopped process does. The answer resolves when what it was at has ended, once that goes on. */
+  async freeze(): Promise<() => Promise<void>> {
+    this.floor.freeze();
+    await this.fallSilent();
+    return () => this.floor.quiet();
+  }
+
+  private async fallSilent(): Promise<void> {
+    this.isOpen = false;
     this.ends?.unsubscribe();
     for (const timer of this.timers) clearTimeout(timer);
     await Promise.all([this.sweeper.stop(), this.purger.stop(), this.wakes?.close(), this.children.close()]);

@@ -2,118 +2,21 @@
 // step, a worker that dies at each step, each undo twice, a cancel at each step, an undo that is stuck. They throw when the kind does not. A proof
 // puts one task through each of its points, all of them at once: what a dead worker's claim costs in time is waited for once.
 import assert from 'node:assert/strict';
-import type { Task, TaskState } from '#contracts';
-import { endStates, Internal } from '#contracts';
+import type { TaskState } from '#contracts';
 import { transaction } from '#database';
 import { FaultError, sleep } from '#kernel';
 import { pointOfNoReturn } from '../kind.ts';
-import type { Step, StepContext, TaskKind } from '../kind.ts';
+import type { TaskKind } from '../kind.ts';
 import type { TaskEngine } from '../task.engine.ts';
+import { beginAll, behind, bothPlaces, endAll, END_WITHIN_MS, failsIn, Points, runToEnd, steps, taskEnd, turningAt, undosBefore, vary } from './trial.ts';
+import type { Act, Begun, Point, Trial } from './trial.ts';
+import { agentDiesAtEveryCommand } from './dying-agent.ts';
+import { noteProof } from './proof-note.ts';
+import type { Fault } from './proof-note.ts';
+import { outliveAtEveryStep, outliveAtEveryUndo } from './outlive.ts';
 
-/** The world that a kind works on. */
-export interface Trial {
-  readonly kind: TaskKind;
-  /** An open engine on the trial's schema that knows `kind` (a variant of the trial's), with short claims, and room for two tasks per step at once. */
-  open(kind: TaskKind): Promise<TaskEngine>;
-  /** Begins one task that would succeed; another object each time. */
-  begin(engine: TaskEngine): Promise<string>;
-  /** Throws unless the world is as it must be after this end: all there, or nothing left behind. */
-  check(task: Task): Promise<void>;
-}
-
-const END_WITHIN_MS = 30_000;
-
-/** Waits for the end of a task. */
-export async function taskEnd(engine: TaskEngine, taskId: string, withinMs = END_WITHIN_MS): Promise<Task> {
-  const giveUpAt = performance.now() + withinMs;
-  for (;;) {
-    const task = await engine.get(taskId);
-    if (task !== undefined && endStates.includes(task.state)) return task;
-    if (performance.now() > giveUpAt) throw new Error(`the task has not ended within ${withinMs} ms: ${JSON.stringify(task)}`);
-    await sleep(20);
-  }
-}
-
-type Act = (ctx: StepContext<unknown>) => Promise<unknown>;
-type Variant = (step: Step<unknown>, index: number) => { readonly run?: Act; readonly undo?: Act };
-
-/** The kind with other `run`s or `undo`s at some steps. */
-function vary(kind: TaskKind, variant: Variant): TaskKind {
-  return { ...kind, steps: kind.steps.map((step, index) => ({ ...step, ...bound(step), ...variant(step, index) })) };
-}
-
-const bound = (step: Step<unknown>): { readonly run: Act; readonly undo?: Act } =>
-  ({ run: (ctx) => step.run(ctx), ...(step.undo === undefined ? {} : { undo: (ctx: StepContext<unknown>) => step.undo?.(ctx) ?? Promise.resolve() }) });
-
-const injected = (): FaultError => new FaultError(Internal.fault('an injected failure'));
-
-/** Where something happens to a task: at the step of this index, before its work or behind it. */
-interface Point {
-  readonly at: number;
-  readonly place: 'before' | 'after';
-}
-
-const steps = (kind: TaskKind): number[] => [...kind.steps.keys()];
-const bothPlaces = (indexes: readonly number[]): Point[] => indexes.flatMap((at) => [{ at, place: 'before' as const }, { at, place: 'after' as const }]);
-const behind = (indexes: readonly number[]): Point[] => indexes.map((at) => ({ at, place: 'after' }));
-
-/** Which task has which point. All tasks of a proof run at once in one engine; one may be at work before its id is known here, and waits. */
-class Points {
-  private readonly told = new Map<string, PromiseWithResolvers<Point>>();
-
-  tell(taskId: string, point: Point): void {
-    this.ofTask(taskId).resolve(point);
-  }
-
-  /** `special` where the point of the asking task is, `usual` elsewhere. */
-  at(index: number, special: (point: Point) => Act, usual: Act): Act {
-    return async (ctx) => {
-      const point = await this.ofTask(ctx.task.id).promise;
-      return point.at === index ? special(point)(ctx) : usual(ctx);
-    };
-  }
-
-  private ofTask(taskId: string): PromiseWithResolvers<Point> {
-    const known = this.told.get(taskId) ?? Promise.withResolvers<Point>();
-    this.told.set(taskId, known);
-    return known;
-  }
-}
-
-interface Begun {
-  readonly taskId: string;
-  readonly point: Point;
-}
-
-/** Begins one task per point, one after another. */
-async function beginAll(trial: Trial, engine: TaskEngine, points: Points, wanted: readonly Point[]): Promise<Begun[]> {
-  const begun: Begun[] = [];
-  for (const point of wanted) {
-    const taskId = await trial.begin(engine);
-    points.tell(taskId, point);
-    begun.push({ taskId, point });
-  }
-  return begun;
-}
-
-/** Each task must come to its end, and once all have, the world must be as it must be then. */
-async function endAll(trial: Trial, engine: TaskEngine, begun: readonly Begun[], expected: (point: Point) => TaskState): Promise<void> {
-  const ended = await Promise.all(begun.map(async ({ taskId, point }) => ({ task: await taskEnd(engine, taskId), point })));
-  for (const { task, point } of ended) {
-    const where = `${point.place} ${trial.kind.steps[point.at]?.name ?? point.at}`;
-    assert.equal(task.state, expected(point), `${where}: ended ${task.state}, not ${expected(point)}: ${JSON.stringify(task)}`);
-    await trial.check(task).catch((error: unknown) => { throw new Error(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error }); });
-  }
-}
-
-async function runToEnd(trial: Trial, points: Points, wanted: readonly Point[], kind: TaskKind, expected: (point: Point) => TaskState): Promise<void> {
-  const engine = await trial.open(kind);
-  try {
-    await endAll(trial, engine, await beginAll(trial, engine, points, wanted), expected);
-  } finally {
-    await engine.close();
-  }
-}
+export { taskEnd } from './trial.ts';
+export type { MortalHost, Trial } from './trial.ts';
 
 /** Each step's run twice in a row: the second finds the work done and changes nothing. */
 export async function everyStepTwice(trial: Trial): Promise<void> {
@@ -131,17 +34,7 @@ export async function failureAtEveryStep(trial: Trial): Promise<void> {
   await runToEnd(trial, points, bothPlaces(steps(trial.kind)), failing(trial.kind, points), ({ at }) => (at >= pointOfNoReturn(trial.kind) ? 'needs-attention' : 'failed'));
 }
 
-const failsIn = (work: Act, place: Point['place']): Act => async (ctx) => {
-  if (place === 'after') await work(ctx);
-  throw injected();
-};
-
 const failing = (kind: TaskKind, points: Points): TaskKind => vary(kind, (step, index) => ({ run: points.at(index, ({ place }) => failsIn(step.run.bind(step), place), (ctx) => step.run(ctx)) }));
-
-/** Every task of it turns back behind the work of this step, the last from which it can. */
-const turningAt = (kind: TaskKind, last: number): TaskKind => vary(kind, (step, index) => (index === Math.min(kind.steps.length - 1, last) ? { run: failsIn(step.run.bind(step), 'after') } : {}));
-
-const undosBefore = (kind: TaskKind, noReturn: number): number[] => steps(kind).filter((at) => at < noReturn && kind.steps[at]?.undo !== undefined);
 
 /** Each undo twice in a row, after a failure at each step that can turn back. */
 export async function undoTwice(trial: Trial): Promise<void> {
@@ -274,16 +167,55 @@ async function cancelOf(engine: TaskEngine, taskId: string): Promise<string | nu
   }
 }
 
-/** All of the above, each by what it shows of a kind, with the time that it is given for a kind of some ten steps, ms. */
-export const proofs = [
-  { shows: 'survives each step twice', proof: everyStepTwice, withinMs: 60_000 },
-  { shows: 'leaves nothing behind after a failure at each step', proof: failureAtEveryStep, withinMs: 60_000 },
-  { shows: 'undoes twice what it undoes', proof: undoTwice, withinMs: 60_000 },
-  { shows: 'goes on when its worker dies at each step', proof: killAtEveryStep, withinMs: 90_000 },
-  { shows: 'undoes on when its worker dies in each undo', proof: killAtEveryUndo, withinMs: 60_000 },
-  { shows: 'comes to its end when what it was stuck at is mended and it is retried', proof: retryWhereverStuck, withinMs: 60_000 },
-  { shows: 'can be cancelled at each step before its point of no return', proof: cancelAtEveryStep, withinMs: 60_000 },
-] as const;
+export interface Proof {
+  /** What it shows of a kind; titles of tests read so. */
+  readonly shows: string;
+  /** The columns of the fault matrix. */
+  readonly faults: readonly Fault[];
+  /** Answers the steps that the fault has met, one for each time, where the kind's table does not say. */
+  readonly proof: (trial: Trial) => Promise<readonly string[] | undefined>;
+  /** Steps that the fault meets, once for each time. */
+  readonly cells: (kind: TaskKind) => readonly number[];
+  /** Time that it is given for a kind of some ten steps, ms. */
+  readonly withinMs: number;
+}
+
+const twice = (indexes: readonly number[]): number[] => indexes.flatMap((at) => [at, at]);
+const undos = (kind: TaskKind): number[] => undosBefore(kind, pointOfNoReturn(kind));
+const stuckAt = (kind: TaskKind): number[] => [...undos(kind), ...steps(kind).filter((at) => at >= pointOfNoReturn(kind))];
+
+const table: readonly Proof[] = [
+  { shows: 'survives each step twice', faults: ['step twice'], proof: told(everyStepTwice), cells: steps, withinMs: 60_000 },
+  { shows: 'leaves nothing behind after a failure at each step', faults: ['step fails'], proof: told(failureAtEveryStep), cells: (kind) => twice(steps(kind)), withinMs: 60_000 },
+  { shows: 'undoes twice what it undoes', faults: ['undo twice'], proof: told(undoTwice), cells: undos, withinMs: 60_000 },
+  { shows: 'goes on when its worker dies at each step, or is stopped there past its claim and thawed', faults: ['worker killed', 'worker thawed'], proof: told(outliveAtEveryStep), cells: (kind) => twice(steps(kind)), withinMs: 150_000 },
+  { shows: 'undoes on when its worker dies in each undo, or is stopped there past its claim and thawed', faults: ['worker killed in the undo', 'worker thawed in the undo'], proof: told(outliveAtEveryUndo), cells: (kind) => twice(undos(kind)), withinMs: 150_000 },
+  { shows: 'goes on when the agent dies at each command to a host, before its effect and behind it', faults: ['agent killed'], proof: agentDiesAtEveryCommand, cells: () => [], withinMs: 150_000 },
+  { shows: 'comes to its end when what it was stuck at is mended and it is retried', faults: ['stuck, retried'], proof: told(retryWhereverStuck), cells: (kind) => twice(stuckAt(kind)), withinMs: 60_000 },
+  { shows: 'can be cancelled at each step before its point of no return', faults: ['cancelled'], proof: told(cancelAtEveryStep), cells: steps, withinMs: 60_000 },
+];
+
+/** All of the above; what each comes to is noted where the run wants it. */
+export const proofs: readonly { readonly shows: string; readonly withinMs: number; readonly proof: (trial: Trial) => Promise<void> }[] = table.map(({ shows, faults, proof, cells, withinMs }) => ({
+  shows, withinMs,
+  proof: async (trial) => {
+    const names = (indexes: readonly number[]): string[] => indexes.map((at) => trial.kind.steps[at]?.name ?? String(at));
+    const note = (met: readonly string[], state: 'passed' | 'failed'): void => { for (const fault of faults) noteProof({ kind: trial.kind, fault, cells: met, state }); };
+    try {
+      note((await proof(trial)) ?? names(cells(trial.kind)), 'passed');
+    } catch (error) {
+      note(names(cells(trial.kind)), 'failed');
+      throw error;
+    }
+  },
+}));
+
+function told(proof: (trial: Trial) => Promise<void>): Proof['proof'] {
+  return async (trial) => {
+    await proof(trial);
+    return undefined;
+  };
+}
 
 /** Puts a kind through them one after another. */
 export async function putThrough(trial: Trial): Promise<void> {

@@ -16,6 +16,7 @@ import type { TaskKind, TaskLog } from '../kind.ts';
 import type { TaskSettings } from '../settings.ts';
 import { TaskEngine } from '../task.engine.ts';
 import { taskHandlers } from '../task.handlers.ts';
+import type { MortalHost } from './trial.ts';
 
 type Handler = (input: unknown, ctx: BusContext) => Promise<unknown>;
 
@@ -76,10 +77,12 @@ const isResult = <T>(value: unknown): value is Result<T> => typeof value === 'ob
 type HostAct = (input: Readonly<Record<string, unknown>>) => Result<unknown>;
 
 /** A host that records the result of a command id before it answers, and answers a repetition from its record. */
-export class SceneHost {
+export class SceneHost implements MortalHost {
   private readonly acts = new Map<string, HostAct>();
   private readonly journal = new Map<string, Result<unknown>>();
   reachable = true;
+  dies: MortalHost['dies'] = null;
+  readonly diedAt = new Set<string>();
   /** Effects that really happened, as `<command> <commandId>`. */
   readonly effects: string[] = [];
   /** Commands that arrived, repetitions among them. */
@@ -97,11 +100,14 @@ export class SceneHost {
     if (typeof commandId !== 'string') return Promise.resolve((this.acts.get(operation.name)?.(members) ?? ok({})) as Result<ReplyOf<O>>);
     this.arrived.push(`${operation.name} ${commandId}`);
     const before = this.journal.get(commandId);
+    const dies = this.diedAt.has(commandId) ? null : (this.dies?.(commandId) ?? null);
+    if (dies !== null) this.diedAt.add(commandId);
+    if (dies === 'intent') return Promise.resolve(HostUnreachable.fail('The agent died before it did it.', { hostId }));
     const answer = before ?? this.acts.get(operation.name)?.(members) ?? ok({});
     if (before === undefined) this.effects.push(`${operation.name} ${commandId}`);
     // "Still at work" is no result.
     if (answer.ok || answer.fault.code !== 'COMMAND_RUNNING') this.journal.set(commandId, answer);
-    return Promise.resolve(answer as Result<ReplyOf<O>>);
+    return Promise.resolve(dies !== null ? HostUnreachable.fail('The agent died when it had done it.', { hostId }) : answer as Result<ReplyOf<O>>);
   }
 }
 

@@ -29,7 +29,7 @@ const savedLike: SavedMemory = { machine: 'pc-q35-7.2', rootPorts: [0, 16] };
 export const uids = { first: 200_000, last: 200_999 };
 const MiB = 1024 * 1024;
 /** Room for a task at each point of a kind. */
-const quick = { childLookMs: 30, leaseMs: 500, renewMs: 120, sweepMs: 60, concurrency: 16 };
+const quick = { childLookMs: 30, leaseMs: 500, renewMs: 120, sweepMs: 60, concurrency: 48 };
 
 export class VmWorld {
   readonly bus = new SceneBus();

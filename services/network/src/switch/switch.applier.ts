@@ -23,7 +23,7 @@ const refusals: ReadonlySet<string> = new Set([HostCommandFailed.code, InUse.cod
 
 @Injectable()
 export class SwitchApplier {
-  constructor(@Inject(Db) private readonly db: DataSource, @Inject(Bus) private readonly bus: BusClient) {}
+  constructor(@Inject(Db) private readonly db: DataSource, @Inject(Bus) private readonly bus: Pick<BusClient, 'requestHost'>) {}
 
   /** Tells every connected host whose part is due; answers who refused. */
   async apply(switchId: SwitchId): Promise<Refusal[]> {

@@ -7,8 +7,7 @@ import type { DataSource } from 'typeorm';
 import { FakeHost, FakeWorld } from '../../../../test/integration/fake-host.fixture.ts';
 import { startNatsServer, testDir } from '../../../../test/integration/pool.fixture.ts';
 import type { TestNats } from '../../../../test/integration/pool.fixture.ts';
-import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, retryWhereverStuck, undoTwice } from '#testing';
-import { quickSettings } from '#testing';
+import { proofs, quickSettings } from '#testing';
 import type { Trial } from '#testing';
 import { BusClient, silentLog } from '#bus';
 import type { DatastoreId, HostId, Task, UploadId, VolumeId } from '#contracts';
@@ -69,7 +68,7 @@ type Begin = (engine: TaskEngine, kind: TaskKind) => Promise<string>;
 
 function trialOf(kind: TaskKind, begin: Begin, check: (task: Task) => Promise<void>): Trial {
   return {
-    kind,
+    kind, host,
     open: async (variant) => {
       const engine = new TaskEngine({ service: 'storage', db, bus: new BusClient({ connection: nats, service: 'storage' }), log: silentLog, settings: quickSettings });
       engine.add([variant]);
@@ -144,15 +143,5 @@ describe.each([
   ['ingest', () => trialOf(kinds.ingest, begins.ingest, madeOrNothing)],
   ['delete', () => trialOf(kinds.delete, begins.delete, goneOrVisible)],
 ] as const)('the task that does %s', (_name, trial) => {
-  it.each([
-    ['has every step run twice', everyStepTwice],
-    ['fails at every step', failureAtEveryStep],
-    ['is undone twice', undoTwice],
-    ['dies at every step', killAtEveryStep],
-    ['dies in every undo', killAtEveryUndo],
-    ['is stuck in every undo and retried', retryWhereverStuck],
-    ['is cancelled at every step', cancelAtEveryStep],
-  ] as const)('leaves what it must when it %s', async (_what, ordeal) => {
-    await ordeal(trial());
-  }, 60_000);
+  for (const { shows, proof, withinMs } of proofs) it(shows, () => proof(trial()), withinMs);
 });

@@ -1,0 +1,72 @@
+// The part of docs/faults.md about the task engine: every step of every kind of task, and how often each fault has met it,
+// from what the proofs of the integration stage have noted.
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { REPO } from '../lab.d/layout.mjs';
+import { table } from './matrix-report.mjs';
+import { PARTS, writePart } from './page-parts.mjs';
+
+const FILE = join(REPO, '.lab-matrix', 'proofs.ndjson');
+
+/** Column, the fault as the proofs call it, and the same in the undo of the step. */
+const COLUMNS = [
+  ['worker killed', 'worker killed', 'worker killed in the undo'],
+  ['worker stopped and thawed', 'worker thawed', 'worker thawed in the undo'],
+  ['fails', 'step fails'],
+  ['runs twice', 'step twice'],
+  ['undone twice', null, 'undo twice'],
+  ['agent killed', 'agent killed'],
+  ['stuck, retried', 'stuck, retried'],
+  ['cancelled', 'cancelled'],
+];
+
+/** Begins a note of its own for a run of all proofs; the proofs find it by their environment. */
+export function beginProofs() {
+  mkdirSync(dirname(FILE), { recursive: true });
+  rmSync(FILE, { force: true });
+  process.env.TOK_TEST_PROOFS = FILE;
+}
+
+const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
+
+/** `notes` are lines of the proofs; `points` the agent's fault points that its tests use, by host command. */
+export function proofText(notes, points) {
+  const kinds = [...Map.groupBy(notes, ({ kind }) => kind)].sort(([a], [b]) => (a < b ? -1 : 1));
+  const count = (of, fault, step) => sum(of.filter((note) => note.fault === fault && note.state === 'passed').map(({ cells }) => cells.filter((cell) => cell === step).length));
+  const missed = (of, fault) => of.some((note) => note.fault === fault && note.state === 'failed');
+  const cell = (of, step, undo, [, forward, back]) => {
+    const parts = [forward === null ? [] : [[forward, count(of, forward, step)]], back === undefined ? [] : [[back, undo ? count(of, back, step) : null]]].flat();
+    return parts.map(([fault, met]) => (missed(of, fault) ? '**failed**' : met === null || met === 0 ? '–' : String(met))).join(' + ');
+  };
+  const rows = kinds.flatMap(([kind, of]) => of[0].steps.map(({ name, undo }) => [kind, name, ...COLUMNS.map((column) => cell(of, name, undo, column))]));
+  const failed = notes.filter(({ state }) => state === 'failed').length;
+  const skipped = rows.flat().filter((text) => typeof text === 'string' && text.split(' + ').includes('–')).length;
+  return [
+    PARTS.tasks.begin, '## The faults of the task engine', '',
+    'Every kind of task is put through every fault at every step, beside the code, on the real database: one task for each point, before the work of the',
+    'step and behind it, with its answer not yet recorded. Each must end as declared, and what is in the schemas and on the host must be exactly what',
+    'this end means: no row, file, port, claim or lock is left. A worker that is stopped past its claim is thawed when another has brought the task to',
+    'its end, and what it does then changes nothing. The agent dies at each command once, before its effect and behind it, and is asked again.', '',
+    'A number is how often the fault met the step and all was right (`+` = in its undo); `–` = it cannot: there is no undo, no command to a host that the',
+    'task waits for, or it is past the point of no return.', '',
+    `${kinds.length} kinds, ${rows.length} steps: ${sum(notes.filter(({ state }) => state === 'passed').map(({ cells }) => cells.length))} passed, ${failed} proofs failed, ${skipped} cells skipped because they cannot be.`, '',
+    ...table(['kind', 'step', ...COLUMNS.map(([name]) => name)], rows), '',
+    '### The agent, between intent, effect and record', '',
+    'Points at which its own tests let the real agent die; commands that are not named go through the same journal, and their points are skipped.', '',
+    ...table(['command', 'points'], Object.entries(points).sort(([a], [b]) => (a < b ? -1 : 1)).map(([command, names]) => [command, names.join(', ')])), '',
+    PARTS.tasks.end, '',
+  ].join('\n');
+}
+
+/** The points of the agent that its tests name, by command. */
+export function agentPoints(dir = join(REPO, 'services/host-agent/src')) {
+  const texts = readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.it.ts')).map((name) => readFileSync(join(dir, name), 'utf8'));
+  const found = texts.flatMap((text) => [...text.matchAll(/'((?:vm|volume|switch|upload)\.[a-z-]+):([a-z]+)'/g)].map(([, command, point]) => ({ command, point })));
+  return Object.fromEntries([...Map.groupBy(found, ({ command }) => command)].map(([command, all]) => [command, [...new Set(all.map(({ point }) => point))].sort()]));
+}
+
+/** Nothing is written of a run in which no proof ran. */
+export function writeProofReport(say) {
+  if (!existsSync(FILE)) return;
+  writePart('tasks', proofText(readFileSync(FILE, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line)), agentPoints()), say);
+}

@@ -1,0 +1,19 @@
+// How what the proofs note becomes a table.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { agentPoints, proofText } from './proof-report.mjs';
+
+const steps = [{ name: 'place', undo: true }, { name: 'start', undo: false }];
+const note = (fault, cells, state = 'passed') => ({ kind: 'compute.vm.start', steps, fault, cells, state });
+
+test('a step has a row, with how often each fault met it, in its undo too', () => {
+  const text = proofText([note('worker killed', ['place', 'place', 'start', 'start']), note('worker killed in the undo', ['place', 'place']), note('step twice', ['place', 'start']), note('step fails', ['place'], 'failed')], { 'vm.start': ['done', 'intent'] });
+  assert.match(text, /\| compute\.vm\.start \| place \| 2 \+ 2 \| – \+ – \| \*\*failed\*\* \| 1 \|/);
+  assert.match(text, /\| compute\.vm\.start \| start \| 2 \+ – \|/);
+  assert.match(text, /1 kinds, 2 steps: 8 passed, 1 proofs failed/);
+  assert.match(text, /\| vm\.start \| done, intent \|/);
+});
+
+test('the points of the agent are those that its tests name', () => {
+  assert.ok(agentPoints()['vm.start'].includes('intent'));
+});
