@@ -27,11 +27,18 @@ export function beginProofs() {
   process.env.TOK_TEST_PROOFS = FILE;
 }
 
+/** `Map.groupBy` is younger than the Node that a machine may begin with. */
+function grouped(items, keyOf) {
+  const groups = new Map();
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  return groups;
+}
+
 const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
 
 /** `notes` are lines of the proofs; `points` the agent's fault points that its tests use, by host command. */
 export function proofText(notes, points) {
-  const kinds = [...Map.groupBy(notes, ({ kind }) => kind)].sort(([a], [b]) => (a < b ? -1 : 1));
+  const kinds = [...grouped(notes, ({ kind }) => kind)].sort(([a], [b]) => (a < b ? -1 : 1));
   const count = (of, fault, step) => sum(of.filter((note) => note.fault === fault && note.state === 'passed').map(({ cells }) => cells.filter((cell) => cell === step).length));
   const missed = (of, fault) => of.some((note) => note.fault === fault && note.state === 'failed');
   const cell = (of, step, undo, [, forward, back]) => {
@@ -62,7 +69,7 @@ export function proofText(notes, points) {
 export function agentPoints(dir = join(REPO, 'services/host-agent/src')) {
   const texts = readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.it.ts')).map((name) => readFileSync(join(dir, name), 'utf8'));
   const found = texts.flatMap((text) => [...text.matchAll(/'((?:vm|volume|switch|upload)\.[a-z-]+):([a-z]+)'/g)].map(([, command, point]) => ({ command, point })));
-  return Object.fromEntries([...Map.groupBy(found, ({ command }) => command)].map(([command, all]) => [command, [...new Set(all.map(({ point }) => point))].sort()]));
+  return Object.fromEntries([...grouped(found, ({ command }) => command)].map(([command, all]) => [command, [...new Set(all.map(({ point }) => point))].sort()]));
 }
 
 /** Nothing is written of a run in which no proof ran. */
