@@ -1,4 +1,4 @@
-// One jest configuration, four projects: how a test is named says what it needs (nothing, servers, a lab).
+// One jest configuration, six projects: how a test is named says what it needs (nothing, servers, a lab).
 const shared = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
@@ -13,6 +13,7 @@ export default {
     { ...shared, displayName: 'integration', testMatch: ['<rootDir>/{libs,services,test/integration}/**/*.it.ts'], setupFilesAfterEnv: ['<rootDir>/test/integration/patience.mjs'], globalSetup: '<rootDir>/test/integration/setup.mjs', globalTeardown: '<rootDir>/test/integration/teardown.mjs' },
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/e2e/**/*.e2e.ts'], globalSetup: '<rootDir>/test/e2e/setup.mjs', globalTeardown: '<rootDir>/test/e2e/teardown.mjs' },
     { ...shared, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.fault.ts'], globalSetup: '<rootDir>/test/e2e/setup.mjs', globalTeardown: '<rootDir>/test/e2e/teardown.mjs' },
+    { ...shared, displayName: 'churn', testMatch: ['<rootDir>/test/chaos/**/*.churn.ts'], globalSetup: '<rootDir>/test/e2e/setup.mjs', globalTeardown: '<rootDir>/test/e2e/teardown.mjs' },
     { ...shared, displayName: 'chaos', testMatch: ['<rootDir>/test/chaos/**/*.chaos.ts'], globalSetup: '<rootDir>/test/e2e/setup.mjs', globalTeardown: '<rootDir>/test/e2e/teardown.mjs' },
   ],
 };

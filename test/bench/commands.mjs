@@ -18,8 +18,10 @@ const ASKED = 4_000;
 const COMMANDS = 1_000;
 const ROUNDS = 3;
 const BARE_STREAM = 'BENCH';
-const BARE_SUBJECT = 'tok.v1.bench.published';
-const COMMIT_SUBJECT = 'tok.v1.auth.bench.commit';
+/** Of a host that there is not: nobody else answers. */
+const BARE_SUBJECT = 'tok.v1.host.bench.published';
+/** Only services may publish to inboxes, and nobody but its owner listens there. */
+const COMMIT_SUBJECT = '_INBOX.ha.bench-commit';
 const DRAINED_WITHIN_MS = 120_000;
 const best = (values) => Math.max(...values);
 
@@ -73,7 +75,7 @@ async function commands(lab, record, dist, service, bus, user, folders) {
   await sql.query(`CREATE TABLE bench_command (idem_key char(36) NOT NULL PRIMARY KEY, reply text NOT NULL);
     CREATE TABLE bench_object (id char(36) NOT NULL PRIMARY KEY, description text NOT NULL); CREATE TABLE bench_event (id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY, event text NOT NULL)`);
   await sql.query('INSERT INTO bench_object (id, description) VALUES ?', [folders.map((id) => [id, ''])]);
-  const handler = spawn(lab.node, [join(import.meta.dirname, 'commit-responder.mjs'), dist, record.nats.url, record.nats.creds.auth, COMMIT_SUBJECT, record.mysql.urls.compute], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const handler = spawn(lab.node, [join(import.meta.dirname, 'commit-responder.mjs'), dist, record.nats.url, record.nats.creds.ha, COMMIT_SUBJECT, record.mysql.urls.compute], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [measured, bare] = [[], []];
   let turn = 0;
   const next = () => folders[turn++ % folders.length];
@@ -93,7 +95,7 @@ async function commands(lab, record, dist, service, bus, user, folders) {
 
 export async function benchCommands(lab, record, rest, dist) {
   const { connectBus, silentLog } = await import(join(dist, 'libs/bus/src/index.js'));
-  const service = await connectBus({ url: record.nats.url, credsFile: record.nats.creds.gateway, name: 'bench', log: silentLog });
+  const service = await connectBus({ url: record.nats.url, credsFile: record.nats.creds.compute, name: 'bench', log: silentLog });
   const { user } = record.admin;
   const bus = await enterBus(record.nats.url, rest, user);
   const folders = [];

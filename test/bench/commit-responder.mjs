@@ -21,7 +21,7 @@ async function carryOut({ key, id, text }) {
   }
 }
 
-connection.subscribe(subject, { queue: 'bench', callback: (_error, message) => {
+connection.subscribe(subject, { callback: (_error, message) => {
   carryOut(message.json()).then(() => message.respond('{}'), (error) => { process.stderr.write(`${error.stack}\n`); });
 } });
 await connection.flush();

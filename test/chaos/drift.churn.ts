@@ -1,5 +1,6 @@
 // VMs come and go for a while, orphans are put in beside them, and services and agents die: every orphan is found, and nothing of
-// what comes and goes is ever a difference. One minute in `npm test`; `npm run churn -- --minutes N` for longer.
+// what comes and goes is ever a difference. Run by `npm run churn -- --minutes N`; `npm test` has a shorter churn beside the orphans of
+// drift.e2e.
 import { randomUUID } from 'node:crypto';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
