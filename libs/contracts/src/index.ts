@@ -34,6 +34,7 @@ export * from './monitoring/event-log.ts';
 export * from './monitoring/webhook.ts';
 export * from './gateway/event-feed.ts';
 export * from './drift/kinds.ts';
+export * from './drift/difference.ts';
 export * from './drift/drift.ts';
 export * from './catalogue.ts';
 export * from './monitoring/events-gone.ts';

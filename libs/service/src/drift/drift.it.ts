@@ -2,14 +2,14 @@
 // of a repair, people who decide otherwise.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { HostCommandFailed, InUse, type DriftFinding, type FindingId, type UserId } from '#contracts';
+import { HostCommandFailed, InUse, type Difference, type DriftFinding, type FindingId, type UserId } from '#contracts';
 import { driftMigrations, openDatabase, selectRows, tasksMigrations } from '#database';
 import { failed, FaultError, newUuid, ok, type Result } from '#kernel';
 import { contextOf, makeTestSchema, silentTaskLog, type TestSchema } from '#testing';
 import { DriftCommands } from './drift.commands.ts';
 import { DriftKeeper, type DriftSettings } from './drift.keeper.ts';
 import { findingOf, type FindingRow } from './finding.store.ts';
-import type { Difference, DriftSource } from './source.ts';
+import type { DriftSource } from './source.ts';
 import { taskDrift } from './task.drift.ts';
 
 let schema: TestSchema;

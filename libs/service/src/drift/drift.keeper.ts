@@ -2,13 +2,14 @@
 // read. Whatever dies in the middle of a repair: that it was begun stands in the row before, so the next look either repeats it or
 // finds that it has worked.
 import { InUse, rowOfDrift } from '#contracts';
+import type { Difference } from '#contracts';
 import { dbNow, transaction } from '#database';
 import { ok } from '#kernel';
 import { holdLease, processName, releaseLease, type Lease } from '#tasks';
 import { attempt, begin, type DriftOwner } from './attempt.ts';
 import { isCrowd, MOST_REPAIRS, stepFor, type Known, type Seen, type Step } from './decision.ts';
 import { auditRepair, changeFinding, findingId, findRow, hashOf, openFinding, purgeFindings, rowsOfScope, touchedSince, touchFindings, type FindingRow } from './finding.store.ts';
-import type { Difference, DriftSource, Look } from './source.ts';
+import type { DriftSource, Look } from './source.ts';
 
 export interface DriftSettings {
   readonly everyMs: number;

@@ -1,12 +1,11 @@
 // Rows of findings. A change is one transaction with its event, and is made only of the row as it was read: who was faster has
 // decided.
 import type { EntityManager } from 'typeorm';
-import { driftChanged, rowOfDrift, type DriftFinding, type DriftKind, type DriftService, type DriftState } from '#contracts';
+import { driftChanged, rowOfDrift, type Difference, type DriftFinding, type DriftKind, type DriftService, type DriftState } from '#contracts';
 import type { BusContext } from '#bus';
 import { execute, fromJson, isoAt, isoAtOrNull, selectRow, selectRows, sql, toJson, type ColumnValue, type Queryable } from '#database';
 import { bodyHash, idFrom } from '#kernel';
 import { emit, emitFacts } from '#tasks';
-import type { Difference } from './source.ts';
 
 export interface FindingRow {
   id: string; kind: DriftKind; scope: string; state: DriftState; object_id: string; object_name: string | null; host_id: string | null; text: string; reason: string | null;

@@ -1,21 +1,6 @@
 // What an owner gives the reconciler of drift: how it compares its rows with what is there, and what puts a difference right.
-import type { DriftFinding, DriftKind } from '#contracts';
+import type { Difference, DriftFinding, DriftKind } from '#contracts';
 import type { Result } from '#kernel';
-
-export interface Difference {
-  readonly kind: DriftKind;
-  readonly objectId: string;
-  readonly objectName?: string | null;
-  readonly hostId?: string | null;
-  /** One sentence: what differs. */
-  readonly text: string;
-  /** Facts that stay as they are while the difference does: two looks must see them alike. What a repair needs is in it too. */
-  readonly evidence: Readonly<Record<string, unknown>>;
-  /** Objects of the owner whose tasks count as work on it, beside the object itself. */
-  readonly touches?: readonly string[];
-  /** It has been moved into quarantine, and lies there. */
-  readonly kept?: boolean;
-}
 
 /** One place that was looked at in full. What is not seen there any more has gone; of other places nothing is said. */
 export interface Look {

@@ -3,7 +3,8 @@ import type { DataSource } from 'typeorm';
 import { execute, selectRows, transaction } from '#database';
 import { ok } from '#kernel';
 import type { TaskEngine } from '#tasks';
-import type { Difference, DriftSource } from './source.ts';
+import type { Difference } from '#contracts';
+import type { DriftSource } from './source.ts';
 
 /** The sweep looks every few seconds; a task that nobody has taken for so long is not just late. */
 const IDLE_SECONDS = 60;

@@ -1,7 +1,7 @@
 // Compute's comparisons on the real database, against a host that a test fills: strangers are shown and left alone, VMs that are
 // held for nothing are set free, and what is in order is not touched.
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
-import { hostQemuEnd, hostStatus, hostVmDelete, hostVmPowerOff, type HostVmStatus, type VmId } from '#contracts';
+import { hostQemuEnd, hostStatus, hostVmDelete, hostVmPowerOff, type FindingId, type HostVmStatus, type VmId } from '#contracts';
 import { driftMigrations, openDatabase, selectRows, tasksMigrations, transaction } from '#database';
 import { newUuid, ok } from '#kernel';
 import { contextOf, DriftCommands, DriftKeeper, silentTaskLog } from '#testing';
@@ -43,7 +43,7 @@ const look = async (times = 3): Promise<void> => { for (let time = 0; time < tim
 const found = () => selectRows<{ id: string; kind: string; state: string; object_id: string }>(world.scene.db, 'SELECT id, kind, state, object_id FROM drift_finding ORDER BY kind');
 const repair = async (kind: string) => {
   const row = (await found()).find((one) => one.kind === kind);
-  return new DriftCommands(keeper).repair({ findingId: row!.id as never, confirm: true }, contextOf({ idempotencyKey: newUuid() }));
+  return new DriftCommands(keeper).repair({ findingId: row!.id as FindingId, confirm: true }, contextOf({ idempotencyKey: newUuid() }));
 };
 
 it('what the pool places on a host, and what is on its way, is in order', async () => {

@@ -1,5 +1,5 @@
 // What a host says of a process or a VM, against what the pool has written down: whether that is a difference, and which. Pure.
-import type { DriftKind, HostVmStatus, ReplyOf, VmState, hostStatus } from '#contracts';
+import type { Difference, HostVmStatus, ReplyOf, VmState, hostStatus } from '#contracts';
 
 /** What the pool's row says. */
 export interface Placed {
@@ -10,21 +10,12 @@ export interface Placed {
   readonly taskId: string | null;
 }
 
-export interface Judged {
-  readonly kind: DriftKind;
-  readonly objectId: string;
-  readonly objectName: string | null;
-  readonly text: string;
-  readonly evidence: Readonly<Record<string, unknown>>;
-  readonly touches: readonly string[];
-}
-
 type Stranger = ReplyOf<typeof hostStatus>['unmanaged'][number];
 
 export const isPlaced = (hostId: string, row: Placed | undefined): boolean => row !== undefined && !row.gone && row.hostId === hostId;
 
 /** A process of an agent that does not say when it began cannot be named for sure, so it is not taken up. */
-export function judgeStranger({ pid, startTicks, uuid, name, commandLine }: Stranger, rows: ReadonlyMap<string, Placed>): Judged | null {
+export function judgeStranger({ pid, startTicks, uuid, name, commandLine }: Stranger, rows: ReadonlyMap<string, Placed>): Difference | null {
   if (startTicks === undefined) return null;
   const row = uuid === null ? undefined : rows.get(uuid);
   const carries = row === undefined ? '' : `; it carries the id of the VM ${row.name}, which it is not`;
@@ -39,7 +30,7 @@ const atRest: readonly HostVmStatus['state'][] = ['defined', 'stopped', 'failed'
 const onItsWay: readonly HostVmStatus['state'][] = ['starting', 'stopping', 'unknown', 'absent'];
 
 /** A directory at rest of a VM that the pool has had is removed elsewhere (host.reports): only what was never had is a difference. */
-export function judgeVm(hostId: string, { vmId, state, epoch, pid }: HostVmStatus, row: Placed | undefined): Judged | null {
+export function judgeVm(hostId: string, { vmId, state, epoch, pid }: HostVmStatus, row: Placed | undefined): Difference | null {
   if (isPlaced(hostId, row) || onItsWay.includes(state) || (row !== undefined && row.taskId !== null)) return null;
   const resting = atRest.includes(state);
   if (resting && row !== undefined) return null;

@@ -1,6 +1,6 @@
 // Whose webhooks are: what their owners, and others with the right, may do with them; secrets; addresses.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createWebhook, deleteWebhook, listWebhookDeliveries, listWebhooks, rotateWebhookSecret, testWebhook, updateWebhook, type Actor } from '#contracts';
+import { createWebhook, deleteWebhook, listWebhookDeliveries, listWebhooks, rotateWebhookSecret, testWebhook, updateWebhook, type Actor, type WebhookId } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import { contextOf } from '#testing';
 import { role, user, userId } from '../monitoring.fixture.ts';
@@ -134,7 +134,7 @@ describe('a test', () => {
 });
 
 it('who asks for a webhook that is not there is told so', async () => {
-  const webhookId = newUuid() as never;
+  const webhookId = newUuid() as WebhookId;
   expect(code(await world.commands.delete(deleteWebhook.input.parse({ webhookId }), as(user())))).toBe('NOT_FOUND');
   expect(code(await world.commands.rotate(rotateWebhookSecret.input.parse({ webhookId }), as(user())))).toBe('NOT_FOUND');
 });
