@@ -46,13 +46,21 @@ export class EventTail {
   /** The log is asked while anybody follows. Answers how to stop. */
   follow(): () => void {
     this.followers += 1;
-    this.asking ??= this.ask().finally(() => { this.asking = undefined; });
+    this.begin();
     let left = false;
     return () => {
       if (left) return;
       left = true;
       this.followers -= 1;
     };
+  }
+
+  private begin(): void {
+    this.asking ??= this.ask().finally(() => {
+      this.asking = undefined;
+      // One who came just as the last had left.
+      if (this.followers > 0) this.begin();
+    });
   }
 
   /** What is behind `after`, as much as is written at once; undefined = that is not here, or nothing is known yet. */
