@@ -1,10 +1,11 @@
 // Who runs a task now: one worker, for a short time by the database's clock, under a run epoch that rises with every
 // claim. Every later write of that worker locks the row under its epoch; a worker that slept too long writes nothing.
 import type { DataSource, EntityManager } from 'typeorm';
-import { execute, selectRow, selectRows, sql, transaction } from '#database';
+import { execute, fromJson, selectRow, selectRows, sql, transaction } from '#database';
 import type { Queryable } from '#database';
 import { ClaimLost } from './interrupt.ts';
 import { isGone } from './process-name.proc.ts';
+import type { WaitsForRow } from './rows.ts';
 import { takeInHand } from './task-in-hand.store.ts';
 import type { TaskInHand } from './task-in-hand.store.ts';
 
@@ -21,6 +22,8 @@ export interface Claimed {
   readonly claim: Claim;
   /** As it stands under the claim. */
   readonly task: TaskInHand;
+  /** What it waited for until now. */
+  readonly waitedFor: WaitsForRow | null;
 }
 
 /**
@@ -32,10 +35,11 @@ export const claimTask = (db: DataSource, taskId: string, worker: string, leaseM
     const task = await takeInHand(tx, sql`t.id = ${taskId} AND ${free}`);
     if (task === undefined) return null;
     const epoch = task.row.run_epoch + 1;
+    const waitedFor = fromJson<WaitsForRow | null>(task.row.waits_for);
     task.set({ run_epoch: epoch, claimed_by: worker, claim_until: later(task.now, leaseMs) });
     await open(tx, task);
     await task.write(tx);
-    return { claim: { taskId, epoch }, task };
+    return { claim: { taskId, epoch }, task, waitedFor };
   });
 
 const noMove = (): Promise<void> => Promise.resolve();

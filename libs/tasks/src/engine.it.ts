@@ -210,6 +210,22 @@ describe('waiting', () => {
     expect(await codeOf(cancel(engine, taskId))).toBe('ok');
     await engine.close();
   });
+  it('a parked task has been waiting for the same since it first looked for it', async () => {
+    let looks = 0;
+    const engine = await compute.open([kindOf((ctx) => ctx.waitFor({ what: (looks += 1) > 6 ? 'the sun' : 'the moon', position: looks, lookAgainMs: looks > 6 ? 600_000 : 1 }))]);
+    const taskId = await begin(engine);
+    const sinces: string[] = [];
+    await until('it has looked for another', async () => {
+      const waits = (await engine.get(taskId))?.waitsFor;
+      if (waits?.what === 'the moon') sinces.push(waits.since);
+      return waits?.what === 'the sun';
+    });
+    expect(new Set(sinces).size).toBe(1);
+    expect((await engine.get(taskId))!.waitsFor!.since > sinces[0]!).toBe(true);
+    await cancel(engine, taskId);
+    await taskEnd(engine, taskId);
+  });
+
   it('is woken before its time, also while it is just going to sleep', async () => {
     let awake = false;
     const engine: TaskEngine = await compute.open([kindOf(async (ctx) => {

@@ -100,7 +100,7 @@ export class Floor {
     let due: DueAgain = null;
     try {
       if (this.stopping) control.interrupt('stopping');
-      due = await runClaimed(this.shop, control, { task: claimed.task, begun: opening.begun });
+      due = await runClaimed(this.shop, control, { task: claimed.task, begun: opening.begun, waitedFor: claimed.waitedFor });
     } finally {
       this.running.delete(running);
       resolve(undefined);

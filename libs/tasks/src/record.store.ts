@@ -9,8 +9,7 @@ import type { Advance } from './boundary.ts';
 import { later, takeClaimed } from './claim.store.ts';
 import type { Claim } from './claim.store.ts';
 import { isAtWork, wireFault } from './fault.ts';
-import { CancelAsked } from './interrupt.ts';
-import type { Parked } from './interrupt.ts';
+import { CancelAsked, Parked } from './interrupt.ts';
 import type { ObjectRef } from './kind.ts';
 import { releaseLocks } from './lock.store.ts';
 import { releaseSlots, takeSlots } from './slot.store.ts';
@@ -73,17 +72,20 @@ async function goForward(book: Book, tx: EntityManager, task: TaskInHand, advanc
   beginStep(task, advance.begin, 'running');
 }
 
+/** One who waits for a slot is woken when it has it; this is for a wake that was lost. */
+const SLOT_LOOK_MS = 5_000;
+
 /**
- * Begins a step and takes its slots. Answers what it waits for, or undefined when it has them; a cancel that was asked for
- * before is thrown.
+ * Begins a step and takes its slots: undefined = it has them; else the task is parked, and due again after so many ms. A cancel
+ * that was asked for before is thrown.
  */
-export const recordSlots = (book: Book, claim: Claim, forward: Forward, wanted: { readonly seq: number; readonly slots: readonly Slot[]; readonly limits: SlotLimits }): Promise<Parked['waitsFor'] | undefined> =>
+export const recordSlots = (book: Book, claim: Claim, forward: Forward, wanted: { readonly seq: number; readonly slots: readonly Slot[]; readonly limits: SlotLimits }, before: Before): Promise<number | undefined> =>
   change(book, claim, async (task, tx) => {
     if (task.row.cancel_requested_at !== null) throw new CancelAsked();
     await goForward(book, tx, task, forward);
     const { blocker, granted } = await takeSlots(tx, task.row, wanted.seq, wanted.slots, wanted.limits);
     afterCommit(tx, () => { book.wake(granted); });
-    return blocker;
+    return blocker === undefined ? undefined : park(task, wanted.seq, new Parked(blocker, SLOT_LOOK_MS), before);
   });
 
 /** What the task holds is free with the transaction, and those who waited for it are woken. */
@@ -129,22 +131,31 @@ function beginStep(task: TaskInHand, seq: number, state: StepStateName): void {
   task.setStep(seq, { state, attempt: step.attempt + 1, started_at: step.started_at ?? task.now });
 }
 
+/** How the task stood when this run of it began. */
+export interface Before {
+  readonly wakes: number;
+  /** What it waited for until then. */
+  readonly waitedFor: WaitsForRow | null;
+}
+
 /** Gives up claim and worker until `parked.afterMs` have passed; a wake that came meanwhile makes it due at once. */
-export const recordPark = (book: Book, claim: Claim, forward: Forward, seq: number, parked: Parked, seenWakes: number): Promise<number> =>
+export const recordPark = (book: Book, claim: Claim, forward: Forward, seq: number, parked: Parked, before: Before): Promise<number> =>
   change(book, claim, async (task, tx) => {
     await goForward(book, tx, task, forward);
-    const { because, waitsFor } = parked;
-    const step = task.step(seq);
-    task.setStep(seq, {
-      parks: step.parks + 1, retry_since: because === undefined || isAtWork(because) ? null : step.retry_since ?? task.now,
-      ...(because === undefined ? {} : { error: toJson(wire(task, because)) }),
-    });
-    const old = fromJson<WaitsForRow | null>(task.row.waits_for);
-    const same = old !== null && old.what === waitsFor.what && old.holder === waitsFor.holder;
-    task.set({ waits_for: toJson({ ...waitsFor, since: same ? old.since : task.now.toISOString() }) });
-    if (task.row.direction === 'forward') task.set({ state: 'waiting' });
-    return letGo(task, parked.afterMs, seenWakes);
+    return park(task, seq, parked, before);
   });
+
+/** One that looks again and again for the same thing has been waiting for it since the first look. */
+function park(task: TaskInHand, seq: number, { because, waitsFor, afterMs }: Parked, { wakes, waitedFor }: Before): number {
+  const step = task.step(seq);
+  const since = step.parks > 0 && waitedFor?.what === waitsFor.what ? waitedFor.since : task.now.toISOString();
+  task.setStep(seq, {
+    parks: step.parks + 1, retry_since: because === undefined || isAtWork(because) ? null : step.retry_since ?? task.now,
+    ...(because === undefined ? {} : { error: toJson(wire(task, because)) }),
+  });
+  task.set({ waits_for: toJson({ ...waitsFor, since }), ...(task.row.direction === 'forward' ? { state: 'waiting' } : {}) });
+  return letGo(task, afterMs, wakes);
+}
 
 /** A bug in a step's code: counted, tried again later. */
 export const recordError = (book: Book, claim: Claim, forward: Forward, seq: number, fault: Fault, afterMs: number, seenWakes: number): Promise<number> =>

@@ -8,16 +8,15 @@ import type { TaskBus } from './calls.worker.ts';
 import type { ChildEnds } from './child-ends.ts';
 import type { Claim } from './claim.store.ts';
 import type { RunControl } from './control.ts';
-import { bugFault, faultOfWire } from './fault.ts';
+import { bugFault, faultOfWire, pauseMs } from './fault.ts';
 import type { Holds } from './hold.ts';
-import { CancelAsked, ClaimLost, Parked } from './interrupt.ts';
+import { CancelAsked, ClaimLost } from './interrupt.ts';
 import { pointOfNoReturn } from './kind.ts';
 import type { TaskKind, TaskLog, TaskOutcome } from './kind.ts';
-import { pauseMs } from './fault.ts';
 import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordSlots, recordTurn, recordUndo } from './record.store.ts';
-import type { Book, Ending } from './record.store.ts';
+import type { Before, Book, Ending } from './record.store.ts';
 import { taskInfo } from './rows.ts';
-import type { StepRow, TaskRow } from './rows.ts';
+import type { StepRow, TaskRow, WaitsForRow } from './rows.ts';
 import type { TaskSettings } from './settings.ts';
 import { runStep, runUndo } from './step.worker.ts';
 import type { StepEnd, StepToRun } from './step.worker.ts';
@@ -48,11 +47,10 @@ interface Run {
   readonly row: TaskRow;
   readonly steps: StepRow[];
   readonly boundary: Boundary;
+  readonly before: Before;
 }
 
 const UNKNOWN_KIND_MS = 30_000;
-/** One who waits for a slot is woken when it has it; this is for a wake that was lost. */
-const SLOT_LOOK_MS = 5_000;
 
 const takesSlots = (kind: TaskKind): boolean => kind.steps.some((step) => step.slots !== undefined);
 
@@ -82,6 +80,7 @@ const nextStep = (steps: readonly StepRow[]): number => {
 interface Start {
   readonly task: TaskInHand;
   readonly begun: number | undefined;
+  readonly waitedFor: WaitsForRow | null;
 }
 
 export async function runClaimed(shop: Workshop, control: RunControl, start: Start): Promise<DueAgain> {
@@ -91,7 +90,7 @@ export async function runClaimed(shop: Workshop, control: RunControl, start: Sta
       const { row, steps } = from.task;
       const kind = shop.kinds.get(row.kind);
       if (kind === undefined) return await leave(shop, claim, row);
-      const run: Run = { shop, control, claim, kind, row, steps, boundary: new Boundary(from.begun) };
+      const run: Run = { shop, control, claim, kind, row, steps, boundary: new Boundary(from.begun), before: { wakes: row.wake_count, waitedFor: from.waitedFor } };
       const next = row.direction === 'forward' ? await forward(run) : await backward(run);
       if (next !== 'turned') return next;
     }
@@ -104,7 +103,7 @@ export async function runClaimed(shop: Workshop, control: RunControl, start: Sta
 
 async function readAgain({ book }: Workshop, claim: Claim): Promise<Start | undefined> {
   const [task] = await readTasks(book.db, sql`t.id = ${claim.taskId} AND t.run_epoch = ${claim.epoch}`);
-  return task === undefined ? undefined : { task, begun: undefined };
+  return task === undefined ? undefined : { task, begun: undefined, waitedFor: null };
 }
 
 /** A kind that only another version of this service knows. */
@@ -124,7 +123,9 @@ async function forward(run: Run): Promise<DueAgain | 'turned'> {
     boundary.enter(at);
     const now: StepRow = boundary.begun === at ? step : { ...step, state: 'running', attempt: step.attempt + 1 };
     const work = { ...run, step: now, plan };
-    const end = (await ahead(work)) ?? (await runStep(work));
+    const halt = await ahead(work);
+    if (halt !== undefined) return halt;
+    const end = await runStep(work);
     if (end.is !== 'done') return unfinished(run, now, end, (fault) => (at >= noReturn ? stuck(run, at, fault) : turn(run, fault, at)));
     run.steps[at] = { ...now, state: 'done', output: toJson(end.output) };
     boundary.finish({ seq: at, output: end.output, hasSlots: plan.slots !== undefined });
@@ -136,21 +137,21 @@ async function forward(run: Run): Promise<DueAgain | 'turned'> {
  * What comes before the first line of some steps: one behind which nobody may cancel is put on record, and one that takes
  * slots takes them. Undefined = the step may run.
  */
-async function ahead(work: StepToRun & Pick<Run, 'claim' | 'boundary'>): Promise<StepEnd | undefined> {
-  const { shop: { book, settings }, claim, boundary, plan, step } = work;
+async function ahead(work: StepToRun & Run): Promise<DueAgain | 'turned' | undefined> {
+  const { shop: { book, settings }, claim, boundary, plan, step, before } = work;
   try {
     const slots = plan.slots?.({ input: fromJson(work.row.input), output: <T>(name: string) => outputIn<T>(work.steps, name) as T }) ?? [];
     if (slots.length > 0) {
-      const waitsFor = await recordSlots(book, claim, boundary.open, { seq: step.seq, slots, limits: settings.slots });
+      const due = await recordSlots(book, claim, boundary.open, { seq: step.seq, slots, limits: settings.slots }, before);
       boundary.close();
-      return waitsFor === undefined ? undefined : { is: 'parked', parked: new Parked(waitsFor, SLOT_LOOK_MS) };
+      return due;
     }
     if (plan.noReturn !== true || boundary.open === undefined) return undefined;
     await recordForward(book, claim, boundary.open, () => undefined);
     boundary.close();
     return undefined;
   } catch (error) {
-    if (error instanceof CancelAsked) return { is: 'cancelled' };
+    if (error instanceof CancelAsked) return turn(work, null, null);
     throw error;
   }
 }
@@ -184,9 +185,9 @@ const stuck = (run: Run, seq: number, fault: Fault): Promise<DueAgain | 'turned'
 
 /** What to do after a step that did not get through; `failed` says where a failure leads. */
 async function unfinished(run: Run, step: StepRow, end: Exclude<StepEnd, { is: 'done' }>, failed: (fault: Fault) => Promise<DueAgain | 'turned'>): Promise<DueAgain | 'turned'> {
-  const { shop, claim, row, boundary } = run;
+  const { shop, claim, row, boundary, before } = run;
   switch (end.is) {
-    case 'parked': return recordPark(shop.book, claim, boundary.open, step.seq, end.parked, row.wake_count);
+    case 'parked': return recordPark(shop.book, claim, boundary.open, step.seq, end.parked, before);
     case 'failed': return failed(end.fault);
     case 'cancelled': return turn(run, null, null);
     case 'lost': return null;
