@@ -103,7 +103,7 @@ const numbers = (events: readonly Event[]): number[] => events.filter(({ name })
 const upTo = (end: number, from = 0): number[] => Array.from({ length: end - from }, (_, index) => from + index);
 
 async function ask(operation: string, input: object): Promise<Record<string, unknown>> {
-  for (;;) {
+  for (const giveUpAt = performance.now() + 60_000; performance.now() < giveUpAt;) {
     try {
       const answer = await nats.request(`tok.v1.user.admin.req.${operation}`, JSON.stringify(input), { timeout: 5_000 });
       const code = answer.headers?.get('Nats-Service-Error');
@@ -116,6 +116,7 @@ async function ask(operation: string, input: object): Promise<Record<string, unk
     }
     await sleep(50);
   }
+  throw new Error(`${operation} was not answered within a minute`);
 }
 
 /** A reader of a feed as the guide has him. */

@@ -14,6 +14,8 @@ export class PlayedLog {
   base = 0;
   firstSeq = 1;
   away = false;
+  /** How often somebody has asked in vain. */
+  refused = 0;
 
   get lastSeq(): number {
     return this.entries.at(-1)?.globalSeq ?? this.base;
@@ -42,7 +44,10 @@ export class PlayedLog {
   }
 
   private async answer(input: Record<string, unknown>, token: string): Promise<Result<unknown>> {
-    if (this.away) return unavailable;
+    if (this.away) {
+      this.refused += 1;
+      return unavailable;
+    }
     const [after, limit, waitMs] = [Number(input['after']), Number(input['limit'] ?? 500), Number(input['waitMs'] ?? 0)];
     if (input['after'] === undefined) return ok({ items: [], position: this.lastSeq, lastSeq: this.lastSeq, firstSeq: this.firstSeq });
     for (let turn = 0; turn < 50 && waitMs > 0 && !this.isAway() && this.lastSeq <= after; turn++) await sleep(10);

@@ -95,9 +95,10 @@ describe('a feed', () => {
   it('tells what was and then what comes, each once, in order, without a gap', async () => {
     log.happen(1_700);
     const reader = new Reader(await make({ after: log.at(3) }));
-    for (let turn = 0; turn < 30; turn++) {
+    for (let turn = 1; turn <= 30; turn++) {
+      const before = reader.seen.length;
       log.happen(turn);
-      await new Promise((resolve) => { setTimeout(resolve, 5); });
+      await until('some more has come', () => reader.seen.length > before);
     }
     await until('all has come', () => reader.seen.length >= log.entries.length - 3);
     expect(reader.seen).toEqual(upTo(log.entries.length, 4));
@@ -136,8 +137,9 @@ describe('a feed', () => {
     let heard = 0;
     const reader = new Reader(await make({ after: log.at(0) }), ({ events }) => events.length > 0 && lost.has(++heard));
     for (let turn = 0; turn < 10; turn++) {
+      const before = heard;
       log.happen(30);
-      await new Promise((resolve) => { setTimeout(resolve, 20); });
+      await until('some more was said', () => heard > before);
     }
     await until('all has come', () => reader.seen.length >= log.entries.length);
     expect(reader.seen).toEqual(upTo(log.entries.length));
@@ -151,7 +153,8 @@ describe('a feed', () => {
     await until('the first have come', () => reader.seen.length === 10);
     log.away = true;
     log.happen(10);
-    await new Promise((resolve) => { setTimeout(resolve, 200); });
+    const before = log.refused;
+    await until('it has been asked in vain', () => log.refused > before);
     log.away = false;
     await until('the others have come', () => reader.seen.length === 20);
     expect(reader.seen).toEqual(upTo(20));
