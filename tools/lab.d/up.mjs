@@ -72,6 +72,7 @@ function nextSteps(lab) {
     `  web and REST   ${gateway.url}     user ${admin?.user}, password in ${lab.paths.adminFile}`,
     `  VM demo        ${demo.ip} answers: tools/lab ping ${demo.ip}`,
     '  next           tools/lab shell, and there:',
+    `                   tokctl login --user ${admin?.user}`,
     '                   tokctl vm list',
     '                   tokctl host list',
     '                   tokctl vm stop demo',
