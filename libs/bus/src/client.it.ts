@@ -103,12 +103,20 @@ test('a call ends at its own deadline, at that of the call it is part of, and wh
 
 test('a service that nobody serves is UNAVAILABLE, a host that nobody serves is HOST_UNREACHABLE', async () => {
   const hostId = newUuid();
-  expect(codeOf(await bus.request(ask.queue, {}, { timeoutMs: 200 }))).toBe('UNAVAILABLE');
+  expect(codeOf(await bus.request(ask.queue, {}, { timeoutMs: 1_000 }))).toBe('UNAVAILABLE');
   expect(await bus.requestHost(hostId, ping, { text: 'a' })).toMatchObject({ ok: false, fault: { code: 'HOST_UNREACHABLE', details: { hostId } } });
 });
 
 const ping = defineHostCommand('probe.ping', { summary: 'Answers', actor: 'host', probe: 'read-only', input: z.strictObject({ text: z.string() }), reply: z.strictObject({ text: z.string() }) });
 const lie = defineHostCommand('probe.lie', { summary: 'Answers what no contract says', actor: 'host', probe: 'read-only', input: z.strictObject({}), reply: z.strictObject({}) });
+
+test('a call that nobody took and for which no time is left says that nobody took it, not that it may still happen', async () => {
+  const given = new AbortController();
+  const givenUpAfterOne = Object.create(connection, {
+    request: { value: (...call: Parameters<NatsConnection['request']>) => connection.request(...call).finally(() => setTimeout(() => given.abort(), 1)) },
+  }) as NatsConnection;
+  expect(codeOf(await new BusClient({ connection: givenUpAfterOne, service: 'compute' }).request(ask.queue, {}, { signal: given.signal }))).toBe('UNAVAILABLE');
+});
 
 test('a host serves its commands, strictly; its reports and heartbeats arrive with the id from the subject', async () => {
   const hostId = newUuid();
