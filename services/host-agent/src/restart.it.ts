@@ -8,7 +8,9 @@ import { hostConfirm, hostStatus, hostVmDelete, hostVmStart, hostVolumeCancel, h
 import type { DatastoreId, HostVmSpec, VolumeId, VolumePlace } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import { until } from '#testing';
+import { createLogger } from '#telemetry';
 import { AgentLab, endProcess, qemuPidsOf, smallVm } from './agent-lab.fixture.ts';
+import { HostMemory } from './host/host-memory.store.ts';
 
 jest.setTimeout(60_000);
 
@@ -200,6 +202,21 @@ describe('agent killed between intent, effect and done', () => {
 });
 
 describe('damage', () => {
+  test('an intent that cannot be read, of an older version or by a changed hand, does not end the agent', async () => {
+    const [commandId, place] = [newUuid(), { volumeId: newUuid() as VolumeId, datastoreId: newUuid() as DatastoreId, datastorePath: join(lab.dir, 'store'), relativePath: `volumes/${newUuid()}.raw`, format: 'raw' as const }];
+    const memory = await HostMemory.open(lab.dir, createLogger('test', { level: 'silent' }));
+    orThrow(await memory.append([{ type: 'intent', at: Date.now(), commandId, name: 'volume.create', input: { place: 'elsewhere' } }]));
+    await memory.close();
+    await lab.start();
+    await until('it is told', () => lab.log().includes('what became of a command cannot be seen'));
+    // Sent again, it is carried out; what is read of it from now on is its result.
+    expect(orThrow(await lab.ask(hostVolumeCreate, { commandId, place, sizeBytes: 1024 * 1024, backing: null }))).toEqual({ allocatedBytes: 0 });
+    await lab.kill();
+    await lab.start();
+    expect(orThrow(await lab.ask(hostVolumeCreate, { commandId, place, sizeBytes: 1024 * 1024, backing: null }))).toEqual({ allocatedBytes: 0 });
+    expect(readFileSync(join(place.datastorePath, place.relativePath), 'utf8').split('\n').filter(Boolean)).toHaveLength(1);
+  });
+
   test('a torn last line is ignored; a flipped bit is told, and the VM is kept', async () => {
     await lab.start();
     const [torn, flipped] = [smallVm(41), smallVm(42)];

@@ -98,7 +98,9 @@ export class HostActor {
     for (const { commandId, name, input } of [...this.memory.book.intents.values()]) {
       if (!isLasting(name)) continue;
       const rowOf = lastingCommands[name];
-      void this.ledger.recover({ commandId, name, input }, () => rowOf.happened(this.environment.drivers, input), () => this.work(commandId, name, input));
+      void this.ledger.recover({ commandId, name, input }, () => rowOf.happened(this.environment.drivers, input), () => this.work(commandId, name, input)).then((settled) => {
+        if (!settled.ok && settled.fault.cause !== undefined) this.environment.log.error({ commandId, name, err: settled.fault.cause }, 'what became of a command cannot be seen');
+      });
     }
   }
 

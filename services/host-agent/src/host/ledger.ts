@@ -23,11 +23,16 @@ export class Ledger {
 
   /**
    * After a crash: a command with an intent and no result gets its result when its effect is there (`reply` reads it off
-   * the world), else the intent is dropped and the caller sends it again.
+   * the world), else the intent is dropped and the caller sends it again. Where the world cannot be seen now, or the intent
+   * was written by a version that had other inputs, the intent stays and the caller is told to send the command again.
    */
   recover(command: LedgerCommand, happened: () => Promise<boolean>, reply: () => Promise<Result<unknown>>): Promise<Result<unknown>> {
     return this.share(command.commandId, async () => {
-      if (await happened()) return this.end(command, await reply());
+      try {
+        if (await happened()) return await this.end(command, await reply());
+      } catch (error) {
+        return CommandRunning.fail('The agent has restarted and cannot see what became of this command; send it again.', { commandId: command.commandId }, error);
+      }
       const dropped = await this.memory.append([{ type: 'dropped', at: Date.now(), commandId: command.commandId, why: 'its effect had not happened when the agent looked' }]);
       return dropped.ok ? CommandRunning.fail('The agent has restarted; send the command again.', { commandId: command.commandId }) : dropped;
     });
