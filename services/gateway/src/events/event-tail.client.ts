@@ -12,7 +12,9 @@ export interface Stretch {
   readonly position: number;
 }
 
-const waitMs = 20_000;
+/** A question that dies with its answerer is asked anew after `lostAfterMs`, so the first is short. */
+const waitMs = 3_000;
+const lostAfterMs = 5_000;
 const outageMs = 500;
 const mostKept = 10_000;
 const mostBytes = 32 * 1024 * 1024;
@@ -91,7 +93,7 @@ export class EventTail {
     // What happened while nobody followed is read by whoever needs it.
     this.forget();
     while (this.followers > 0) {
-      const answer = await this.bus.request(readEventLog, this.from === undefined ? {} : { after: this.from + this.items.length, waitMs, limit: 1_000 }, { as: 'system' });
+      const answer = await this.bus.request(readEventLog, this.from === undefined ? {} : { after: this.from + this.items.length, waitMs, limit: 1_000 }, { as: 'system', timeoutMs: lostAfterMs });
       if (!answer.ok) {
         await sleep(outageMs);
         continue;
