@@ -162,16 +162,16 @@ export class BusClient {
   private async exchange<I extends z.ZodType, R extends z.ZodType>(call: Call<I, R>, body: Uint8Array, deadline: Deadline, traceparent: string): Promise<Result<z.output<R>>> {
     const giveUp = deadlineIn(Math.min(ABSENCE_MS, deadline.leftMs()));
     const signal = call.options.signal ?? call.options.ctx?.signal;
-    let toldAbsent = false; // nobody took it so far: then it did not happen, and the answer must not say that it may have
     for (let pauseMs = 25; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       const leftMs = Math.floor(deadline.leftMs());
-      if (leftMs < 1 || signal?.aborted) return toldAbsent ? call.absent() : DeadlineExceeded.fail('No time is left for the call.');
+      if (leftMs < 1 || signal?.aborted) return DeadlineExceeded.fail('No time is left for the call.');
       const answer = await this.once(call.subject, body, leftMs, this.headersOf(call, leftMs, traceparent), signal);
       if (answer !== 'absent') return answer.ok ? this.read(call, answer.value) : answer;
-      toldAbsent = true;
-      // Asked again only where the answer has at least as long as the pause before it.
-      if (!call.retryAbsent || giveUp.leftMs() <= pauseMs * 2) return call.absent();
+      // Asked again only while the service is given time to come back, and where the answer has at least as long as the pause before it.
+      if (!call.retryAbsent || giveUp.leftMs() <= pauseMs || deadline.leftMs() <= pauseMs * 2) return call.absent();
       await sleep(pauseMs, signal);
+      // Nobody took it so far, so it did not happen: the answer must not say that it may have.
+      if (deadline.leftMs() < 1 || signal?.aborted) return call.absent();
     }
   }
 

@@ -113,7 +113,7 @@ const lie = defineHostCommand('probe.lie', { summary: 'Answers what no contract 
 test('a call that nobody took and for which no time is left says that nobody took it, not that it may still happen', async () => {
   const given = new AbortController();
   const givenUpAfterOne = Object.create(connection, {
-    request: { value: (...call: Parameters<NatsConnection['request']>) => connection.request(...call).finally(() => setTimeout(() => given.abort(), 1)) },
+    request: { value: (...call: Parameters<NatsConnection['request']>) => connection.request(...call).finally(() => setImmediate(() => given.abort())) },
   }) as NatsConnection;
   expect(codeOf(await new BusClient({ connection: givenUpAfterOne, service: 'compute' }).request(ask.queue, {}, { signal: given.signal }))).toBe('UNAVAILABLE');
 });
