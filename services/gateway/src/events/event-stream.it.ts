@@ -72,6 +72,20 @@ describe('a stream of events', () => {
     await client.hangUp();
   });
 
+  it('goes on within seconds when the log died with the question that waited', async () => {
+    const client = await listen(`/v1/events?after=${log.at(0)}`);
+    happen(2);
+    await until('so many events have come', () => client.ids().length === 2);
+    const { lost } = log;
+    log.killed = true;
+    happen(3);
+    await until('a question is lost', () => log.lost > lost);
+    log.killed = false;
+    await until('so many events have come', () => client.ids().length === 5, 20_000);
+    expect(client.ids()).toEqual(upTo(5));
+    await client.hangUp();
+  }, 40_000);
+
   it('says that events are gone for ever', async () => {
     happen(10);
     log.firstSeq = log.at(8);

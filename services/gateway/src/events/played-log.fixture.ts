@@ -16,6 +16,10 @@ export class PlayedLog {
   away = false;
   /** How often somebody has asked in vain. */
   refused = 0;
+  /** While true, questions that wait are never answered, as when their answerer is killed. */
+  killed = false;
+  /** How many were not. */
+  lost = 0;
 
   get lastSeq(): number {
     return this.entries.at(-1)?.globalSeq ?? this.base;
@@ -30,6 +34,7 @@ export class PlayedLog {
     this.entries = [];
     this.firstSeq = this.base + 1;
     this.away = false;
+    this.killed = false;
   }
 
   happen(count = 1, over: Partial<LogEntry> = {}): void {
@@ -52,6 +57,10 @@ export class PlayedLog {
     if (input['after'] === undefined) return ok({ items: [], position: this.lastSeq, lastSeq: this.lastSeq, firstSeq: this.firstSeq });
     for (let turn = 0; turn < 50 && waitMs > 0 && !this.isAway() && this.lastSeq <= after; turn++) await sleep(10);
     if (this.isAway()) return unavailable;
+    if (this.isKilled() && waitMs > 0) {
+      this.lost += 1;
+      return new Promise(() => undefined);
+    }
     const who = actorIn(token) ?? 'system';
     const matches = eventMatcher(EventFilter.parse(input['filter'] ?? {}));
     const items = this.entries.filter((entry) => entry.globalSeq > after && entry.globalSeq >= this.firstSeq && maySeeEvent(who, entry) && matches(entry)).slice(0, limit);
@@ -60,5 +69,9 @@ export class PlayedLog {
 
   private isAway(): boolean {
     return this.away;
+  }
+
+  private isKilled(): boolean {
+    return this.killed;
   }
 }
