@@ -23,6 +23,7 @@ const receiver = new Receiver();
 const users: UserId[] = [];
 const webhooks: WebhookId[] = [];
 const connections: NatsConnection[] = [];
+const followers: (FeedFollower | StreamFollower)[] = [];
 
 interface User { readonly handle: string; readonly rest: Rest; readonly nats: NatsConnection }
 async function onBus(rest: Rest, handle: string): Promise<User> {
@@ -52,6 +53,7 @@ beforeAll(async () => {
   eve = await newUser('eve', false);
 }, 60_000);
 afterAll(async () => {
+  for (const follower of followers) await follower.leave();
   for (const webhookId of webhooks) await world.rest.ask(deleteWebhook, { webhookId });
   receiver.close();
   await removeOwn(world);
@@ -61,10 +63,31 @@ afterAll(async () => {
   await shell.close();
 }, 60_000);
 
-const follow = async ({ nats, handle, rest }: User, after: number): Promise<[FeedFollower, StreamFollower]> => [await new FeedFollower(nats, handle, after).open(), new StreamFollower(rest, after)];
+async function follow({ nats, handle, rest }: User, feedAfter: number, streamAfter = feedAfter): Promise<[FeedFollower, StreamFollower]> {
+  const stream = new StreamFollower(rest, streamAfter);
+  const feed = new FeedFollower(nats, handle, feedAfter);
+  followers.push(stream, feed);
+  return [await feed.open(), stream];
+}
 /** What one of them heard in several sittings. */
 const together = (...sittings: { events: Heard[] }[]): Heard[] => sittings.flatMap(({ events }) => events);
 const about = (events: readonly Heard[], vm: Vm): string[] => events.filter(({ objectId }) => objectId === vm.id).map(({ name }) => name);
+
+/**
+ * What the log shows and was not heard, and what was heard and is not there, or not in this order. Where a new object belongs is told by its
+ * own event; one of its task that was passed on just before that was nobody's then, and is shown by the log only.
+ */
+function notHeard(shown: readonly Heard[], heard: readonly Heard[]): string[] {
+  const known = new Set<string>();
+  const rest = lines(heard);
+  const missed = shown.filter((event) => {
+    if (rest[0] !== lines([event])[0]) return known.has(event.objectId);
+    rest.shift();
+    known.add(event.objectId);
+    return false;
+  });
+  return [...lines(missed), ...rest];
+}
 
 describe('who follows the log', () => {
   let begin = 0;
@@ -93,7 +116,7 @@ describe('who follows the log', () => {
     await Promise.all([feed.leave(), stream.leave()]);
     await world.rest.carryOut(startVm, { vmId: outside.id });
     await world.rest.carryOut(powerOffVm, { vmId: inside.id });
-    const [feedAgain, streamAgain] = [await new FeedFollower(admin.nats, admin.handle, feed.position).open(), new StreamFollower(admin.rest, stream.lastEventId)];
+    const [feedAgain, streamAgain] = await follow(admin, feed.position, stream.lastEventId);
     await Promise.all([inside, outside].map(({ id }) => world.rest.carryOut(deleteVm, { vmId: id, force: true, purge: true })));
     const vms = [inside.id, outside.id] as string[];
     await eventually('the log has both ends', async () => (await world.rest.ask(listEvents, { latest: true, limit: 500, name: 'compute.vm.deleted' })).items.filter(({ objectId }) => vms.includes(objectId)).length === 2);
@@ -111,7 +134,7 @@ describe('who follows the log', () => {
     const hers = await logged(ann.rest, begin, end);
     for (const heard of [annFeed, annStream]) {
       await eventually('ann has all that is hers', () => reached(heard.events, hers.at(-1)));
-      expect(lines(heard.events, end)).toEqual(lines(hers));
+      expect(notHeard(hers, heard.events.filter(({ globalSeq }) => globalSeq <= end))).toEqual([]);
       expect(about(heard.events, inside)).toEqual(about(all, inside));
       expect(about(heard.events, outside)).toEqual([]);
     }
@@ -121,7 +144,6 @@ describe('who follows the log', () => {
     for (const { events } of eves) expect([...about(events, inside), ...about(events, outside)]).toEqual([]);
     expect(lines(eves[0].events, end)).toEqual(lines(await logged(eve.rest, begin, end)));
     for (const { strange } of [staying[1], stream, streamAgain, annStream]) expect(strange).toEqual([]);
-    for (const one of [...staying, feedAgain, streamAgain, annFeed, annStream, ...eves]) await one.leave();
   }, 90_000);
 
   it('by a webhook gets all of it, signed and in order; what was refused comes again as the same delivery', async () => {
@@ -131,7 +153,7 @@ describe('who follows the log', () => {
     expect(deliveries.every(({ signedWith }) => signedWith === 1)).toBe(true);
     // Each came twice, the same both times, and none before the one before it was taken.
     expect(deliveries.map(({ answered }) => answered)).toEqual(deliveries.map((_, at) => (at % 2 === 0 ? 503 : 204)));
-    expect(deliveries.map(({ tries }) => tries)).toEqual(deliveries.map((_, at) => deliveries[at - (at % 2)]!.tries));
+    expect(deliveries.map(({ same }) => same)).toEqual(deliveries.map((_, at) => deliveries[at - (at % 2)]!.same));
   }, 60_000);
 
   it('by a webhook finds its deliveries in a log, and has them once more when it asks', async () => {
@@ -145,9 +167,12 @@ describe('who follows the log', () => {
     expect(taken.slice(0, -1).map(({ id }) => record.get(id))).toMatchObject(taken.slice(0, -1).map(({ id, answered, after, position, events }) => ({ state: 'delivered', tries: triesOf.get(id), status: answered, after, position, events: events.length })));
 
     const before = receiver.deliveries.length;
-    const ids = new Set(receiver.deliveries.map(({ id }) => id));
     await shell.tokctl('webhook', 'replay', name, '--after', String(begin));
-    const again = (): Heard[] => receiver.deliveries.slice(before).filter(({ id }) => !ids.has(id)).flatMap(({ events }) => events);
+    // What was on its way before the replay comes first.
+    const again = (): Heard[] => {
+      const first = receiver.deliveries.findIndex(({ after }, at) => at >= before && after === begin);
+      return first === -1 ? [] : receiver.deliveries.slice(first).flatMap(({ events }) => events);
+    };
     await eventually('it has all once more', () => (again().at(-1)?.globalSeq ?? 0) >= end);
     expect(lines(again(), end)).toEqual(lines(await logged(world.rest, begin, end)));
   }, 60_000);

@@ -7,37 +7,22 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import { createEventFeed, deleteEventFeed, FeedMessage, getEventFeed, listEvents, LoggedEvent, WebhookBody } from '#contracts';
-import type { EventFilter, Operation, ReplyOf, RequestOf } from '#contracts';
+import type { EventFilter, ReplyOf } from '#contracts';
+import { askOnBus } from './bus-user.ts';
+import { isCutOff, Refusal } from './rest.ts';
 import type { Rest } from './rest.ts';
 
 export type Heard = ReplyOf<typeof listEvents>['items'][number];
 
-const PATIENT_MS = 90_000;
 const PAUSE_MS = 50;
-/** What will be another answer when the same is asked again. */
-const passing = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'OVERLOADED', 'SHUTTING_DOWN', 'RATE_LIMITED', 'INTERNAL']);
-
-/** Asks on the bus, again and again while nobody is there. Answers the code of a refusal, or the reply. */
-export async function askOnBus<O extends Operation>(nats: NatsConnection, handle: string, operation: O, input: RequestOf<O>): Promise<{ code: string } | { code: undefined; reply: ReplyOf<O> }> {
-  let last: unknown;
-  for (const giveUpAt = performance.now() + PATIENT_MS; performance.now() < giveUpAt;) {
-    try {
-      const answer = await nats.request(`tok.v1.user.${handle}.req.${operation.name}`, JSON.stringify(input), { timeout: 5_000 });
-      const code = answer.headers?.get('Nats-Service-Error') ?? '';
-      if (code === '') return { code: undefined, reply: operation.reply.parse(answer.json()) as ReplyOf<O> };
-      if (!passing.has(code)) return { code };
-      last = answer.string();
-    } catch (error) {
-      last = error; // nobody listens, no answer in time, or the connection is being made anew
-    }
-    await sleep(PAUSE_MS);
-  }
-  throw new Error(`${operation.name} was not answered on the bus within ${PATIENT_MS} ms`, { cause: last });
-}
+/** A server that is killed says nothing: it is asked again so much later. */
+const timeoutMs = 5_000;
 
 /** A reader of a feed. Its connection is its owner's, who wants one that comes back by itself where servers are killed. */
 export class FeedFollower {
   readonly events: Heard[] = [];
+  /** How many feeds it took: one, as long as none of them ended. */
+  opened = 0;
   private feed: ReplyOf<typeof createEventFeed> | undefined;
   private subscription: Subscription | undefined;
   private saying: Promise<unknown> = Promise.resolve();
@@ -52,9 +37,8 @@ export class FeedFollower {
   }
 
   private async begin(): Promise<void> {
-    const made = await askOnBus(this.nats, this.handle, createEventFeed, { after: this.position, filter: this.filter });
-    if (made.code !== undefined) throw new Error(`no feed: ${made.code}`);
-    this.feed = made.reply;
+    this.feed = await askOnBus(this.nats, this.handle, createEventFeed, { after: this.position, filter: this.filter }, { timeoutMs });
+    this.opened += 1;
     this.subscription?.unsubscribe();
     this.subscription = this.nats.subscribe(this.feed.subject, { callback: (_error, message) => { this.take(message.json()); } });
     await this.tell({ again: true }); // it may have spoken before anybody listened
@@ -82,8 +66,12 @@ export class FeedFollower {
 
   /** Says how far he is; a feed that has ended meanwhile is followed by another one. */
   private async tell(over: { again?: true }): Promise<void> {
-    const told = await askOnBus(this.nats, this.handle, getEventFeed, { feedId: this.feedId, read: this.position, ...over });
-    if (told.code === 'NOT_FOUND' && this.here) await this.begin();
+    try {
+      await askOnBus(this.nats, this.handle, getEventFeed, { feedId: this.feedId, read: this.position, ...over }, { timeoutMs });
+    } catch (error) {
+      if (!(error instanceof Refusal && error.code === 'NOT_FOUND')) throw error;
+      if (this.here) await this.begin();
+    }
   }
 
   private get feedId(): ReplyOf<typeof createEventFeed>['id'] {
@@ -93,10 +81,11 @@ export class FeedFollower {
 
   /** Goes away in good order; `position` is where to go on. */
   async leave(): Promise<void> {
+    if (!this.here) return;
     this.here = false;
     this.subscription?.unsubscribe();
     await this.saying;
-    await askOnBus(this.nats, this.handle, deleteEventFeed, { feedId: this.feedId });
+    await askOnBus(this.nats, this.handle, deleteEventFeed, { feedId: this.feedId }, { timeoutMs });
   }
 }
 
@@ -110,20 +99,21 @@ export class StreamFollower {
   private readonly gone = new AbortController();
   private readonly running: Promise<void>;
 
-  constructor(private readonly rest: Rest, public lastEventId: number) {
+  constructor(private readonly door: Pick<Rest, 'url' | 'token'>, public lastEventId: number) {
     this.running = this.run();
   }
 
   private async run(): Promise<void> {
     const { signal } = this.gone;
     while (!signal.aborted) {
-      await this.listen(signal).catch(() => undefined); // cut off: it comes back
+      // Cut off, it comes back. Anything else is a fault of what it was sent.
+      await this.listen(signal).catch((error: unknown) => { if (!signal.aborted && !isCutOff(error)) this.strange.push(String(error)); });
       await sleep(PAUSE_MS);
     }
   }
 
   private async listen(signal: AbortSignal): Promise<void> {
-    const answer = await fetch(new URL('/v1/events', this.rest.url), { headers: { accept: 'text/event-stream', authorization: `Bearer ${this.rest.token}`, 'last-event-id': String(this.lastEventId) }, signal });
+    const answer = await fetch(new URL('/v1/events', this.door.url), { headers: { accept: 'text/event-stream', authorization: `Bearer ${this.door.token}`, 'last-event-id': String(this.lastEventId) }, signal });
     if (answer.status !== 200) this.refusals.add(answer.status);
     const decoder = new TextDecoder();
     let text = '';
@@ -149,7 +139,7 @@ export class StreamFollower {
   }
 }
 
-export interface Delivery { readonly id: string; readonly tries: string; readonly signedWith: number; readonly answered: number; readonly test: boolean; readonly after: number; readonly position: number; readonly events: readonly Heard[] }
+export interface Delivery { readonly id: string; /** Its id and what it carries: the same each time that it comes. */ readonly same: string; readonly signedWith: number; readonly answered: number; readonly test: boolean; readonly after: number; readonly position: number; readonly events: readonly Heard[] }
 
 /** A receiver of webhooks on loopback. `answer` decides what each delivery gets; every one is kept as it came. */
 export class Receiver {
@@ -169,7 +159,7 @@ export class Receiver {
         const signed = `${id}.${String(request.headers['webhook-timestamp'])}.${body}`;
         const signatures = String(request.headers['webhook-signature']).split(' ');
         const signedWith = this.secrets.filter((secret) => signatures.includes(`v1,${createHmac('sha256', Buffer.from(secret.slice('whsec_'.length), 'base64')).update(signed).digest('base64')}`)).length;
-        this.deliveries.push({ id, tries: `${id} ${after}-${position}`, signedWith, answered, test, after, position, events });
+        this.deliveries.push({ id, same: `${id} ${after}-${position}`, signedWith, answered, test, after, position, events });
         response.writeHead(answered).end();
       });
     }).listen(0, '127.0.0.1');

@@ -2,8 +2,6 @@
 // middle of everything. A feed on the bus, a stream and a webhook hear each event once, in the order of the log; outcomes of
 // published commands are among them.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,9 +10,9 @@ import { jetstream } from '@nats-io/jetstream';
 import { connect, headers } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
-import { vmDeleted, type VmId } from '#contracts';
+import { createWebhook, listEvents, vmDeleted, type VmId } from '#contracts';
 import { selectRows, transaction } from '#database';
-import { newUuid, sleep } from '#kernel';
+import { newUuid } from '#kernel';
 import { Db, Nats, startService, type RunningService } from '#service';
 import { emit } from '#tasks';
 import { makeTestSchema, until, type TestSchema } from '#testing';
@@ -25,11 +23,11 @@ import { commandsDoor } from '../../services/gateway/src/command/commands.door.t
 import { feedsDoor } from '../../services/gateway/src/feed/feeds.door.ts';
 import { restDoor, type RestDoorHandle } from '../../services/gateway/src/rest/open.door.ts';
 import { monitoringService } from '../../services/monitoring/monitoring.definition.ts';
+import { askOnBus } from '../e2e/bus-user.ts';
+import { FeedFollower, Receiver, StreamFollower, type Heard } from '../e2e/followers.ts';
 
 @Module({})
 class Nothing {}
-
-interface Event { readonly globalSeq: number; readonly name: string; readonly objectId: string; readonly source: string; readonly data: Record<string, unknown> }
 
 let auth: AuthUnderTest;
 let dir: string;
@@ -39,11 +37,10 @@ let gateway: RunningService;
 let door: RestDoorHandle;
 let bearer: string;
 let nats: NatsConnection;
-let receiver: Server;
+let stream: StreamFollower | undefined;
+const receiver = new Receiver();
 const schemas = new Map<string, TestSchema>();
-const posted: Event[] = [];
 const ids = Array.from({ length: 5 }, newUuid);
-const over = new AbortController();
 
 const env = (name: string): Record<string, string> => ({
   TOK_NATS_URL: auth.env['TOK_NATS_URL'] ?? '', TOK_MYSQL_URL: schemas.get(name)?.url ?? '', TOK_LOG_LEVEL: 'fatal', TOK_HTTP_PORT: '0', TOK_HTTP_REQUESTS_PER_SECOND: '100000', TOK_DATA_DIR: dir, TOK_WEBHOOK_ALLOW: '127.0.0.0/8',
@@ -68,18 +65,10 @@ beforeAll(async () => {
   await startGateway();
   bearer = (await auth.session(await auth.admin())).accessToken;
   nats = await connect({ servers: env('gateway')['TOK_NATS_URL'] ?? '', inboxPrefix: '_INBOX.user.admin' });
-  receiver = createServer((request, response) => {
-    let text = '';
-    request.setEncoding('utf8').on('data', (part: string) => { text += part; }).on('end', () => {
-      posted.push(...(JSON.parse(text) as { events: Event[] }).events);
-      response.writeHead(200).end();
-    });
-  }).listen(0, '127.0.0.1');
 }, 120_000);
 afterAll(async () => {
-  over.abort();
+  await stream?.leave();
   receiver.close();
-  receiver.closeAllConnections();
   await nats.close();
   await gateway.stop();
   await monitoring.stop();
@@ -99,99 +88,20 @@ async function happen(events: number): Promise<void> {
     count += 1;
   }
 }
-const numbers = (events: readonly Event[]): number[] => events.filter(({ name }) => name === vmDeleted.name).map(({ data }) => Number(String(data['name']).slice(1)));
+const numbers = (events: readonly Heard[]): number[] => events.filter(({ name }) => name === vmDeleted.name).map(({ data }) => Number(String(data['name']).slice(1)));
 const upTo = (end: number, from = 0): number[] => Array.from({ length: end - from }, (_, index) => from + index);
 
-async function ask(operation: string, input: object): Promise<Record<string, unknown>> {
-  for (const giveUpAt = performance.now() + 60_000; performance.now() < giveUpAt;) {
-    try {
-      const answer = await nats.request(`tok.v1.user.admin.req.${operation}`, JSON.stringify(input), { timeout: 5_000 });
-      const code = answer.headers?.get('Nats-Service-Error');
-      const body = answer.json<Record<string, unknown>>();
-      if (code === undefined || code === '') return body;
-      if (code !== 'UNAVAILABLE' && code !== 'DEADLINE_EXCEEDED') throw new Error(`${operation}: ${answer.string()}`);
-    } catch (error) {
-      // Nobody is there now.
-      if (!/responders|timeout/i.test(String(error))) throw error;
-    }
-    await sleep(50);
-  }
-  throw new Error(`${operation} was not answered within a minute`);
-}
-
-/** A reader of a feed as the guide has him. */
-class Reader {
-  readonly events: Event[] = [];
-  end: string | undefined;
-  private subscription: ReturnType<NatsConnection['subscribe']> | undefined;
-  private saying: Promise<unknown> = Promise.resolve();
-  private feedId = '';
-
-  constructor(public position: number) {}
-
-  async open(): Promise<this> {
-    const feed = await ask('gateway.event-feed.create', { after: this.position });
-    this.feedId = String(feed['id']);
-    this.subscription = nats.subscribe(String(feed['subject']), { callback: (_error, message) => { this.take(message.json()); } });
-    return this;
-  }
-
-  private take({ after, position, events, end }: { after: number; position: number; events: Event[]; end: { code: string } | null }): void {
-    if (end !== null) this.end = end.code;
-    else if (after > this.position) this.say({ again: true });
-    else {
-      this.events.push(...events.filter(({ globalSeq }) => globalSeq > this.position));
-      this.position = Math.max(this.position, position);
-      if (events.length > 0) this.say({});
-    }
-  }
-
-  private say(over: object): void {
-    this.saying = this.saying.then(() => ask('gateway.event-feed.get', { feedId: this.feedId, read: this.position, ...over }));
-  }
-
-  async close(): Promise<void> {
-    this.subscription?.unsubscribe();
-    await this.saying;
-    await ask('gateway.event-feed.delete', { feedId: this.feedId });
-  }
-}
-
-/** A client of the stream that comes back with the last number it has. */
-async function stream(after: number, events: Event[], over: AbortSignal): Promise<void> {
-  let last = after;
-  while (!over.aborted) {
-    try {
-      const answer = await fetch(`${door.url()}/v1/events`, { headers: { accept: 'text/event-stream', authorization: `Bearer ${bearer}`, 'last-event-id': String(last) }, signal: over });
-      let text = '';
-      for await (const part of answer.body ?? []) {
-        const blocks = (text + Buffer.from(part as Uint8Array).toString()).split('\n\n');
-        text = blocks.pop() ?? '';
-        for (const block of blocks) {
-          const data = /^data: (.*)$/m.exec(block)?.[1];
-          if (!block.startsWith('id: ') || data === undefined) continue;
-          events.push(JSON.parse(data) as Event);
-          last = events.at(-1)!.globalSeq;
-        }
-      }
-    } catch {
-      // Cut off; it comes back.
-    }
-    await sleep(50, over);
-  }
-}
-
-const lastSeq = async (): Promise<number> => Number((await ask('monitoring.event.list', { latest: true, limit: 1 }))['lastSeq']);
+const follow = (after: number): Promise<FeedFollower> => new FeedFollower(nats, 'admin', after).open();
+const lastSeq = async (): Promise<number> => (await askOnBus(nats, 'admin', listEvents, { latest: true, limit: 1 })).lastSeq;
 
 describe('events', () => {
   it('reach everybody who follows once and in order, whatever is cut off meanwhile', async () => {
     await happen(150);
     await until('the log has them', async () => (await lastSeq()) >= 150);
-    const begin = 0;
-    const [streamed, reader] = [[] as Event[], await new Reader(begin).open()];
-    const streaming = stream(begin + 1, streamed, over.signal);
-    const { port } = receiver.address() as AddressInfo;
-    await ask('monitoring.webhook.create', { name: 'all', target: `http://127.0.0.1:${port}/`, after: 1, filter: { names: ['compute.vm.*'] } });
+    const reader = await follow(0);
+    const streaming = stream = new StreamFollower({ get url() { return door.url(); }, token: bearer }, 1);
+    await askOnBus(nats, 'admin', createWebhook, { name: 'all', target: receiver.url, after: 1, filter: { names: ['compute.vm.*'] } });
+    const posted = (): Heard[] => receiver.deliveries.flatMap(({ events }) => events);
 
     for (const [cutOff, startAgain] of [[() => cut(monitoring), startMonitoring], [() => cut(gateway), startGateway], [() => cut(monitoring), startMonitoring]] as const) {
       const going = happen(120);
@@ -204,40 +114,41 @@ describe('events', () => {
     }
     await happen(10);
 
-    const has = (events: readonly Event[], total: number) => new Set(numbers(events)).size >= total;
-    await until('all have all', () => has(reader.events, count) && has(streamed, count) && has(posted, count), 90_000);
-    over.abort();
-    await streaming;
+    const has = (events: readonly Heard[], total: number) => new Set(numbers(events)).size >= total;
+    await until('all have all', () => has(reader.events, count) && has(streaming.events, count) && has(posted(), count), 90_000);
+    await streaming.leave();
+    expect(reader.opened).toBe(1);
+    expect(streaming.strange).toEqual([]);
     const db = monitoring.get<DataSource>(Db);
     const log = await selectRows<{ global_seq: number | string }>(db, 'SELECT global_seq FROM event_log ORDER BY global_seq');
     const seqs = log.map((row) => Number(row.global_seq));
     expect(seqs).toEqual(upTo(seqs.length + 1, 1));
-    for (const events of [reader.events, streamed]) {
+    for (const events of [reader.events, streaming.events]) {
       expect(numbers(events)).toEqual(upTo(count));
       const heard = events.map(({ globalSeq }) => globalSeq);
       expect(heard).toEqual(upTo((heard.at(-1) ?? 0) + 1, heard[0]));
     }
     // At least once: what was sent again stands where it stood, so without repeats the order is that of the log.
-    expect([...new Set(numbers(posted))]).toEqual(upTo(count));
-    await reader.close();
+    expect([...new Set(numbers(posted()))]).toEqual(upTo(count));
+    await reader.leave();
   }, 360_000);
 
   it('that came while a reader was away are all there when he comes back', async () => {
-    const reader = await new Reader(await lastSeq()).open();
+    const reader = await follow(await lastSeq());
     const from = count;
     await happen(3);
     await until('he has the first', () => numbers(reader.events).length === 3);
-    await reader.close();
+    await reader.leave();
     await happen(650);
-    const back = await new Reader(reader.position).open();
+    const back = await follow(reader.position);
     await happen(20);
     await until('he has the rest', () => numbers(back.events).length === 670, 60_000);
     expect(numbers(back.events)).toEqual(upTo(from + 673, from + 3));
-    await back.close();
+    await back.leave();
   }, 90_000);
 
   it('tell the user how his published commands ended', async () => {
-    const reader = await new Reader(await lastSeq()).open();
+    const reader = await follow(await lastSeq());
     const publish = async (key: string, operation: string, input: object): Promise<void> => {
       const sent = headers();
       sent.set('Idempotency-Key', key);
@@ -249,6 +160,6 @@ describe('events', () => {
     await until('both outcomes are told', () => outcome('good') !== undefined && outcome('bad') !== undefined);
     expect([outcome('good')?.name, outcome('bad')?.name]).toEqual(['gateway.command.accepted', 'gateway.command.refused']);
     expect(outcome('bad')?.data['error']).toMatchObject({ code: 'NOT_FOUND' });
-    await reader.close();
+    await reader.leave();
   }, 60_000);
 });
