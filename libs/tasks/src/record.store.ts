@@ -89,7 +89,7 @@ export const recordSlots = (book: Book, claim: Claim, forward: Forward, wanted: 
   });
 
 /** What the task holds is free with the transaction, and those who waited for it are woken. */
-async function giveBack(book: Book, tx: EntityManager, taskId: string): Promise<void> {
+async function giveBack(book: Pick<Book, 'wake'>, tx: EntityManager, taskId: string): Promise<void> {
   const granted = await releaseSlots(tx, taskId);
   afterCommit(tx, () => { book.wake(granted); });
 }
@@ -234,12 +234,18 @@ export const recordEnd = (book: Book, claim: Claim, forward: Forward, row: TaskR
       failStep(task, stuck.seq, row.direction === 'undo' ? 'undo-failed' : 'failed', stuck.fault);
       task.set({ error: toJson(wire(task, stuck.fault)) });
     }
-    await onFinished(tx);
-    if (ending.hasSlots) await giveBack(book, tx, row.id);
-    await releaseLocks(tx, { taskId: row.id, rootTaskId: row.root_task_id }, fromJson<ObjectRef[]>(row.locks));
-    task.set({ state: ending.state, output: toJson(ending.output), progress: null, waits_for: null, claimed_by: null, claim_until: null, wake_at: null, ended_at: task.now });
+    await endInHand(book, tx, task, ending, () => onFinished(tx));
     return true;
   });
+
+/** The kind's own work at the end, and nothing held any more. */
+export async function endInHand(book: Pick<Book, 'wake'>, tx: EntityManager, task: TaskInHand, ending: Pick<Ending, 'state' | 'output' | 'hasSlots'>, onFinished: () => Promise<void>): Promise<void> {
+  const { row } = task;
+  await onFinished();
+  if (ending.hasSlots) await giveBack(book, tx, row.id);
+  await releaseLocks(tx, { taskId: row.id, rootTaskId: row.root_task_id }, fromJson<ObjectRef[]>(row.locks));
+  task.set({ state: ending.state, output: toJson(ending.output), progress: null, waits_for: null, claimed_by: null, claim_until: null, wake_at: null, ended_at: task.now });
+}
 
 export const recordFinishError = (book: Book, claim: Claim, afterMs: number, seenWakes: number): Promise<number> =>
   quietly(book, claim, (task) => {

@@ -8,14 +8,14 @@ import type { TaskBus } from './calls.worker.ts';
 import type { ChildEnds } from './child-ends.ts';
 import type { Claim } from './claim.store.ts';
 import type { RunControl } from './control.ts';
-import { bugFault, faultOfWire, pauseMs } from './fault.ts';
+import { bugFault, pauseMs } from './fault.ts';
 import type { Holds } from './hold.ts';
 import { CancelAsked, ClaimLost } from './interrupt.ts';
 import { pointOfNoReturn } from './kind.ts';
-import type { TaskKind, TaskLog, TaskOutcome } from './kind.ts';
+import type { TaskKind, TaskLog } from './kind.ts';
+import { outcomeOf, outputIn } from './outcome.ts';
 import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordSlots, recordTurn, recordUndo } from './record.store.ts';
 import type { Before, Book, Ending } from './record.store.ts';
-import { taskInfo } from './rows.ts';
 import type { StepRow, TaskRow, WaitsForRow } from './rows.ts';
 import type { TaskSettings } from './settings.ts';
 import { runStep, runUndo } from './step.worker.ts';
@@ -216,17 +216,4 @@ async function finish(run: Run, how: Omit<Ending, 'hasSlots'>): Promise<DueAgain
     await recordEnd(shop.book, claim, run.boundary.open, row, { ...ending, state: 'needs-attention', stuck: { seq: last, fault: bugFault(error) } }, (_tx: EntityManager) => Promise.resolve());
     return null;
   }
-}
-
-function outcomeOf(run: Run, ending: Ending): TaskOutcome<unknown> {
-  const recorded = run.row.error === null ? null : faultOfWire(fromJson(run.row.error));
-  return {
-    state: ending.state, task: taskInfo(run.row), input: fromJson(run.row.input), error: ending.stuck?.fault ?? recorded,
-    output: <T>(name: string): T | undefined => outputIn<T>(run.steps, name),
-  };
-}
-
-function outputIn<T>(steps: readonly StepRow[], name: string): T | undefined {
-  const step = steps.find((found) => found.name === name);
-  return step === undefined || step.output === null ? undefined : fromJson<T>(step.output);
 }
