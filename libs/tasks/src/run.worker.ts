@@ -16,6 +16,7 @@ import type { TaskKind, TaskLog } from './kind.ts';
 import { outcomeOf, outputIn } from './outcome.ts';
 import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordSlots, recordTurn, recordUndo } from './record.store.ts';
 import type { Before, Book, Ending } from './record.store.ts';
+import { taskInfo } from './rows.ts';
 import type { StepRow, TaskRow, WaitsForRow } from './rows.ts';
 import type { TaskSettings } from './settings.ts';
 import { runStep, runUndo } from './step.worker.ts';
@@ -140,7 +141,7 @@ async function forward(run: Run): Promise<DueAgain | 'turned'> {
 async function ahead(work: StepToRun & Run): Promise<DueAgain | 'turned' | undefined> {
   const { shop: { book, settings }, claim, boundary, plan, step, before } = work;
   try {
-    const slots = plan.slots?.({ input: fromJson(work.row.input), output: <T>(name: string) => outputIn<T>(work.steps, name) as T }) ?? [];
+    const slots = plan.slots?.({ task: taskInfo(work.row), input: fromJson(work.row.input), output: <T>(name: string) => outputIn<T>(work.steps, name) as T }) ?? [];
     if (slots.length > 0) {
       const due = await recordSlots(book, claim, boundary.open, { seq: step.seq, slots, limits: settings.slots }, before);
       boundary.close();

@@ -69,8 +69,8 @@ type Begin = (engine: TaskEngine, kind: TaskKind) => Promise<string>;
 function trialOf(kind: TaskKind, begin: Begin, check: (task: Task) => Promise<void>): Trial {
   return {
     kind, host,
-    open: async (variant) => {
-      const engine = new TaskEngine({ service: 'storage', db, bus: new BusClient({ connection: nats, service: 'storage' }), log: silentLog, settings: quickSettings });
+    open: async (variant, over) => {
+      const engine = new TaskEngine({ service: 'storage', db, bus: new BusClient({ connection: nats, service: 'storage' }), log: silentLog, settings: { ...quickSettings, ...over } });
       engine.add([variant]);
       await engine.open();
       return engine;
