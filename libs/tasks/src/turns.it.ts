@@ -34,7 +34,7 @@ const kind: TaskKind = defineTask<{ name: string }>({
       else await ctx.tx((tx) => tx.query('SELECT SLEEP(0.005)'));
     },
   }],
-}) as TaskKind;
+});
 afterEach(() => {
   came.length = 0;
   gate = Promise.withResolvers();
@@ -91,7 +91,7 @@ describe('the queue', () => {
     const ids: Record<string, string> = {};
     for (const name of ['a1', 'a2', 'a3', 'b1', 'b2', 'c1']) {
       ids[name] = await begin(closed, name[0]!, name);
-      await execute(compute.db, 'UPDATE task SET wake_at = UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND WHERE id = ?', [1_000_000 - Object.keys(ids).length * 1_000, ids[name]!]);
+      await execute(compute.db, 'UPDATE task SET wake_at = UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND WHERE id = ?', [1_000_000 - Object.keys(ids).length * 1_000, ids[name]]);
     }
     const order = async (): Promise<string[]> => {
       const next = await nextInTurn(compute.db, 10);

@@ -10,7 +10,7 @@ import type { TaskKind } from '../kind.ts';
 import type { TaskEngine } from '../task.engine.ts';
 import { beginAll, behind, bothPlaces, cancelOf, endAll, END_WITHIN_MS, failsIn, Points, runToEnd, steps, taskEnd, turningAt, undosBefore, vary } from './trial.ts';
 import type { Act, Begun, Point, Trial } from './trial.ts';
-import { cancelInEveryWait } from './cancel-waits.ts';
+import { cancelInEveryWaitNoted } from './cancel-waits.ts';
 import { agentDiesAtEveryCommand } from './dying-agent.ts';
 import { noteProof } from './proof-note.ts';
 import type { Fault } from './proof-note.ts';
@@ -185,8 +185,7 @@ const table: readonly Proof[] = [
   { shows: 'goes on when the agent dies at each command to a host, before its effect and behind it', faults: ['agent killed'], proof: agentDiesAtEveryCommand, cells: () => [], withinMs: 150_000 },
   { shows: 'comes to its end when what it was stuck at is mended and it is retried', faults: ['stuck, retried'], proof: told(retryWhereverStuck), cells: (kind) => twice(stuckAt(kind)), withinMs: 60_000 },
   { shows: 'can be cancelled at each step before its point of no return', faults: ['cancelled'], proof: told(cancelAtEveryStep), cells: steps, withinMs: 60_000 },
-  // Notes what it met by itself: it is not the same for each of its faults.
-  { shows: 'can be cancelled whatever it waits for, or says that it cannot', faults: [], proof: told(cancelInEveryWait), cells: () => [], withinMs: 150_000 },
+  { shows: 'can be cancelled whatever it waits for, or says that it cannot', faults: [], proof: told(cancelInEveryWaitNoted), cells: () => [], withinMs: 150_000 },
 ];
 
 /** All of the above; what each comes to is noted where the run wants it. */
