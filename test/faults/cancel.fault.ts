@@ -2,7 +2,7 @@
 // within the time that users are promised, and every VM is as it was. One past its point of no return refuses, and is carried out.
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { cancelTask, createVm, deleteVm, getTask, hibernateVm, modifyVm, powerOffVm, startVm } from '#contracts';
+import { cancelTask, createVm, deleteVm, explainPlacement, getDatastore, getTask, hibernateVm, listHosts, modifyVm, powerOffVm, startVm } from '#contracts';
 import type { TaskRef, Vm } from '#contracts';
 import { eventually } from '../e2e/eventually.ts';
 import { holdings } from '../e2e/holdings.ts';
@@ -32,6 +32,8 @@ beforeAll(async () => {
   await roomFor(world, bases.length + 1);
   const made = await Promise.all(bases.map(async (name) => [name, await deploy(world, name, { ...bare, start: name !== 'stopped' && name !== 'old' })] as const));
   vms = Object.fromEntries(made) as Record<Base, Vm>;
+  // What a host has just told is in the row a moment after the end of the task.
+  await eventually('those that were started run', async () => (await ownVms(world)).filter(({ status }) => status.state === 'running').length === 3);
   await world.rest.carryOut(hibernateVm, { vmId: vms.asleep.id });
 }, 120_000);
 afterAll(async () => {
@@ -40,8 +42,11 @@ afterAll(async () => {
   await removeOwn(world);
 }, 120_000);
 
-/** What a cancel must leave as it was; a start that was cancelled has used up an epoch. */
-const looks = ({ name, spec, status: { state, hostId, saved }, taskId, pending }: Vm): object => ({ name, spec, state, hostId, saved, taskId, pending });
+/**
+ * What a cancel must leave as it was. A start that was cancelled has used up an epoch, and its VM names the host that had been told: older
+ * words of that host must be known for what they are. Nothing of the VM is left there, as the holdings say.
+ */
+const looks = ({ name, spec, status: { state, hostId, saved }, taskId, pending }: Vm): object => ({ name, spec, state, runsOn: state === 'running' ? hostId : null, saved, taskId, pending });
 const all = async (): Promise<object[]> => (await ownVms(world)).sort((a, b) => (a.name < b.name ? -1 : 1)).map(looks);
 
 interface Deed {
@@ -58,12 +63,29 @@ const deeds: readonly Deed[] = [
   { name: 'wake', step: 'start-on-host', begin: () => world.rest.ask(startVm, { vmId: vms.asleep.id }) },
 ];
 
+/** Each service hears by itself that the hosts respond. */
+async function allBelieved(): Promise<void> {
+  await eventually('everybody believes in every host again', async () => {
+    const count = world.record.hosts.length;
+    const [{ items: hosts }, store, { candidates }] = await Promise.all([
+      world.rest.ask(listHosts, {}), world.rest.ask(getDatastore, { datastoreId: getDatastore.input.shape.datastoreId.parse(world.record.datastore.id) }),
+      world.rest.ask(explainPlacement, { clusterId: world.record.cluster.id, demand: { vcpus: 1, memoryBytes: bare.memoryBytes } }),
+    ]);
+    return hosts.every(({ state }) => state === 'connected') && store.hosts.every(({ connected }) => connected) && candidates.length === count;
+  });
+}
+
 /** Every task stands at a command that no host takes. */
 async function beginAll(): Promise<readonly (readonly [Deed, TaskRef])[]> {
+  await allBelieved();
   for (const host of world.record.hosts) freeze(world.lab, agentName(host.name));
   const begun = await Promise.all(deeds.map(async (deed) => [deed, (await deed.begin()) as TaskRef] as const));
   for (const [{ name, step }, { taskId }] of begun) {
-    await eventually(`${name} stands at ${step}`, async () => (await world.rest.ask(getTask, { taskId })).steps.some((found) => found.name === step && found.state === 'running'));
+    await eventually(`${name} stands at ${step}`, async () => {
+      const task = await world.rest.ask(getTask, { taskId });
+      if (task.steps.some((found) => found.name === step && found.state === 'running')) return true;
+      throw new Error(JSON.stringify(task));
+    });
   }
   return begun;
 }
@@ -107,6 +129,7 @@ describe.each(ways)('%s', (_, cancel) => {
 });
 
 it('F2 in part: a deletion that waits for a stopped agent behind its point of no return refuses the cancel, and is carried out', async () => {
+  await allBelieved();
   for (const host of world.record.hosts) freeze(world.lab, agentName(host.name));
   const ref = await world.rest.ask(deleteVm, { vmId: vms.old.id, purge: true });
   await eventually('it stands behind its point of no return', async () => (await world.rest.ask(getTask, { taskId: ref.taskId })).steps.some(({ name, state }) => name === 'discard-disks' && state === 'running'));
