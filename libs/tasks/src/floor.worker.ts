@@ -30,9 +30,8 @@ export class Floor {
     private readonly later: (taskId: string, afterMs: number) => void,
   ) {
     const { book, settings } = shop;
-    // Half of the places: further ones are taken by those who come meanwhile, where it is their turn.
-    const most = Math.max(1, Math.floor(settings.concurrency / 2));
-    this.turns = new Turns(() => nextInTurn(book.db, most));
+    // Enough for as long as a list is believed: reading a long queue costs the same for one as for many.
+    this.turns = new Turns(() => nextInTurn(book.db, 4 * settings.concurrency));
   }
 
   open(): void {

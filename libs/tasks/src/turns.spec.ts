@@ -45,6 +45,16 @@ describe('who is woken', () => {
     expect(await queue.take('a2')).toBe('c1');
   });
 
+  it('asks once whether anybody queues, and takes up what has come due since', async () => {
+    const queue = queueOf('a1');
+    queue.lateMs = LATE_MS;
+    await queue.take('a1');
+    expect([await queue.take('a1'), await queue.take('a1')]).toEqual([null, null]);
+    queue.due.add('b1');
+    expect(await queue.take('b1')).toBe('b1');
+    expect(queue.asked).toBe(1);
+  });
+
   it('asks anew for who has come meanwhile, and goes back to wakes when none is late any more', async () => {
     const queue = queueOf('a1', 'a2', 'a3', 'a4');
     queue.lateMs = LATE_MS;
