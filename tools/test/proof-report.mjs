@@ -17,7 +17,16 @@ const COLUMNS = [
   ['undone twice', null, 'undo twice'],
   ['agent killed', 'agent killed'],
   ['stuck, retried', 'stuck, retried'],
-  ['cancelled', 'cancelled'],
+];
+
+/** What a task is at when it is cancelled, and the fault as the proofs call it. */
+const CANCELS = [
+  ['no worker yet', 'cancelled, no worker'],
+  ['at work', 'cancelled'],
+  ['no slot', 'cancelled, no slot'],
+  ['host silent', 'cancelled, host silent'],
+  ['service silent', 'cancelled, service silent'],
+  ['on its way back', 'cancelled on its way back'],
 ];
 
 /** Begins a note of its own for a run of all proofs; the proofs find it by their environment. */
@@ -36,11 +45,37 @@ function grouped(items, keyOf) {
 
 const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
 
+/** How often a fault met a step, and all was right. */
+const count = (of, fault, step) => sum(of.filter((note) => note.fault === fault && note.state === 'passed').map(({ cells }) => cells.filter((cell) => cell === step).length));
+const missed = (of, fault) => of.some((note) => note.fault === fault && note.state === 'failed');
+
+/** Accepted before the point of no return; refused behind it, and on the way back from a failure. */
+function cancelPart(kinds) {
+  const total = { accepted: 0, refused: 0 };
+  const cell = (of, { name, noReturn }, fault) => {
+    if (missed(of, fault)) return '**failed**';
+    const met = count(of, fault, name);
+    if (met === 0) return '–';
+    const how = fault !== 'cancelled, no worker' && (noReturn || fault === 'cancelled on its way back') ? 'refused' : 'accepted';
+    total[how] += met;
+    return how === 'refused' ? `${met} refused` : String(met);
+  };
+  const rows = kinds.flatMap(([kind, of]) => of[0].steps.map((step) => [kind, step.name, ...CANCELS.map(([, fault]) => cell(of, step, fault))]));
+  return [
+    '### Cancel', '',
+    'Every kind of task is cancelled at every step, whatever it is at: before a worker has it, while the step works, while it waits for a slot, for a host',
+    'or for a service that has done what it was asked and does not answer, and while an undo waits on the way back from a failure. A cancel before the point of no',
+    'return is accepted, and the task has ended as cancelled within 30 s with its object as it was; behind it, and on the way back, it is refused, and',
+    'the task comes to its end. While a host that has been told something stays silent, a task that turns back waits for it and says so: what its VM does cannot be known otherwise.', '',
+    `${total.accepted} accepted, ${total.refused} refused as declared, ${rows.flat().filter((text) => text === '–').length} cells skipped because the step waits for nothing of the kind.`, '',
+    ...table(['kind', 'step', ...CANCELS.map(([name]) => name)], rows), '',
+  ];
+}
+
+
 /** `notes` are lines of the proofs; `points` the agent's fault points that its tests use, by host command. */
 export function proofText(notes, points) {
   const kinds = [...grouped(notes, ({ kind }) => kind)].sort(([a], [b]) => (a < b ? -1 : 1));
-  const count = (of, fault, step) => sum(of.filter((note) => note.fault === fault && note.state === 'passed').map(({ cells }) => cells.filter((cell) => cell === step).length));
-  const missed = (of, fault) => of.some((note) => note.fault === fault && note.state === 'failed');
   const cell = (of, step, undo, [, forward, back]) => {
     const parts = [forward === null ? [] : [[forward, count(of, forward, step)]], back === undefined ? [] : [[back, undo ? count(of, back, step) : null]]].flat();
     return parts.map(([fault, met]) => (missed(of, fault) ? '**failed**' : met === null || met === 0 ? '–' : String(met))).join(' + ');
@@ -58,6 +93,7 @@ export function proofText(notes, points) {
     'task waits for, or it is past the point of no return.', '',
     `${kinds.length} kinds, ${rows.length} steps: ${sum(notes.filter(({ state }) => state === 'passed').map(({ cells }) => cells.length))} passed, ${failed} proofs failed, ${skipped} cells skipped because they cannot be.`, '',
     ...table(['kind', 'step', ...COLUMNS.map(([name]) => name)], rows), '',
+    ...cancelPart(kinds),
     '### The agent, between intent, effect and record', '',
     'Points at which its own tests let the real agent die; commands that are not named go through the same journal, and their points are skipped.', '',
     ...table(['command', 'points'], Object.entries(points).sort(([a], [b]) => (a < b ? -1 : 1)).map(([command, names]) => [command, names.join(', ')])), '',

@@ -42,13 +42,12 @@ export const taskOperationsOf: Readonly<Record<string, typeof computeTask | type
 export async function parkOrThrow(caller: Pick<Caller, 'failingForMs' | 'retryForMs' | 'parks'>, fault: Fault, holder: string | null): Promise<never> {
   if (!passesByItself(fault)) throw new FaultError(fault);
   if (!isAtWork(fault) && (await caller.failingForMs()) > caller.retryForMs) throw new FaultError(fault);
-  throw new Parked({ what: fault.detail, holder: holder ?? holderOf(fault), position: null }, pauseMs(caller.parks, fault), fault);
+  throw new Parked({ what: fault.detail, holder: holderOf(fault) ?? holder, position: null }, pauseMs(caller.parks, fault), fault);
 }
 
-const holderOf = (fault: Fault): string | null => {
-  const taskId = fault.details?.['taskId'];
-  return typeof taskId === 'string' ? taskId : null;
-};
+/** Whom the fault names, the nearest first: a task that works on the object rather than the service that said so. */
+const holderOf = ({ details }: Fault): string | null =>
+  ['taskId', 'hostId', 'service'].map((name) => details?.[name]).find((named) => typeof named === 'string') ?? null;
 
 export async function callHost<O extends HostOperation>(caller: Caller, hostId: string, operation: O, input: RequestOf<O>, waitsFor: string | undefined): Promise<ReplyOf<O>> {
   const answer = await caller.bus.requestHost(hostId, operation, input, {

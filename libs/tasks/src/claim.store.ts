@@ -24,6 +24,8 @@ export interface Claimed {
   readonly task: TaskInHand;
   /** What it waited for until now. */
   readonly waitedFor: WaitsForRow | null;
+  /** How long ago it could have been taken up. */
+  readonly lateMs: number;
 }
 
 /**
@@ -36,10 +38,11 @@ export const claimTask = (db: DataSource, taskId: string, worker: string, leaseM
     if (task === undefined) return null;
     const epoch = task.row.run_epoch + 1;
     const waitedFor = fromJson<WaitsForRow | null>(task.row.waits_for);
+    const lateMs = task.now.getTime() - (task.row.wake_at ?? task.now).getTime();
     task.set({ run_epoch: epoch, claimed_by: worker, claim_until: later(task.now, leaseMs) });
     await open(tx, task);
     await task.write(tx);
-    return { claim: { taskId, epoch }, task, waitedFor };
+    return { claim: { taskId, epoch }, task, waitedFor, lateMs };
   });
 
 const noMove = (): Promise<void> => Promise.resolve();

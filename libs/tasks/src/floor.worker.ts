@@ -4,6 +4,8 @@ import { makeDue, claimTask, renewClaim } from './claim.store.ts';
 import { RunControl } from './control.ts';
 import { Opening, runClaimed } from './run.worker.ts';
 import type { DueAgain, Workshop } from './run.worker.ts';
+import { nextInTurn } from './turn.store.ts';
+import { Turns } from './turns.ts';
 
 interface Running {
   readonly control: RunControl;
@@ -16,6 +18,7 @@ export class Floor {
   private readonly running = new Set<Running>();
   /** Who waits for a place, the longest first; told whether he has it. */
   private readonly waiting = new Set<(placed: boolean) => void>();
+  private readonly turns: Turns;
   private taken = 0;
   private stopping = false;
   private renewTimer: NodeJS.Timeout | undefined;
@@ -25,7 +28,11 @@ export class Floor {
     private readonly worker: string,
     /** Tells that a task is due after so many ms. */
     private readonly later: (taskId: string, afterMs: number) => void,
-  ) {}
+  ) {
+    const { book, settings } = shop;
+    // Enough for as long as a list is believed: reading a long queue costs the same for one as for many.
+    this.turns = new Turns(() => nextInTurn(book.db, 4 * settings.concurrency));
+  }
 
   open(): void {
     this.renewTimer = setInterval(() => { void this.renewAll(); }, this.shop.settings.renewMs);
@@ -35,7 +42,7 @@ export class Floor {
     return !this.stopping && this.taken < this.shop.settings.concurrency;
   }
 
-  /** Claims and runs the task if it is due and free; waits for a place first. */
+  /** Claims and runs the task if it is due and free, or another whose turn comes before it; waits for a place first. */
   async look(taskId: string): Promise<void> {
     if (await this.place()) await this.run(taskId);
   }
@@ -87,12 +94,16 @@ export class Floor {
     }
   }
 
-  private async claimAndRun(taskId: string): Promise<void> {
+  private async claimAndRun(wokenFor: string): Promise<void> {
     const { book, settings } = this.shop;
-    const claimedAt = performance.now();
     const opening = new Opening(this.shop);
-    const claimed = await claimTask(book.db, taskId, this.worker, settings.leaseMs, (tx, task) => opening.move(tx, task));
+    let claimedAt = performance.now();
+    const claimed = await this.turns.take(wokenFor, (id) => {
+      claimedAt = performance.now();
+      return claimTask(book.db, id, this.worker, settings.leaseMs, (tx, task) => opening.move(tx, task));
+    });
     if (claimed === null) return;
+    const { taskId } = claimed.claim;
     const control = new RunControl(claimed.claim);
     const { promise: ended, resolve } = Promise.withResolvers<undefined>();
     const running: Running = { control, ended, renewedAt: claimedAt };

@@ -7,6 +7,9 @@ import { FaultError } from '#kernel';
 import { pointOfNoReturn } from './kind.ts';
 import type { ObjectRef, TaskKind } from './kind.ts';
 import { takeLocks } from './lock.store.ts';
+import { outcomeOf } from './outcome.ts';
+import { endInHand } from './record.store.ts';
+import type { Book } from './record.store.ts';
 import type { StepStateName } from './rows.ts';
 import { takeInHand } from './task-in-hand.store.ts';
 import type { TaskInHand } from './task-in-hand.store.ts';
@@ -14,8 +17,11 @@ import { tellTask } from './task.store.ts';
 
 type Kinds = ReadonlyMap<string, TaskKind>;
 
-/** Asks the task to end. Twice is once. TASK_NOT_CANCELLABLE past its point of no return and after its end. */
-export async function cancelTask(tx: EntityManager, service: TaskService, kinds: Kinds, taskId: string): Promise<void> {
+/**
+ * Asks the task to end. One that no worker has begun ends with that; the others turn back. Twice is once.
+ * TASK_NOT_CANCELLABLE past its point of no return and after its end.
+ */
+export async function cancelTask(tx: EntityManager, book: Book, kinds: Kinds, taskId: string): Promise<void> {
   const task = await lockTask(tx, taskId);
   const { row, steps } = task;
   if (row.cancel_requested_at !== null || row.state === 'cancelled') return;
@@ -26,8 +32,21 @@ export async function cancelTask(tx: EntityManager, service: TaskService, kinds:
   if (endStates.includes(row.state) || row.direction === 'undo' || begun > noReturn) {
     throw new FaultError(TaskNotCancellable.fault(`The task is ${row.state} and cannot be cancelled.`, { state: row.state }));
   }
-  task.set({ cancel_requested_at: task.now, state: 'cancelling' });
-  await sayDue(tx, service, task);
+  task.set({ cancel_requested_at: task.now });
+  if (kind !== undefined && begun === 0 && row.claimed_by === null) {
+    await endUnbegun(tx, book, task, kind);
+    return;
+  }
+  task.set({ state: 'cancelling' });
+  await sayDue(tx, book.service, task);
+}
+
+/** There is nothing to undo, so nothing to wait for either, such as a worker that has time for it. */
+async function endUnbegun(tx: EntityManager, book: Book, task: TaskInHand, kind: TaskKind): Promise<void> {
+  for (const { seq } of task.steps) task.setStep(seq, { state: 'skipped' });
+  const ending = { state: 'cancelled' as const, hasSlots: false };
+  await endInHand(book, tx, task, ending, () => kind.onFinished?.(tx, outcomeOf(task, ending)) ?? Promise.resolve());
+  await tellTask(tx, book.service, task);
 }
 
 const stuckStates: readonly StepStateName[] = ['failed', 'undo-failed', 'running', 'undoing'];

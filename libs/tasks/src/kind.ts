@@ -126,7 +126,7 @@ export interface Step<I> {
    * What it takes while it works, of things that only so many may work at: it parks until its turn comes. Held until the
    * step is done or its task turns back.
    */
-  slots?(ctx: Pick<StepContext<I>, 'input' | 'output'>): readonly Slot[];
+  slots?(ctx: Pick<StepContext<I>, 'task' | 'input' | 'output'>): readonly Slot[];
   /** From the beginning of this step on the task can only go forward: no cancel, no undo. */
   readonly noReturn?: true;
   /**

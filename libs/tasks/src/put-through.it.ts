@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Task } from '#contracts';
 import { selectRows, transaction } from '#database';
 import { answerThings, beginSample, buildOnHost, dropThingKind, makeKind, makeThingKind, openLocks, worldMigration, worldRow } from './testing/sample-kinds.ts';
-import { cancelAtEveryStep, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, retryWhereverStuck, undoTwice } from './testing/put-through.ts';
+import { cancelAtEveryStep, cancelInEveryWait, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, retryWhereverStuck, undoTwice } from './testing/put-through.ts';
 import type { Trial } from './testing/put-through.ts';
 import { SceneBus, serviceScene } from './testing/scene.ts';
 import type { ServiceScene } from './testing/scene.ts';
@@ -48,7 +48,7 @@ async function check(task: Task): Promise<void> {
 
 const trial: Trial = {
   kind: makeKind,
-  open: (kind) => compute.open([kind], { settings: { concurrency: 16 } }), // a task at each point of it at once
+  open: (kind, over) => compute.open([kind], { settings: { concurrency: 16, ...over } }), // a task at each point of it at once
   begin: (engine) => beginSample(engine, (work) => transaction(engine.db, work)),
   check,
 };
@@ -61,6 +61,7 @@ describe('a task with child, request and host command', () => {
   it('undoes on when its worker dies in each undo', () => killAtEveryUndo(trial));
   it('comes to its end when a stuck undo is mended and it is retried', () => retryWhereverStuck(trial));
   it('can be cancelled at each step', () => cancelAtEveryStep(trial));
+  it('can be cancelled whatever it waits for', () => cancelInEveryWait(trial));
 });
 
 describe('a task with a point of no return', () => {
@@ -78,4 +79,5 @@ describe('a task with a point of no return', () => {
   it('turns back before it and asks for attention behind it', () => failureAtEveryStep(oneWay));
   it('is retried to its end on either side of it', () => retryWhereverStuck(oneWay));
   it('can be cancelled before it alone', () => cancelAtEveryStep(oneWay));
+  it('can be cancelled before it alone, whatever it waits for', () => cancelInEveryWait(oneWay));
 });

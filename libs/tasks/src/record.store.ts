@@ -89,7 +89,7 @@ export const recordSlots = (book: Book, claim: Claim, forward: Forward, wanted: 
   });
 
 /** What the task holds is free with the transaction, and those who waited for it are woken. */
-async function giveBack(book: Book, tx: EntityManager, taskId: string): Promise<void> {
+async function giveBack(book: Pick<Book, 'wake'>, tx: EntityManager, taskId: string): Promise<void> {
   const granted = await releaseSlots(tx, taskId);
   afterCommit(tx, () => { book.wake(granted); });
 }
@@ -145,24 +145,24 @@ export const recordPark = (book: Book, claim: Claim, forward: Forward, seq: numb
     return park(task, seq, parked, before);
   });
 
-/** One that looks again and again for the same thing has been waiting for it since the first look. */
-function park(task: TaskInHand, seq: number, { because, waitsFor, afterMs }: Parked, { wakes, waitedFor }: Before): number {
+function park(task: TaskInHand, seq: number, { because, waitsFor, afterMs }: Parked, before: Before): number {
   const step = task.step(seq);
-  const since = step.parks > 0 && waitedFor?.what === waitsFor.what ? waitedFor.since : task.now.toISOString();
+  const since = step.parks > 0 ? sinceOf(task, waitsFor.what, before) : task.now.toISOString();
   task.setStep(seq, {
     parks: step.parks + 1, retry_since: because === undefined || isAtWork(because) ? null : step.retry_since ?? task.now,
     ...(because === undefined ? {} : { error: toJson(wire(task, because)) }),
   });
   task.set({ waits_for: toJson({ ...waitsFor, since }), ...(task.row.direction === 'forward' ? { state: 'waiting' } : {}) });
-  return letGo(task, afterMs, wakes);
+  return letGo(task, afterMs, before.wakes);
 }
 
 /** A bug in a step's code: counted, tried again later. */
-export const recordError = (book: Book, claim: Claim, forward: Forward, seq: number, fault: Fault, afterMs: number, seenWakes: number): Promise<number> =>
+export const recordError = (book: Book, claim: Claim, forward: Forward, seq: number, fault: Fault, afterMs: number, before: Before): Promise<number> =>
   change(book, claim, async (task, tx) => {
     await goForward(book, tx, task, forward);
     task.setStep(seq, { error: toJson(wire(task, fault)), errors: task.step(seq).errors + 1 });
-    return letGo(task, afterMs, seenWakes);
+    sayWait(task, `the next try, after an error that nobody expected in the step ${task.step(seq).name}`, before);
+    return letGo(task, afterMs, before.wakes);
   });
 
 export const recordProgress = (book: Book, claim: Claim, view: z.infer<typeof TaskProgress>): Promise<void> =>
@@ -177,12 +177,27 @@ const quietly = <T>(book: Book, claim: Claim, work: (task: TaskInHand, tx: Entit
     return value;
   });
 
-/** Lets go of the task without a word about its step, which will be repeated: at once, or after a while. */
-export const recordHandover = (book: Book, claim: Claim, forward: Forward, afterMs = 0, seenWakes = -1): Promise<number> =>
+/** Lets go of the task without a word about its step, which will be repeated at once. */
+export const recordHandover = (book: Book, claim: Claim, forward: Forward): Promise<number> =>
   quietly(book, claim, async (task, tx) => {
     await finishSteps(book, tx, task, forward);
-    return letGo(task, afterMs, seenWakes);
+    return letGo(task, 0, -1);
   });
+
+/** Leaves a task to those who know its kind. */
+export const recordUnknown = (book: Book, claim: Claim, afterMs: number, before: Before): Promise<number> =>
+  quietly(book, claim, (task) => {
+    sayWait(task, `a replica of ${book.service} that knows the task ${task.row.kind}`, before);
+    return letGo(task, afterMs, before.wakes);
+  });
+
+/** What it waits for without a park of its step. */
+function sayWait(task: TaskInHand, what: string, before: Before): void {
+  task.set({ waits_for: toJson({ what, holder: null, position: null, since: sinceOf(task, what, before) }) });
+}
+
+/** One that waits again and again for the same thing has been waiting for it since the first time. */
+const sinceOf = (task: TaskInHand, what: string, { waitedFor }: Before): string => (waitedFor?.what === what ? waitedFor.since : task.now.toISOString());
 
 /** Answers after how long the task is due: at once when somebody woke it since `seenWakes` was read. */
 function letGo(task: TaskInHand, afterMs: number, seenWakes: number): number {
@@ -234,17 +249,24 @@ export const recordEnd = (book: Book, claim: Claim, forward: Forward, row: TaskR
       failStep(task, stuck.seq, row.direction === 'undo' ? 'undo-failed' : 'failed', stuck.fault);
       task.set({ error: toJson(wire(task, stuck.fault)) });
     }
-    await onFinished(tx);
-    if (ending.hasSlots) await giveBack(book, tx, row.id);
-    await releaseLocks(tx, { taskId: row.id, rootTaskId: row.root_task_id }, fromJson<ObjectRef[]>(row.locks));
-    task.set({ state: ending.state, output: toJson(ending.output), progress: null, waits_for: null, claimed_by: null, claim_until: null, wake_at: null, ended_at: task.now });
+    await endInHand(book, tx, task, ending, () => onFinished(tx));
     return true;
   });
 
-export const recordFinishError = (book: Book, claim: Claim, afterMs: number, seenWakes: number): Promise<number> =>
+/** The kind's own work at the end, and nothing held any more. */
+export async function endInHand(book: Pick<Book, 'wake'>, tx: EntityManager, task: TaskInHand, ending: Pick<Ending, 'state' | 'output' | 'hasSlots'>, onFinished: () => Promise<void>): Promise<void> {
+  const { row } = task;
+  await onFinished();
+  if (ending.hasSlots) await giveBack(book, tx, row.id);
+  await releaseLocks(tx, { taskId: row.id, rootTaskId: row.root_task_id }, fromJson<ObjectRef[]>(row.locks));
+  task.set({ state: ending.state, output: toJson(ending.output), progress: null, waits_for: null, claimed_by: null, claim_until: null, wake_at: null, ended_at: task.now });
+}
+
+export const recordFinishError = (book: Book, claim: Claim, afterMs: number, before: Before): Promise<number> =>
   quietly(book, claim, (task) => {
     task.set({ finish_errors: task.row.finish_errors + 1 });
-    return letGo(task, afterMs, seenWakes);
+    sayWait(task, 'the next try to record its end, after an error that nobody expected', before);
+    return letGo(task, afterMs, before.wakes);
   });
 
 function failStep(task: TaskInHand, seq: number, state: StepStateName, fault: Fault): void {

@@ -74,6 +74,6 @@ export function taskView(service: string, row: TaskRow, steps: readonly StepRow[
 }
 
 /** What a task waits for that nobody has taken up yet. */
-const freeWorker = (service: string, row: TaskRow): WaitsForRow => ({ what: `a worker of ${service}`, holder: null, position: null, since: isoAt(row.wake_at ?? row.created_at) });
+export const freeWorker = (service: string, row: TaskRow): WaitsForRow => ({ what: `a worker of ${service}`, holder: null, position: null, since: isoAt(row.wake_at ?? row.created_at) });
 
 export type WaitsForRow = z.infer<typeof WaitsFor>;

@@ -8,12 +8,13 @@ import type { TaskBus } from './calls.worker.ts';
 import type { ChildEnds } from './child-ends.ts';
 import type { Claim } from './claim.store.ts';
 import type { RunControl } from './control.ts';
-import { bugFault, faultOfWire, pauseMs } from './fault.ts';
+import { bugFault, pauseMs } from './fault.ts';
 import type { Holds } from './hold.ts';
 import { CancelAsked, ClaimLost } from './interrupt.ts';
 import { pointOfNoReturn } from './kind.ts';
-import type { TaskKind, TaskLog, TaskOutcome } from './kind.ts';
-import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordSlots, recordTurn, recordUndo } from './record.store.ts';
+import type { TaskKind, TaskLog } from './kind.ts';
+import { outcomeOf, outputIn } from './outcome.ts';
+import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordSlots, recordTurn, recordUndo, recordUnknown } from './record.store.ts';
 import type { Before, Book, Ending } from './record.store.ts';
 import { taskInfo } from './rows.ts';
 import type { StepRow, TaskRow, WaitsForRow } from './rows.ts';
@@ -89,8 +90,9 @@ export async function runClaimed(shop: Workshop, control: RunControl, start: Sta
     for (let from: Start | undefined = start; from !== undefined; from = await readAgain(shop, claim)) {
       const { row, steps } = from.task;
       const kind = shop.kinds.get(row.kind);
-      if (kind === undefined) return await leave(shop, claim, row);
-      const run: Run = { shop, control, claim, kind, row, steps, boundary: new Boundary(from.begun), before: { wakes: row.wake_count, waitedFor: from.waitedFor } };
+      const before: Before = { wakes: row.wake_count, waitedFor: from.waitedFor };
+      if (kind === undefined) return await leave(shop, claim, row, before);
+      const run: Run = { shop, control, claim, kind, row, steps, boundary: new Boundary(from.begun), before };
       const next = row.direction === 'forward' ? await forward(run) : await backward(run);
       if (next !== 'turned') return next;
     }
@@ -107,9 +109,9 @@ async function readAgain({ book }: Workshop, claim: Claim): Promise<Start | unde
 }
 
 /** A kind that only another version of this service knows. */
-async function leave(shop: Workshop, claim: Claim, row: TaskRow): Promise<DueAgain> {
+async function leave(shop: Workshop, claim: Claim, row: TaskRow, before: Before): Promise<DueAgain> {
   shop.log.error({ taskId: row.id, kind: row.kind }, 'no such kind of task here; left for another replica');
-  return recordHandover(shop.book, claim, undefined, UNKNOWN_KIND_MS, row.wake_count);
+  return recordUnknown(shop.book, claim, UNKNOWN_KIND_MS, before);
 }
 
 async function forward(run: Run): Promise<DueAgain | 'turned'> {
@@ -140,7 +142,7 @@ async function forward(run: Run): Promise<DueAgain | 'turned'> {
 async function ahead(work: StepToRun & Run): Promise<DueAgain | 'turned' | undefined> {
   const { shop: { book, settings }, claim, boundary, plan, step, before } = work;
   try {
-    const slots = plan.slots?.({ input: fromJson(work.row.input), output: <T>(name: string) => outputIn<T>(work.steps, name) as T }) ?? [];
+    const slots = plan.slots?.({ task: taskInfo(work.row), input: fromJson(work.row.input), output: <T>(name: string) => outputIn<T>(work.steps, name) as T }) ?? [];
     if (slots.length > 0) {
       const due = await recordSlots(book, claim, boundary.open, { seq: step.seq, slots, limits: settings.slots }, before);
       boundary.close();
@@ -196,7 +198,7 @@ async function unfinished(run: Run, step: StepRow, end: Exclude<StepEnd, { is: '
       const fault = bugFault(end.error);
       shop.log.error({ err: end.error, taskId: row.id, kind: row.kind, step: step.name, errors: step.errors + 1 }, 'a step threw what nobody expected');
       if (step.errors + 1 >= shop.settings.mostErrors) return failed(fault);
-      return recordError(shop.book, claim, boundary.open, step.seq, fault, pauseMs(step.errors), row.wake_count);
+      return recordError(shop.book, claim, boundary.open, step.seq, fault, pauseMs(step.errors), before);
     }
   }
 }
@@ -210,23 +212,10 @@ async function finish(run: Run, how: Omit<Ending, 'hasSlots'>): Promise<DueAgain
   } catch (error) {
     if (error instanceof ClaimLost) throw error;
     shop.log.error({ err: error, taskId: row.id, kind: row.kind }, 'the end of a task could not be recorded');
-    if (row.finish_errors + 1 < shop.settings.mostErrors) return recordFinishError(shop.book, claim, pauseMs(row.finish_errors), row.wake_count);
+    if (row.finish_errors + 1 < shop.settings.mostErrors) return recordFinishError(shop.book, claim, pauseMs(row.finish_errors), run.before);
     const last = run.steps.length - 1;
     // The kind's own work at the end does not succeed: end without it, visibly.
     await recordEnd(shop.book, claim, run.boundary.open, row, { ...ending, state: 'needs-attention', stuck: { seq: last, fault: bugFault(error) } }, (_tx: EntityManager) => Promise.resolve());
     return null;
   }
-}
-
-function outcomeOf(run: Run, ending: Ending): TaskOutcome<unknown> {
-  const recorded = run.row.error === null ? null : faultOfWire(fromJson(run.row.error));
-  return {
-    state: ending.state, task: taskInfo(run.row), input: fromJson(run.row.input), error: ending.stuck?.fault ?? recorded,
-    output: <T>(name: string): T | undefined => outputIn<T>(run.steps, name),
-  };
-}
-
-function outputIn<T>(steps: readonly StepRow[], name: string): T | undefined {
-  const step = steps.find((found) => found.name === name);
-  return step === undefined || step.output === null ? undefined : fromJson<T>(step.output);
 }

@@ -134,7 +134,7 @@ export class TaskEngine {
 
   /** Asks a task to end; a fault is thrown when it cannot. Its step hears at once if it runs here, else within seconds. */
   async cancel(tx: EntityManager, taskId: string): Promise<void> {
-    await cancelTask(tx, this.service, this.kinds, taskId);
+    await cancelTask(tx, this.book, this.kinds, taskId);
     afterCommit(tx, () => {
       this.floor.cancel(taskId);
       this.later(taskId, 0);

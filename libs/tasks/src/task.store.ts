@@ -7,16 +7,29 @@ import type { Queryable } from '#database';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
 import { emit } from './outbox.store.ts';
-import { taskView } from './rows.ts';
+import { freeWorker, taskView } from './rows.ts';
 import type { StepRow, TaskRow } from './rows.ts';
 import { readTasks } from './task-in-hand.store.ts';
 import type { TaskInHand } from './task-in-hand.store.ts';
+import { placeInQueue } from './turn.store.ts';
+import { LATE_MS } from './turns.ts';
 
 export const readTaskRow = (tx: Queryable, taskId: string): Promise<TaskRow | undefined> => selectRow<TaskRow>(tx, 'SELECT * FROM task WHERE id = ?', [taskId]);
 
+/** With its place in the queue, where it waits for a worker. */
 export async function readTask(tx: Queryable, service: string, taskId: string): Promise<Task | undefined> {
   const [task] = await readTasks(tx, sql`t.id = ${taskId}`);
-  return task === undefined ? undefined : taskView(service, task.row, task.steps);
+  if (task === undefined) return undefined;
+  const view = taskView(service, task.row, task.steps);
+  const place = waitsForWorker(task) ? await placeInQueue(tx, taskId) : undefined;
+  return place === undefined ? view : { ...view, waitsFor: { ...freeWorker(service, task.row), ...place } };
+}
+
+/** One that has been woken a moment ago is about to be taken up, and says what it has waited for. */
+function waitsForWorker({ row, now }: TaskInHand): boolean {
+  const dueAt = row.wake_at?.getTime() ?? Infinity;
+  const isFree = row.claim_until === null || row.claim_until < now;
+  return row.ended_at === null && isFree && (row.state === 'queued' ? dueAt <= now.getTime() : now.getTime() - dueAt >= LATE_MS);
 }
 
 export async function listTasks(

@@ -215,6 +215,17 @@ describe('one task', () => {
     expect(orThrow(await ask(nobody, value.id, { waitMs: 25_000 })).state).toBe('succeeded');
   });
 
+  it('says what place it has now in a queue, as its owner knows it, and what the view knows when the owner is silent', async () => {
+    const waitsFor = { what: 'a worker of compute', holder: null, position: 7, since: '2026-01-01T00:00:00.000Z' };
+    const value = task({ state: 'queued' });
+    await keep(value);
+    expect(orThrow(await ask(answering((name) => (name === 'compute.task.get' ? ok({ ...value, waitsFor }) : failed({ code: 'NOT_FOUND', detail: '' }))), value.id)).waitsFor).toEqual(waitsFor);
+    expect(orThrow(await ask(answering(() => failed({ code: 'UNAVAILABLE', detail: '' })), value.id)).waitsFor).toBeNull();
+    // An owner whose copy is older, such as one that was asked before its commit, changes nothing.
+    await keep({ ...value, version: 3 });
+    expect(orThrow(await ask(answering(() => ok({ ...value, waitsFor })), value.id)).waitsFor).toBeNull();
+  });
+
   it('ends the wait of a caller that has gone, and keeps room for requests that do not wait', async () => {
     const value = task();
     await keep(value);

@@ -4,17 +4,19 @@
 import assert from 'node:assert/strict';
 import type { TaskState } from '#contracts';
 import { transaction } from '#database';
-import { FaultError, sleep } from '#kernel';
+import { sleep } from '#kernel';
 import { pointOfNoReturn } from '../kind.ts';
 import type { TaskKind } from '../kind.ts';
 import type { TaskEngine } from '../task.engine.ts';
-import { beginAll, behind, bothPlaces, endAll, END_WITHIN_MS, failsIn, Points, runToEnd, steps, taskEnd, turningAt, undosBefore, vary } from './trial.ts';
+import { beginAll, behind, bothPlaces, cancelOf, endAll, END_WITHIN_MS, failsIn, Points, runToEnd, steps, taskEnd, turningAt, undosBefore, vary } from './trial.ts';
 import type { Act, Begun, Point, Trial } from './trial.ts';
+import { cancelInEveryWaitNoted } from './cancel-waits.ts';
 import { agentDiesAtEveryCommand } from './dying-agent.ts';
 import { noteProof } from './proof-note.ts';
 import type { Fault } from './proof-note.ts';
 import { outliveAtEveryStep, outliveAtEveryUndo } from './outlive.ts';
 
+export { cancelInEveryWait } from './cancel-waits.ts';
 export { taskEnd } from './trial.ts';
 export type { MortalHost, Trial } from './trial.ts';
 
@@ -157,16 +159,6 @@ export async function cancelAtEveryStep(trial: Trial): Promise<void> {
   }
 }
 
-async function cancelOf(engine: TaskEngine, taskId: string): Promise<string | null> {
-  try {
-    await transaction(engine.db, (tx) => engine.cancel(tx, taskId));
-    return null;
-  } catch (error) {
-    if (error instanceof FaultError) return error.fault.code;
-    throw error;
-  }
-}
-
 export interface Proof {
   /** What it shows of a kind; titles of tests read so. */
   readonly shows: string;
@@ -193,6 +185,7 @@ const table: readonly Proof[] = [
   { shows: 'goes on when the agent dies at each command to a host, before its effect and behind it', faults: ['agent killed'], proof: agentDiesAtEveryCommand, cells: () => [], withinMs: 150_000 },
   { shows: 'comes to its end when what it was stuck at is mended and it is retried', faults: ['stuck, retried'], proof: told(retryWhereverStuck), cells: (kind) => twice(stuckAt(kind)), withinMs: 60_000 },
   { shows: 'can be cancelled at each step before its point of no return', faults: ['cancelled'], proof: told(cancelAtEveryStep), cells: steps, withinMs: 60_000 },
+  { shows: 'can be cancelled whatever it waits for, or says that it cannot', faults: [], proof: told(cancelInEveryWaitNoted), cells: () => [], withinMs: 150_000 },
 ];
 
 /** All of the above; what each comes to is noted where the run wants it. */

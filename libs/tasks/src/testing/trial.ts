@@ -3,15 +3,17 @@
 import assert from 'node:assert/strict';
 import type { Task, TaskState } from '#contracts';
 import { endStates, Internal } from '#contracts';
+import { transaction } from '#database';
 import { FaultError, sleep } from '#kernel';
 import type { Step, StepContext, TaskKind } from '../kind.ts';
+import type { TaskSettings } from '../settings.ts';
 import type { TaskEngine } from '../task.engine.ts';
 
 /** The world that a kind works on. */
 export interface Trial {
   readonly kind: TaskKind;
   /** An open engine on the trial's schema that knows `kind` (a variant of the trial's), with short claims, and room for four tasks per step at once. */
-  open(kind: TaskKind): Promise<TaskEngine>;
+  open(kind: TaskKind, over?: Pick<TaskSettings, 'slots'>): Promise<TaskEngine>;
   /** Begins one task that would succeed; another object each time. */
   begin(engine: TaskEngine): Promise<string>;
   /** Throws unless the world is as it must be after this end: all there, or nothing left behind. */
@@ -45,9 +47,9 @@ export async function taskEnd(engine: TaskEngine, taskId: string, withinMs = END
 }
 
 export type Act = (ctx: StepContext<unknown>) => Promise<unknown>;
-export type Variant = (step: Step<unknown>, index: number) => { readonly run?: Act; readonly undo?: Act };
+export type Variant = (step: Step<unknown>, index: number) => { readonly run?: Act; readonly undo?: Act; readonly slots?: NonNullable<Step<unknown>['slots']> };
 
-/** The kind with other `run`s or `undo`s at some steps. */
+/** The kind with other `run`s, `undo`s or slots at some steps. */
 export function vary(kind: TaskKind, variant: Variant): TaskKind {
   return { ...kind, steps: kind.steps.map((step, index) => ({ ...step, ...bound(step), ...variant(step, index) })) };
 }
@@ -136,3 +138,14 @@ export const failsIn = (work: Act, place: Point['place']): Act => async (ctx) =>
 export const turningAt = (kind: TaskKind, last: number): TaskKind => vary(kind, (step, index) => (index === Math.min(kind.steps.length - 1, last) ? { run: failsIn(step.run.bind(step), 'after') } : {}));
 
 export const undosBefore = (kind: TaskKind, noReturn: number): number[] => steps(kind).filter((at) => at < noReturn && kind.steps[at]?.undo !== undefined);
+
+/** The code with which a cancel is refused; null when it is accepted. */
+export async function cancelOf(engine: TaskEngine, taskId: string): Promise<string | null> {
+  try {
+    await transaction(engine.db, (tx) => engine.cancel(tx, taskId));
+    return null;
+  } catch (error) {
+    if (error instanceof FaultError) return error.fault.code;
+    throw error;
+  }
+}

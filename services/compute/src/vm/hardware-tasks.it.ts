@@ -154,7 +154,7 @@ const cases: Readonly<Record<string, Case>> = {
 
 describe.each(Object.entries(cases).flatMap(([name, one]) => states.map((state) => [name, state, one] as const)))('%s, VM %s', (_name, state, { kind, begin, check }) => {
   const trial: Trial = {
-    kind, get host() { return world.bus.host; }, open: (variant) => world.engine([variant]), begin: (engine: TaskEngine) => begin(world.hardware(engine), state),
+    kind, get host() { return world.bus.host; }, open: (variant, over) => world.engine([variant], over), begin: (engine: TaskEngine) => begin(world.hardware(engine), state),
     check: async (task) => check(await settled(task, state), task, state),
   };
   for (const { shows, proof, withinMs } of proofs) it(shows, () => proof(trial), withinMs);

@@ -55,7 +55,7 @@ describe.each(Object.entries(cases))('%s', (_name, { kind, begin, succeeded, bef
   const check = async (task: Task): Promise<void> => {
     expect(await seen(task)).toMatchObject(task.state === 'succeeded' ? succeeded : task.state === 'needs-attention' ? stuck : before);
   };
-  const trial: Trial = { kind, get host() { return world.bus.host; }, open: (variant) => world.engine([variant]), begin: (engine: TaskEngine) => begin(world.commands(engine)), check };
+  const trial: Trial = { kind, get host() { return world.bus.host; }, open: (variant, over) => world.engine([variant], over), begin: (engine: TaskEngine) => begin(world.commands(engine)), check };
   for (const { shows, proof, withinMs } of proofs) it(shows, () => proof(trial), withinMs);
 });
 

@@ -77,7 +77,7 @@ const cases: Readonly<Record<string, { kind: TaskKind; begin(vms: VmCommands): P
 };
 
 describe.each(Object.entries(cases))('%s', (_name, { kind, begin, check }) => {
-  const trial: Trial = { kind, get host() { return world.bus.host; }, open: (variant) => world.engine([variant]), begin: (engine: TaskEngine) => begin(world.commands(engine)), check };
+  const trial: Trial = { kind, get host() { return world.bus.host; }, open: (variant, over) => world.engine([variant], over), begin: (engine: TaskEngine) => begin(world.commands(engine)), check };
   for (const { shows, proof, withinMs } of proofs) it(shows, () => proof(trial), withinMs);
 });
 

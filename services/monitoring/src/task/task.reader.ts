@@ -14,6 +14,10 @@ import type { TaskWaiters } from './task.waiters.ts';
 
 const owners = { compute: computeTask, storage: storageTask, network: networkTask, templates: templatesTask } as const satisfies Record<TaskService, unknown>;
 const passed = { cancel: cancelTask, retry: retryTask } as const;
+/** Tasks that do not move may stand in a queue. */
+const standing: ReadonlySet<Task['state']> = new Set(['queued', 'waiting', 'cancelling']);
+/** The view is answered when its owner takes longer. */
+const PLACE_MS = 500;
 const missing = (taskId: string): Result<never> => NotFound.fail('There is no task with this id.', { noun: 'task', id: taskId });
 
 export class TaskReader {
@@ -29,9 +33,16 @@ export class TaskReader {
       const task = seen.value;
       const leftMs = until - performance.now();
       const news = input.afterVersion === undefined ? endStates.includes(task.state) : task.version > input.afterVersion || endStates.includes(task.state);
-      if (news || leftMs <= 0 || ctx.signal.aborted || !this.waiters.hasRoom) return ok(task);
+      if (news || leftMs <= 0 || ctx.signal.aborted || !this.waiters.hasRoom) return ok(await this.withPlace(task));
       await this.waiters.news(input.taskId, leftMs, ctx.signal);
     }
+  }
+
+  /** A queue moves without a word about each who stands in it: the owner says what place the task has now. */
+  private async withPlace(task: Task): Promise<Task> {
+    if (!standing.has(task.state)) return task;
+    const answer = await this.bus.request(owners[task.service as TaskService].get, { taskId: task.id }, { as: 'system', timeoutMs: PLACE_MS });
+    return answer.ok && answer.value.version >= task.version ? answer.value : task;
   }
 
   async pass(verb: 'cancel' | 'retry', input: InputOf<typeof cancelTask>, ctx: BusContext): Promise<Result<ReplyOf<typeof cancelTask>>> {

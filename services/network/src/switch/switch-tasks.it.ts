@@ -94,7 +94,7 @@ const cases: Readonly<Record<string, Case>> = {
 
 describe.each(Object.entries(cases))('%s', (_name, { kind, begin, mtu: [succeeded, undone] }) => {
   const trial = (): Trial => ({
-    kind: kind(), begin, open: (variant) => scene.open([variant], { settings: { concurrency: 16, leaseMs: 500, renewMs: 120, sweepMs: 60 } }),
+    kind: kind(), begin, open: (variant, over) => scene.open([variant], { settings: { ...over, concurrency: 16, leaseMs: 500, renewMs: 120, sweepMs: 60 } }),
     check: async (task) => { expect(await seen(task)).toEqual(at(task.state === 'succeeded' ? succeeded : undone)); },
   });
   for (const { shows, proof, withinMs } of proofs) it(shows, () => proof(trial()), withinMs);

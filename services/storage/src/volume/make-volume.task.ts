@@ -81,8 +81,17 @@ export async function abortOnHost(ctx: StepContext<unknown>, hosts: DatastoreHos
   if (await hosts.isConnected(hostId)) await ctx.host(hostId, hostVolumeCancel, { targetCommandId: ctx.runCommandId() }, { part: 'cancel' });
 }
 
+/** So often the host that was told to make the file is looked for, and so long between two looks: half of the time within which a cancel is promised to end. */
+const LOOKS = 8;
+const LOOK_MS = 2_000;
+
+/**
+ * The host that was told to make the file removes it: one that has been silent for a moment may find the command when it is back, and make
+ * a file that another has just removed. One that stays away is not waited for; what it makes then is found as drift.
+ */
 export async function removeFile(ctx: StepContext<{ readonly place: VolumePlace; readonly hostId: HostId }>, hosts: DatastoreHosts): Promise<void> {
   const { place, hostId } = ctx.input;
+  if (ctx.attempt < LOOKS && !(await hosts.isConnected(hostId))) ctx.waitFor({ what: 'the host to respond', holder: hostId, lookAgainMs: LOOK_MS });
   await ctx.host(await hosts.workHostOr(place.datastoreId, hostId), hostVolumeDelete, { place }, { part: 'delete' });
 }
 

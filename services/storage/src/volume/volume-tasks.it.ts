@@ -7,18 +7,20 @@ import type { DataSource } from 'typeorm';
 import { FakeHost, FakeWorld } from '../../../../test/integration/fake-host.fixture.ts';
 import { startNatsServer, testDir } from '../../../../test/integration/pool.fixture.ts';
 import type { TestNats } from '../../../../test/integration/pool.fixture.ts';
-import { proofs, quickSettings } from '#testing';
+import { proofs, quickSettings, taskEnd, until } from '#testing';
 import type { Trial } from '#testing';
 import { BusClient, silentLog } from '#bus';
+import { Internal } from '#contracts';
 import type { DatastoreId, HostId, Task, UploadId, VolumeId } from '#contracts';
 import { openDatabase, selectRow, tasksMigrations, transaction } from '#database';
-import { newUuid } from '#kernel';
+import { FaultError, newUuid } from '#kernel';
 import { TaskEngine } from '#tasks';
-import type { TaskKind } from '#tasks';
+import type { StepContext, TaskKind } from '#tasks';
 import { storageMigrations } from '../../migrations/0001-storage.ts';
 import { storageWordMigrations } from '../../migrations/0007-volume-words.ts';
 import { DatastoreHosts } from '../datastore/datastore.hosts.ts';
 import { insertDatastore } from '../datastore/datastore.store.ts';
+import { recordHost } from '../host/host.store.ts';
 import { insertUpload } from '../upload/upload.store.ts';
 import { VolumeTasks } from './volume.tasks.ts';
 import { placeOf } from './volume.ts';
@@ -69,8 +71,8 @@ type Begin = (engine: TaskEngine, kind: TaskKind) => Promise<string>;
 function trialOf(kind: TaskKind, begin: Begin, check: (task: Task) => Promise<void>): Trial {
   return {
     kind, host,
-    open: async (variant) => {
-      const engine = new TaskEngine({ service: 'storage', db, bus: new BusClient({ connection: nats, service: 'storage' }), log: silentLog, settings: quickSettings });
+    open: async (variant, over) => {
+      const engine = new TaskEngine({ service: 'storage', db, bus: new BusClient({ connection: nats, service: 'storage' }), log: silentLog, settings: { ...quickSettings, ...over } });
       engine.add([variant]);
       await engine.open();
       return engine;
@@ -145,3 +147,37 @@ describe.each([
 ] as const)('the task that does %s', (_name, trial) => {
   for (const { shows, proof, withinMs } of proofs) it(shows, () => proof(trial()), withinMs);
 });
+
+it('the host that was told to make a file is the one that removes it, when it responds again: another would be quicker than what that one still has to do', async () => {
+  const told = async (state: 'connected' | 'not-responding', version: number): Promise<void> => { await recordHost(db, { id: hostId, state, version }); };
+  // A second host sees the datastore and could do it at once.
+  const otherId = newUuid() as HostId;
+  const other = await FakeHost.started(otherId, world, nats);
+  const create: TaskKind = kinds.create;
+  const turning = create.steps.map((step) => ({
+    ...step,
+    run: async (ctx: StepContext<unknown>) => {
+      await step.run(ctx);
+      await told('not-responding', 2);
+      throw new FaultError(Internal.fault('it turns back'));
+    },
+  }));
+  const engine = await trialOf(create, begins.create, madeOrNothing).open({ ...create, steps: turning });
+  try {
+    await told('connected', 1);
+    await recordHost(db, { id: otherId, state: 'connected', version: 1 });
+    await db.query('INSERT INTO datastore_host (datastore_id, host_id, seen) VALUES (?, ?, 1)', [datastoreId, otherId]);
+    const taskId = await begins.create(engine, kinds.create);
+    const task = await until('it waits for the host', async () => {
+      const found = await engine.get(taskId);
+      return found?.waitsFor?.holder === hostId ? found : undefined;
+    });
+    expect([task.waitsFor?.what, fileThere(task.object.id)]).toEqual(['the host to respond', true]);
+    await told('connected', 3);
+    await engine.wake(taskId);
+    await madeOrNothing(await taskEnd(engine, taskId));
+  } finally {
+    await engine.close();
+    await other.stop();
+  }
+}, 30_000);

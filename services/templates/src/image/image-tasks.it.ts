@@ -123,6 +123,6 @@ const cases = {
 };
 
 describe.each(Object.entries(cases))('%s', (_name, { kind, begin, check }) => {
-  const trial: Trial = { kind, begin, check, open: (variant) => scene.open([variant], { settings: { concurrency: 16, leaseMs: 500, renewMs: 120, sweepMs: 60, childLookMs: 30 } }) };
+  const trial: Trial = { kind, begin, check, open: (variant, over) => scene.open([variant], { settings: { ...over, concurrency: 16, leaseMs: 500, renewMs: 120, sweepMs: 60, childLookMs: 30 } }) };
   for (const { shows, proof, withinMs } of proofs) it(shows, () => proof(trial), withinMs);
 });
