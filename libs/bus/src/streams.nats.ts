@@ -9,18 +9,20 @@ export const EVENTS_STREAM = 'EVENTS';
 export const COMMANDS_STREAM = 'COMMANDS';
 
 const STREAM_NOT_FOUND = 10059;
-const DAY_MS = 24 * 3_600_000;
+const HOUR_MS = 3_600_000;
+const MiB = 1024 ** 2;
 const GiB = 1024 ** 3;
 
 type Wanted = Pick<StreamConfig, 'name' | 'subjects' | 'storage' | 'retention' | 'discard' | 'max_age' | 'max_bytes' | 'duplicate_window'> & Partial<StreamConfig>;
+/** In memory: read at its end by many consumers, a stream on disk reads whole blocks of megabytes for each event, and owns no more (ADR 39). */
 const events: Wanted = {
   name: EVENTS_STREAM,
   subjects: ['tok.v1.evt.>'],
-  storage: StorageType.File,
+  storage: StorageType.Memory,
   retention: RetentionPolicy.Limits,
   discard: DiscardPolicy.Old,
-  max_age: nanos(7 * DAY_MS),
-  max_bytes: GiB,
+  max_age: nanos(HOUR_MS),
+  max_bytes: 64 * MiB,
   duplicate_window: nanos(2 * 60_000),
 };
 
@@ -44,15 +46,18 @@ const commands: Wanted = {
 
 /** Makes the streams, or brings them to what is written here. Safe from many services at once. */
 export async function ensureStreams(connection: NatsConnection): Promise<void> {
-  await ensure(connection, events);
+  const manager = await jetstreamManager(connection);
+  const known = await configOf(manager, EVENTS_STREAM);
+  // A storage cannot be changed. Whoever comes second finds the new one, or nothing.
+  if (known !== undefined && known.storage !== events.storage) await manager.streams.delete(EVENTS_STREAM).catch(unlessMissing);
+  await ensure(manager, events);
 }
 
-export const ensureCommandStream = (connection: NatsConnection): Promise<void> => ensure(connection, commands);
+export const ensureCommandStream = async (connection: NatsConnection): Promise<void> => ensure(await jetstreamManager(connection), commands);
 
-async function ensure(connection: NatsConnection, wanted: Wanted): Promise<void> {
-  const manager = await jetstreamManager(connection);
-  if (await exists(manager, wanted.name)) await manager.streams.update(wanted.name, wanted);
-  else await manager.streams.add(wanted); // adding one that is there and equal is no error
+async function ensure(manager: JetStreamManager, wanted: Wanted): Promise<void> {
+  if ((await configOf(manager, wanted.name)) === undefined) await manager.streams.add(wanted); // adding one that is there and equal is no error
+  else await manager.streams.update(wanted.name, wanted);
 }
 
 /** Ends the iteration when stream or consumer were deleted, which shows here alone. Not awaited: it ends only with an iteration. */
@@ -62,12 +67,15 @@ export async function stopWhenGone(messages: ConsumerMessages): Promise<void> {
   }
 }
 
-async function exists(manager: JetStreamManager, name: string): Promise<boolean> {
+async function configOf(manager: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
   try {
-    await manager.streams.info(name);
-    return true;
+    return (await manager.streams.info(name)).config;
   } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return false;
-    throw error;
+    unlessMissing(error);
+    return undefined;
   }
+}
+
+function unlessMissing(error: unknown): void {
+  if (!(error instanceof JetStreamApiError) || error.code !== STREAM_NOT_FOUND) throw error;
 }
