@@ -6,6 +6,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
 import type { ServiceName } from '#contracts';
 import { execute, selectRows, sql, toJson, transaction } from '#database';
+import type { Queryable } from '#database';
 import { holdLease, releaseLease, underLease } from './lease.store.ts';
 import type { Lease } from './lease.store.ts';
 import type { TaskLog } from './kind.ts';
@@ -34,6 +35,12 @@ interface OutboxRow {
 const BATCH = 200;
 const ACK_MS = 5_000;
 const OUTAGE_MS = 1_000;
+/** So long after the last event that was sent, what is sent is marked. */
+const MARK_MS = 50;
+
+async function markSent(tx: Queryable, ids: readonly OutboxRow['id'][]): Promise<void> {
+  if (ids.length > 0) await execute(tx, sql`UPDATE outbox SET sent_at = UTC_TIMESTAMP(3) WHERE id IN (${ids})`);
+}
 
 export class OutboxRelay {
   private readonly loop: Loop;
@@ -44,6 +51,10 @@ export class OutboxRelay {
   private lease: Lease | null = null;
   private renewAt = 0;
   private forget: (() => void) | undefined;
+  /** What has been sent, and is not marked yet. Should it never be, it is sent again under its number. */
+  private unmarked: OutboxRow['id'][] = [];
+  /** There may be numbered rows that nobody has sent: those of the relay before this one, and those that could not be sent. Looked for now and then too. */
+  private leftOver = true;
 
   constructor(private readonly options: RelayOptions) {
     this.js = jetstream(options.nats, { timeout: ACK_MS });
@@ -61,67 +72,96 @@ export class OutboxRelay {
   async stop(): Promise<void> {
     this.forget?.();
     await this.loop.stop();
+    if (this.lease !== null) await this.mark(this.options.db);
     if (this.lease !== null) await releaseLease(this.options.db, this.lease);
     this.lease = null;
   }
 
+  /**
+   * Rows are marked with the numbering of those behind them, or when none come: a transaction of its own would cost each event a second
+   * write to the disk.
+   */
   private async turn(): Promise<number> {
+    const { db } = this.options;
     if (!(await this.hold())) return this.pollMs;
-    await this.number();
-    const rows = await selectRows<OutboxRow>(this.options.db,
-      'SELECT id, seq, subject, event FROM outbox WHERE sent_at IS NULL AND seq IS NOT NULL ORDER BY seq LIMIT ?', [BATCH]);
-    if (rows.length === 0) return this.pollMs;
+    const rows = this.leftOver ? await this.numbered() : await this.number();
+    if (rows.length === 0) {
+      if (this.leftOver) {
+        this.leftOver = false;
+        return 0;
+      }
+      await this.mark(db);
+      return this.pollMs;
+    }
     await this.send(rows);
     // Whoever commits more meanwhile pokes; other replicas' events wait for the next look.
-    return rows.length === BATCH ? 0 : this.pollMs;
+    return this.leftOver || rows.length === BATCH ? 0 : MARK_MS;
   }
 
   private async hold(): Promise<boolean> {
     const now = performance.now();
     if (this.lease !== null && now < this.renewAt) return true;
+    const before = this.lease?.epoch;
     this.lease = await holdLease(this.options.db, OUTBOX_LEASE, this.holder, this.leaseMs);
     this.renewAt = now + this.leaseMs / 3;
+    this.leftOver = true;
+    if (this.lease?.epoch !== before) this.unmarked = []; // another relay was here, and has seen to them
     return this.lease !== null;
   }
 
-  /** Gives the next numbers to rows that have none. The lease's row is locked meanwhile: one relay at a time. */
-  private async number(): Promise<void> {
+  private async numbered(): Promise<OutboxRow[]> {
+    await this.mark(this.options.db);
+    return selectRows<OutboxRow>(this.options.db, 'SELECT id, seq, subject, event FROM outbox WHERE sent_at IS NULL AND seq IS NOT NULL ORDER BY seq LIMIT ?', [BATCH]);
+  }
+
+  /** Gives the next numbers to rows that have none, and answers these rows. The lease's row is locked meanwhile: one relay at a time. */
+  private async number(): Promise<OutboxRow[]> {
     const { lease } = this;
-    if (lease === null) return;
+    if (lease === null) return [];
     const waiting = await selectRows(this.options.db, 'SELECT id FROM outbox WHERE sent_at IS NULL AND seq IS NULL LIMIT 1');
-    if (waiting.length === 0) return;
-    await transaction(this.options.db, async (tx) => {
+    if (waiting.length === 0) return [];
+    const marked = [...this.unmarked];
+    const rows = await transaction(this.options.db, async (tx) => {
       const held = await underLease(tx, lease);
-      if (held === undefined) {
-        this.lease = null;
-        return;
-      }
-      const rows = await selectRows<{ id: number | string }>(tx, 'SELECT id FROM outbox WHERE sent_at IS NULL AND seq IS NULL ORDER BY id LIMIT ?', [BATCH]);
-      const ids = rows.map((row) => row.id);
-      if (ids.length === 0) return;
+      if (held === undefined) return undefined;
+      await markSent(tx, marked);
+      const found = await selectRows<OutboxRow>(tx, 'SELECT id, subject, event FROM outbox WHERE sent_at IS NULL AND seq IS NULL ORDER BY id LIMIT ?', [BATCH]);
+      const ids = found.map((row) => row.id);
+      if (ids.length === 0) return [];
       const last = Number(held.last_seq);
       await execute(tx, sql`UPDATE outbox SET seq = ${last} + FIELD(id, ${ids}) WHERE id IN (${ids})`);
       await execute(tx, 'UPDATE relay_lease SET last_seq = ? WHERE name = ?', [last + ids.length, lease.name]);
+      return found.map((row, index) => ({ ...row, seq: last + 1 + index }));
     });
+    if (rows === undefined) this.lease = null;
+    else this.unmarked.splice(0, marked.length);
+    return rows ?? [];
+  }
+
+  private async mark(db: Queryable): Promise<void> {
+    const ids = [...this.unmarked];
+    await markSent(db, ids);
+    this.unmarked.splice(0, ids.length);
   }
 
   private async send(rows: readonly OutboxRow[]): Promise<void> {
-    const { service, db } = this.options;
+    const { service } = this.options;
     const sent = await Promise.allSettled(rows.map(async (row) => {
       const event = numbered(row);
       await this.js.publish(row.subject, toJson(event), { msgID: `${service}.${event.seq}` });
       return row.id;
     }));
-    const ids = sent.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-    if (ids.length > 0) await execute(db, sql`UPDATE outbox SET sent_at = UTC_TIMESTAMP(3) WHERE id IN (${ids})`);
+    this.unmarked.push(...sent.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])));
     const failed = sent.find((result) => result.status === 'rejected');
     if (failed !== undefined) {
+      this.leftOver = true;
       await this.options.ensureStreams(this.options.nats);
       throw new Error('events could not be published', { cause: failed.reason });
     }
   }
 
   private outage(error: unknown): number {
+    this.leftOver = true; // numbers may have been given by a commit whose answer was lost
     this.options.log.warn({ err: error }, 'the relay could not work; it tries again');
     return OUTAGE_MS;
   }
