@@ -1,14 +1,14 @@
 // The JetStream streams. EVENTS delivers events and owns nothing: relays publish again what is missing, so it may be emptied
 // or deleted at any moment. COMMANDS holds the only copy of a published command until its outcome is in MySQL.
 import { DiscardPolicy, jetstreamManager, JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream';
-import type { ConsumerMessages, JetStreamManager, StreamConfig } from '@nats-io/jetstream';
+import type { ConsumerMessages, StreamConfig } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 
 export const EVENTS_STREAM = 'EVENTS';
 export const COMMANDS_STREAM = 'COMMANDS';
 
-const STREAM_NOT_FOUND = 10059;
+const NOT_FOUND: ReadonlySet<number> = new Set([10059, 10014]); // of a stream, of a consumer
 const DAY_MS = 24 * 3_600_000;
 const GiB = 1024 ** 3;
 
@@ -47,11 +47,12 @@ export async function ensureStreams(connection: NatsConnection): Promise<void> {
   await ensure(connection, events);
 }
 
-export const ensureCommandStream = (connection: NatsConnection): Promise<void> => ensure(connection, commands);
+/** `maxBytes`: what it holds before it refuses. Set below what is in it, it refuses until enough was carried out, and drops nothing. */
+export const ensureCommandStream = (connection: NatsConnection, maxBytes: number = commands.max_bytes): Promise<void> => ensure(connection, { ...commands, max_bytes: maxBytes });
 
 async function ensure(connection: NatsConnection, wanted: Wanted): Promise<void> {
   const manager = await jetstreamManager(connection);
-  if (await exists(manager, wanted.name)) await manager.streams.update(wanted.name, wanted);
+  if (await isThere(manager.streams.info(wanted.name))) await manager.streams.update(wanted.name, wanted);
   else await manager.streams.add(wanted); // adding one that is there and equal is no error
 }
 
@@ -62,12 +63,13 @@ export async function stopWhenGone(messages: ConsumerMessages): Promise<void> {
   }
 }
 
-async function exists(manager: JetStreamManager, name: string): Promise<boolean> {
+/** Whether there is the stream or consumer that was asked for. */
+export async function isThere(asked: Promise<unknown>): Promise<boolean> {
   try {
-    await manager.streams.info(name);
+    await asked;
     return true;
   } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return false;
+    if (error instanceof JetStreamApiError && NOT_FOUND.has(error.code)) return false;
     throw error;
   }
 }
