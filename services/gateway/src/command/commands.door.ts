@@ -1,8 +1,9 @@
 // The door of published commands: takes them from the stream, has them carried out, and records how each ended, with the
 // event that tells its user, before the stream forgets it.
+import type { NatsConnection } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
 import { CommandConsumer, isIdempotencyKey, parseBody } from '#bus';
-import type { BusLog, PublishedCommand, Verdict } from '#bus';
+import type { BusLog, CommandTaker, PublishedCommand, Verdict } from '#bus';
 import type { GatewayConfig } from '#config';
 import { Internal, operationByName } from '#contracts';
 import { transaction } from '#database';
@@ -63,13 +64,18 @@ export async function takeCommand({ db, log, commands, numbers }: Desk, publishe
   return 'done';
 }
 
-export function commandsDoor({ nats, log, db, metrics, get }: DatabaseParts<GatewayConfig>): Door {
+/** Under one name: all gateways share what is published. */
+export const consumerAt = (desk: Desk, connection: NatsConnection, over: Partial<CommandTaker> = {}): CommandConsumer => new CommandConsumer({
+  connection, log: desk.log, name: 'gateway-commands', atOnce, laneOf: (published) => laneOf(published, jsonOf(published.body)), take: (published) => takeCommand(desk, published), ...over,
+});
+
+export function commandsDoor({ nats, log, db, metrics, config, get }: DatabaseParts<GatewayConfig>, over: Pick<CommandTaker, 'ackWaitMs'> = {}): Door {
   let consumer: CommandConsumer | undefined;
   return {
     name: 'commands',
     async open() {
       const desk = { db, log, commands: get(UserCommands), numbers: await doorNumbers(metrics.registry, 'commands') };
-      consumer = new CommandConsumer({ connection: nats, log, name: 'gateway-commands', atOnce, laneOf: (published) => laneOf(published, jsonOf(published.body)), take: (published) => takeCommand(desk, published) });
+      consumer = consumerAt(desk, nats, { streamBytes: config.TOK_COMMANDS_BYTES, ...over });
       consumer.start();
       log.info({}, 'published commands are taken in');
     },
