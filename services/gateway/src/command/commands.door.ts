@@ -38,10 +38,12 @@ export interface Desk {
   readonly log: BusLog;
   readonly commands: Pick<UserCommands, 'carryOut'>;
   readonly numbers: Pick<DoorNumbers, 'served'>;
+  /** Dead letters that are kept of one user. */
+  readonly lettersKept: number;
 }
 
 /** Sees one delivery of a command to its end, or says when to deliver it again. */
-export async function takeCommand({ db, log, commands, numbers }: Desk, published: PublishedCommand): Promise<Verdict> {
+export async function takeCommand({ db, log, commands, numbers, lettersKept }: Desk, published: PublishedCommand): Promise<Verdict> {
   const place = placeOfCommand(published.subject);
   const id = commandId(published);
   if (place === undefined) {
@@ -58,7 +60,7 @@ export async function takeCommand({ db, log, commands, numbers }: Desk, publishe
   const again = answer.ok ? undefined : pauseAfter(answer.fault, published.deliveries);
   if (!answer.ok && answer.fault.code === Internal.code) log.error({ err: answer.fault.cause, operation: place.operation, commandId: id, trace }, 'a published command failed');
   if (again !== undefined) return again;
-  await recordEnd(db, { ...place, id, idempotencyKey, published, carried });
+  await recordEnd(db, lettersKept, { ...place, id, idempotencyKey, published, carried });
   numbers.served(operationByName.has(place.operation) ? place.operation : 'unknown', answer.ok ? 200 : problemOf(answer.fault).status, performance.now() - startedAt);
   if (!answer.ok) log.warn({ user: place.handle, operation: place.operation, code: answer.fault.code, commandId: id, trace }, 'a published command was refused');
   return 'done';
@@ -74,7 +76,7 @@ export function commandsDoor({ nats, log, db, metrics, config, get }: DatabasePa
   return {
     name: 'commands',
     async open() {
-      const desk = { db, log, commands: get(UserCommands), numbers: await doorNumbers(metrics.registry, 'commands') };
+      const desk = { db, log, commands: get(UserCommands), numbers: await doorNumbers(metrics.registry, 'commands'), lettersKept: config.TOK_KEEP_DEAD_LETTERS };
       consumer = consumerAt(desk, nats, { streamBytes: config.TOK_COMMANDS_BYTES, ...over });
       consumer.start();
       log.info({}, 'published commands are taken in');
@@ -86,13 +88,13 @@ export function commandsDoor({ nats, log, db, metrics, config, get }: DatabasePa
 }
 
 /** Dies before its commit: delivered again, and the owner answers what it answered. Dies after: delivered again, and known. */
-const recordEnd = (db: DataSource, { handle, published, carried, ...about }: Ended): Promise<void> =>
+const recordEnd = (db: DataSource, lettersKept: number, { handle, published, carried, ...about }: Ended): Promise<void> =>
   transaction(db, async (tx) => {
     if (!(await noteEnd(tx, about.id))) return;
     const outcome = outcomeOf(carried);
     if (outcome.is === 'refused') {
       const userId = carried.caller?.actor.userId ?? null;
-      await insertLetter(tx, { ...about, userId, handle, body: keptBody(about.operation, published.body), dryRun: published.dryRun, error: outcome.error, publishedAt: published.publishedAt });
+      await insertLetter(tx, lettersKept, { ...about, userId, handle, body: keptBody(about.operation, published.body), dryRun: published.dryRun, error: outcome.error, publishedAt: published.publishedAt });
     }
     await tell(tx, about, outcome, { ...carried, handle });
   });

@@ -29,7 +29,7 @@ const db = await openDatabase({ url: mysqlUrl, migrations: [], name: 'mortal' })
 const endless = (): RateLimit => new RateLimit(1e6, 1e6, systemClock);
 const users = new UserCommands(bus, { callers: new Callers(bus, systemClock), byAddress: endless(), byUser: endless(), strangers: endless(), closing: () => false });
 const desk: Desk = {
-  db, log: silentLog, numbers: { served: () => undefined },
+  db, log: silentLog, numbers: { served: () => undefined }, lettersKept: 1_000,
   commands: {
     async carryOut(command) {
       await standAt('begun', command.idempotencyKey);
