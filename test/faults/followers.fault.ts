@@ -62,7 +62,7 @@ async function life(ask: Ask, name: string): Promise<string> {
   return objectId;
 }
 
-describe('F18 and F23, in part, for those who follow the log', () => {
+describe('F18 in part, F23 in part: those who follow the log', () => {
   const lived: string[] = [];
 
   it('commands by every door end while the gateway, monitoring, NATS and the database are killed', async () => {
