@@ -13,7 +13,7 @@ import { keepFinding } from './src/drift/drift.store.ts';
 import { logNews } from './src/event/event.reader.ts';
 import { logEvents } from './src/event/event.store.ts';
 import { retentionReconciler } from './src/event/retention.reconciler.ts';
-import { keepScope } from './src/scope/scope.store.ts';
+import { keepScopes } from './src/scope/scope.store.ts';
 import { WebhookSender } from './src/webhook/webhook.worker.ts';
 import { removeWebhooksOf } from './src/webhook/webhook.commands.ts';
 import { keepTasks } from './src/task/task.store.ts';
@@ -37,7 +37,7 @@ export const monitoringService: DatabaseService<typeof monitoringConfig> = {
       except: auditEventNames,
       handleAll: async (tx, events) => {
         await logEvents(tx, events);
-        for (const event of events) await keepScope(tx, event);
+        await keepScopes(tx, events);
         const tasks = events.filter(({ noun }) => noun === 'task').map(({ data }) => taskData.parse(data));
         await keepTasks(tx, tasks);
         for (const { noun, data } of events) if (noun === 'drift') await keepFinding(tx, driftData.parse(data).finding);

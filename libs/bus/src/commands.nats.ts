@@ -10,7 +10,7 @@ import type { BusLog } from './context.ts';
 import { atMost } from './deadline.ts';
 import { header } from './headers.ts';
 import { Lanes } from './lanes.ts';
-import { COMMANDS_STREAM, ensureCommandStream, isThere } from './streams.nats.ts';
+import { COMMANDS_STREAM, ensureCommandStream, unlessGone } from './streams.nats.ts';
 
 export interface PublishedCommand {
   readonly subject: string;
@@ -180,8 +180,8 @@ const wanted = { ack_policy: AckPolicy.Explicit, deliver_policy: DeliverPolicy.A
 async function ensureConsumer(connection: NatsConnection, config: Partial<ConsumerConfig> & { readonly durable_name: string }): Promise<Consumer> {
   const { consumers } = await jetstreamManager(connection);
   const { durable_name: name } = config;
-  if (await isThere(consumers.info(COMMANDS_STREAM, name))) await consumers.update(COMMANDS_STREAM, name, config);
-  else await consumers.add(COMMANDS_STREAM, config); // adding one that is there and equal is no error
+  if ((await unlessGone(consumers.info(COMMANDS_STREAM, name))) === undefined) await consumers.add(COMMANDS_STREAM, config); // adding one that is there and equal is no error
+  else await consumers.update(COMMANDS_STREAM, name, config);
   return jetstream(connection).consumers.get(COMMANDS_STREAM, name);
 }
 

@@ -1,12 +1,13 @@
 // A connection to NATS that never gives up once it has been made: it comes back after every loss, also with new
 // credentials on disk, and notices within ten seconds that the server is dead.
 import { readFileSync } from 'node:fs';
-import { AuthorizationError, connect, credsAuthenticator, UserAuthenticationExpiredError } from '@nats-io/transport-node';
+import { AuthorizationError, credsAuthenticator, UserAuthenticationExpiredError } from '@nats-io/transport-node';
 import type { NatsConnection, NodeConnectionOptions, Status } from '@nats-io/transport-node';
 import { sleep } from '#kernel';
 import type { BusLog } from './context.ts';
 import { deadlineIn } from './deadline.ts';
 import { inboxPrefixOf } from './creds.ts';
+import { connectGathering } from './gathering.nats.ts';
 
 export interface BusConnectOptions {
   /** One or more `nats://host:port`, separated by commas. */
@@ -33,7 +34,7 @@ export async function connectBus(options: BusConnectOptions): Promise<NatsConnec
   const settings = settingsOf(options);
   for (;;) {
     try {
-      const connection = await connect(settings);
+      const connection = await connectGathering(settings);
       void watch(connection, options.log);
       return connection;
     } catch (error) {

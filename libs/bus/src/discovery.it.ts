@@ -61,5 +61,5 @@ test('the stream of events is made once, kept, and made again after somebody del
   expect((await manager.streams.info(EVENTS_STREAM)).state.messages).toBe(1);
   await manager.streams.delete(EVENTS_STREAM);
   await ensureStreams(nats);
-  expect((await manager.streams.info(EVENTS_STREAM)).config).toMatchObject({ subjects: ['tok.v1.evt.>'], storage: 'file', retention: 'limits', max_age: 7 * 24 * 3600 * 1e9 });
+  expect((await manager.streams.info(EVENTS_STREAM)).config).toMatchObject({ subjects: ['tok.v1.evt.>'], storage: 'memory', retention: 'limits', max_age: 3600 * 1e9 });
 });

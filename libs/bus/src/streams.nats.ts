@@ -1,7 +1,7 @@
 // The JetStream streams. EVENTS delivers events and owns nothing: relays publish again what is missing, so it may be emptied
 // or deleted at any moment. COMMANDS holds the only copy of a published command until its outcome is in MySQL.
 import { DiscardPolicy, jetstreamManager, JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream';
-import type { ConsumerMessages, StreamConfig } from '@nats-io/jetstream';
+import type { ConsumerMessages, JetStreamManager, StreamConfig } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 
@@ -9,18 +9,20 @@ export const EVENTS_STREAM = 'EVENTS';
 export const COMMANDS_STREAM = 'COMMANDS';
 
 const NOT_FOUND: ReadonlySet<number> = new Set([10059, 10014]); // of a stream, of a consumer
-const DAY_MS = 24 * 3_600_000;
+const HOUR_MS = 3_600_000;
+const MiB = 1024 ** 2;
 const GiB = 1024 ** 3;
 
 type Wanted = Pick<StreamConfig, 'name' | 'subjects' | 'storage' | 'retention' | 'discard' | 'max_age' | 'max_bytes' | 'duplicate_window'> & Partial<StreamConfig>;
+/** In memory: read at its end by many consumers, a stream on disk reads whole blocks of megabytes for each event, and owns no more (ADR 39). */
 const events: Wanted = {
   name: EVENTS_STREAM,
   subjects: ['tok.v1.evt.>'],
-  storage: StorageType.File,
+  storage: StorageType.Memory,
   retention: RetentionPolicy.Limits,
   discard: DiscardPolicy.Old,
-  max_age: nanos(7 * DAY_MS),
-  max_bytes: GiB,
+  max_age: nanos(HOUR_MS),
+  max_bytes: 64 * MiB,
   duplicate_window: nanos(2 * 60_000),
 };
 
@@ -44,16 +46,19 @@ const commands: Wanted = {
 
 /** Makes the streams, or brings them to what is written here. Safe from many services at once. */
 export async function ensureStreams(connection: NatsConnection): Promise<void> {
-  await ensure(connection, events);
+  const manager = await jetstreamManager(connection);
+  const known = (await unlessGone(manager.streams.info(EVENTS_STREAM)))?.config;
+  // A storage cannot be changed. Whoever comes second finds the new one, or nothing.
+  if (known !== undefined && known.storage !== events.storage) await unlessGone(manager.streams.delete(EVENTS_STREAM));
+  await ensure(manager, events);
 }
 
 /** `maxBytes`: what it holds before it refuses. Set below what is in it, it refuses until enough was carried out, and drops nothing. */
-export const ensureCommandStream = (connection: NatsConnection, maxBytes: number = commands.max_bytes): Promise<void> => ensure(connection, { ...commands, max_bytes: maxBytes });
+export const ensureCommandStream = async (connection: NatsConnection, maxBytes: number = commands.max_bytes): Promise<void> => ensure(await jetstreamManager(connection), { ...commands, max_bytes: maxBytes });
 
-async function ensure(connection: NatsConnection, wanted: Wanted): Promise<void> {
-  const manager = await jetstreamManager(connection);
-  if (await isThere(manager.streams.info(wanted.name))) await manager.streams.update(wanted.name, wanted);
-  else await manager.streams.add(wanted); // adding one that is there and equal is no error
+async function ensure(manager: JetStreamManager, wanted: Wanted): Promise<void> {
+  if ((await unlessGone(manager.streams.info(wanted.name))) === undefined) await manager.streams.add(wanted); // adding one that is there and equal is no error
+  else await manager.streams.update(wanted.name, wanted);
 }
 
 /** Ends the iteration when stream or consumer were deleted, which shows here alone. Not awaited: it ends only with an iteration. */
@@ -63,13 +68,12 @@ export async function stopWhenGone(messages: ConsumerMessages): Promise<void> {
   }
 }
 
-/** Whether there is the stream or consumer that was asked for. */
-export async function isThere(asked: Promise<unknown>): Promise<boolean> {
+/** What JetStream answers; undefined = there is no such stream or consumer. */
+export async function unlessGone<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
-    await asked;
-    return true;
+    return await asked;
   } catch (error) {
-    if (error instanceof JetStreamApiError && NOT_FOUND.has(error.code)) return false;
+    if (error instanceof JetStreamApiError && NOT_FOUND.has(error.code)) return undefined;
     throw error;
   }
 }

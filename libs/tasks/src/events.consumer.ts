@@ -1,6 +1,6 @@
 // Takes in other services' events once each and in order. The position per source is stored in the transaction of the
 // effect; what JetStream lost, dropped or never had is asked from the owner by number.
-import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { AckPolicy, DeliverPolicy, jetstream, JetStreamApiError, jetstreamManager } from '@nats-io/jetstream';
 import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -138,11 +138,7 @@ class Consumer implements Consumption {
     const { nats, db, stream, name, sources } = this.options;
     // The rows whose lock keeps two takers apart; there before the first of them is needed.
     for (const source of sources) await execute(db, 'INSERT IGNORE INTO consumer_position (consumer, source, last_seq) VALUES (?, ?, 0)', [name, source]);
-    const manager = await jetstreamManager(nats);
-    await manager.consumers.add(stream, {
-      durable_name: name, ack_policy: AckPolicy.Explicit, deliver_policy: DeliverPolicy.All, ack_wait: nanos(30_000),
-      filter_subjects: sources.map((source) => `tok.v1.evt.${source}.>`),
-    });
+    await this.ensureConsumer();
     // What was missed while nobody listened, also when the stream was made anew. An owner who is away holds up nobody else's.
     await Promise.all(sources.map((source) => this.tryCatchUp(source)));
     const consumer = await jetstream(nats).consumers.get(stream, name);
@@ -163,26 +159,45 @@ class Consumer implements Consumption {
     }
   }
 
+  /** One word for all that it has delivered: what counts is the stored position, and what is missing is asked from its owner. */
+  private async ensureConsumer(): Promise<void> {
+    const { nats, stream, name, sources } = this.options;
+    const { consumers } = await jetstreamManager(nats);
+    const add = (): Promise<unknown> => consumers.add(stream, {
+      durable_name: name, ack_policy: AckPolicy.All, deliver_policy: DeliverPolicy.All, ack_wait: nanos(30_000),
+      filter_subjects: sources.map((source) => `tok.v1.evt.${source}.>`),
+    });
+    try {
+      await add();
+    } catch (error) {
+      if (!(error instanceof JetStreamApiError)) throw error;
+      // One of an earlier version, which cannot be changed into this: made anew, it delivers again what is known here.
+      await consumers.delete(stream, name);
+      await add();
+    }
+  }
+
   /** What came together is taken in together. */
   private async takeAll(messages: readonly JsMsg[]): Promise<void> {
-    const readable: { message: JsMsg; event: EventEnvelope }[] = [];
+    const events: EventEnvelope[] = [];
     for (const message of messages) {
       const event = parse(message.data, this.wanted);
-      if (event !== null && this.options.sources.some((source) => source === event.source)) readable.push({ message, event });
-      else {
-        // Never becomes readable: holding it up would hold up everything behind it.
-        this.options.log.error({ subject: message.subject }, 'a message on the event stream is no event');
-        message.term('not an event');
-      }
+      if (event !== null && this.options.sources.some((source) => source === event.source)) events.push(event);
+      // Never becomes readable: holding it up would hold up everything behind it.
+      else this.options.log.error({ subject: message.subject }, 'a message on the event stream is no event');
     }
-    while (readable.length > 0) {
-      const taken = await this.applySome(readable.map(({ event }) => event));
-      for (const { message } of readable.splice(0, taken)) message.ack();
-      const [gap] = readable.splice(0, 1);
-      if (gap === undefined) return;
-      if (await this.tryCatchUp(gap.event.source as ServiceName)) gap.message.ack();
-      else gap.message.nak(OUTAGE_MS);
+    while (events.length > 0) {
+      const taken = await this.applySome(events);
+      const [gap] = events.splice(0, taken + 1).slice(taken);
+      if (gap !== undefined && !(await this.tryCatchUp(gap.source as ServiceName))) this.lookAgain();
     }
+    messages.at(-1)?.ack();
+  }
+
+  /** Soon, from the beginning: with the question what is missing. */
+  private lookAgain(): void {
+    const { messages } = this;
+    setTimeout(() => { messages?.stop(); }, OUTAGE_MS).unref();
   }
 
   /** Answers how many were taken before a gap. One that cannot be taken keeps none of those before it from it. */

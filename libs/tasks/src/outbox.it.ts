@@ -1,13 +1,14 @@
 // Events from the transaction to the consumer, on a real database and a real JetStream, with everything in between killed.
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { jetstreamManager } from '@nats-io/jetstream';
+import { AckPolicy, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { z } from 'zod';
 import type { DataSource } from 'typeorm';
-import { defineEvent } from '#contracts';
+import { defineEvent, Unavailable } from '#contracts';
 import type { EventEnvelope } from '#contracts';
 import { defineMigration, execute, openDatabase, selectRow, selectRows, tasksMigrations, transaction } from '#database';
+import { FaultError } from '#kernel';
 import { until } from '#testing';
 import { makeTestSchema } from '../../database/src/testing/test-schema.store.ts';
 import type { TestSchema } from '../../database/src/testing/test-schema.store.ts';
@@ -26,6 +27,7 @@ jest.setTimeout(120_000);
 
 const happened = defineEvent('network.thing.happened', { summary: 'A thing happened', data: z.strictObject({ n: z.int() }) });
 const ignored = defineEvent('network.thing.ignored', { summary: 'Nobody cares', data: z.strictObject({ n: z.int() }) });
+const ofTask = defineEvent('network.task.changed', { summary: 'Of a task', data: z.strictObject({ n: z.int() }) });
 const seen = defineMigration('test.0001-seen', ['CREATE TABLE seen (id int NOT NULL AUTO_INCREMENT PRIMARY KEY, n int NOT NULL, seq bigint NOT NULL)']);
 
 let schema: TestSchema;
@@ -116,6 +118,15 @@ describe('the relay', () => {
     await emitOne();
     await allSent();
     expect(gapless(await numbers())).toBe(true);
+  });
+  it('sends what a transaction said of objects, in its order, before what it said of tasks', async () => {
+    relay();
+    await transaction(db, async (tx) => {
+      for (const [event, n] of [[ofTask, 1], [ignored, 2], [ofTask, 3], [ignored, 4]] as const) await emit(tx, event, { objectId: 'o2', data: { n } });
+    });
+    await allSent();
+    const rows = await selectRows<{ n: number | string }>(db, "SELECT JSON_VALUE(event, '$.data.n') AS n FROM outbox WHERE subject LIKE '%.o2' ORDER BY seq");
+    expect(rows.map(({ n }) => Number(n))).toEqual([2, 4, 1, 3]);
   });
   it('makes the stream again when somebody deleted it', async () => {
     await (await jetstreamManager(nats)).streams.delete(stream);
@@ -214,6 +225,34 @@ describe('a consumer', () => {
     consumer();
     await caughtUp();
     expect(await seenSeqs()).toEqual(await expectedSeqs());
+  });
+  it('asks an owner again soon who did not answer when something was missing', async () => {
+    relay();
+    await emitMany(5);
+    await allSent();
+    await (await jetstreamManager(nats)).streams.purge(stream);
+    await emitOne();
+    await allSent();
+    let silent = 2; // when it begins to listen, and when it meets the gap
+    consumer({
+      askEveryMs: 600_000,
+      readEvents: (_source, afterSeq, limit) => (silent-- > 0 ? Promise.reject(new FaultError(Unavailable.fault('network does not answer.'))) : readEvents(db, { afterSeq, limit })),
+    });
+    await caughtUp();
+    expect(silent).toBeLessThan(0);
+    expect(await seenSeqs()).toEqual(await expectedSeqs());
+  });
+  it('takes the place of one that acknowledged each event for itself', async () => {
+    relay();
+    await emitMany(2);
+    await allSent();
+    const { consumers } = await jetstreamManager(nats);
+    await consumers.delete(stream, 'taker').catch(() => undefined);
+    await consumers.add(stream, { durable_name: 'taker', ack_policy: AckPolicy.Explicit });
+    consumer();
+    await caughtUp();
+    expect(await seenSeqs()).toEqual(await expectedSeqs());
+    await until('one word answers for all', async () => (await consumers.info(stream, 'taker')).config.ack_policy === AckPolicy.All);
   });
   it('goes on by itself when the stream is deleted under it', async () => {
     relay();

@@ -26,7 +26,10 @@ export interface Emission<E extends EventDef> {
 export const OUTBOX_LEASE = 'outbox';
 const KEEP_SENT_DAYS = 7;
 
-/** Says the event in the transaction, which writes all of its events at its end, in this order. Throws when the data does not fit the event's contract. */
+/**
+ * Says the event in the transaction, which writes all of its events at its end: in this order, but those of tasks behind those of the objects
+ * they work on, so that whose a new object is has been told when its task is heard of. Throws when the data does not fit the event's contract.
+ */
 export function emit<E extends EventDef>(tx: EntityManager, event: E, emission: Emission<E>): Promise<void> {
   const actor = emission.ctx?.actor ?? emission.actor ?? null;
   const id = emission.id ?? newUuid();
@@ -37,12 +40,13 @@ export function emit<E extends EventDef>(tx: EntityManager, event: E, emission: 
     taskId: (emission.taskId ?? null) as EventEnvelope['taskId'],
     data: event.data.parse(emission.data) as EventEnvelope['data'],
   };
-  saidIn(tx).push({ id, subject: eventSubject(event, emission.objectId), text: toJson(envelope).slice(1), at: emission.at ?? null });
+  saidIn(tx).push({ id, ofTask: event.noun === 'task', subject: eventSubject(event, emission.objectId), text: toJson(envelope).slice(1), at: emission.at ?? null });
   return Promise.resolve();
 }
 
 interface Said {
   readonly id: string;
+  readonly ofTask: boolean;
   readonly subject: string;
   /** The envelope without its beginning, where its time comes. */
   readonly text: string;
@@ -64,7 +68,8 @@ function saidIn(tx: EntityManager): Said[] {
 /** The time is written into the text by the statement itself, which reads the clock once: asking for it first would be a round trip. */
 const SAID = `(?, ?, CONCAT('{"at":"', LEFT(DATE_FORMAT(COALESCE(?, UTC_TIMESTAMP(3)), '%Y-%m-%dT%H:%i:%s.%f'), 23), 'Z",', ?), COALESCE(?, UTC_TIMESTAMP(3)))`;
 
-async function write(tx: EntityManager, events: readonly Said[]): Promise<void> {
+async function write(tx: EntityManager, said: readonly Said[]): Promise<void> {
+  const events = said.toSorted((a, b) => Number(a.ofTask) - Number(b.ofTask));
   await execute(tx, `INSERT INTO outbox (event_id, subject, event, created_at) VALUES ${events.map(() => SAID).join(', ')}`,
     events.flatMap(({ id, subject, text, at }) => [id, subject, at, text, at]));
 }

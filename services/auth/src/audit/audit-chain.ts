@@ -31,6 +31,13 @@ export function chained(master: MasterKey, before: Pick<Link, 'seq' | 'hash'>, r
   return { seq, ...columnsOf(record), record: text, hash, seal: sealOf(master, seq, hash) };
 }
 
+/** The rows of several records, each behind the one before it. */
+export function chainOf(master: MasterKey, before: Pick<Link, 'seq' | 'hash'>, records: readonly AuditRecord[]): ChainRow[] {
+  const rows: ChainRow[] = [];
+  for (const record of records) rows.push(chained(master, rows.at(-1) ?? before, record));
+  return rows;
+}
+
 export interface Stretch {
   /** Where the check begins. */
   readonly from: number;

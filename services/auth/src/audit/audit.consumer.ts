@@ -13,10 +13,10 @@ export const auditConsumer = (master: MasterKey, log: Pick<Logger, 'error'>): Ev
   name: 'auth-audit',
   sources: services,
   filters: auditEventNames,
-  handle: async (tx, event) => {
+  handleAll: (tx, events) => append(tx, master, events.map((event) => {
     const { record, isReadable } = recordOf(event);
     if (!isReadable) log.error({ eventId: event.id, source: event.source }, 'a record for the audit log cannot be read; it is kept as that');
-    await append(tx, master, record);
-  },
-  onLost: async (tx, source, fromSeq, toSeq) => append(tx, master, gapOf({ id: newUuid(), at: (await dbNow(tx)).toISOString(), source }, fromSeq, toSeq)),
+    return record;
+  })),
+  onLost: async (tx, source, fromSeq, toSeq) => append(tx, master, [gapOf({ id: newUuid(), at: (await dbNow(tx)).toISOString(), source }, fromSeq, toSeq)]),
 });

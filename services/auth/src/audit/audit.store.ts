@@ -7,7 +7,7 @@ import type { Page, Queryable, Sql } from '#database';
 import { ok } from '#kernel';
 import type { Result } from '#kernel';
 import type { MasterKey } from '../keys/seal.ts';
-import { chained, flawsOf, linkFlaws, linkSealOf } from './audit-chain.ts';
+import { chained, chainOf, flawsOf, linkFlaws, linkSealOf } from './audit-chain.ts';
 import type { ChainRow, Link, LinkName } from './audit-chain.ts';
 import { readable } from './audit-record.ts';
 import type { AuditRecord } from './audit-record.ts';
@@ -33,29 +33,34 @@ async function link(tx: Queryable, name: LinkName, lock: 'FOR UPDATE' | 'LOCK IN
 const setLink = (tx: Queryable, master: MasterKey, name: LinkName, to: Pick<Link, 'seq' | 'hash'>): Promise<number> =>
   execute(tx, 'UPDATE audit_link SET seq = ?, hash = ?, seal = ? WHERE name = ?', [to.seq, to.hash, linkSealOf(master, name, to), name]);
 
-/** Once for each id: what comes again is in the log already. */
-export async function append(tx: EntityManager, master: MasterKey, record: AuditRecord): Promise<void> {
-  const head = await link(tx, 'head', 'FOR UPDATE');
-  const row = chained(master, head, record);
+/** In this order, and once for each id: what comes again is in the log already. */
+export async function append(tx: EntityManager, master: MasterKey, records: readonly AuditRecord[]): Promise<void> {
+  const rows = chainOf(master, await link(tx, 'head', 'FOR UPDATE'), records);
   try {
-    await insert(tx, row);
+    await insert(tx, rows);
   } catch (error) {
     if (!isDuplicate(error)) throw error;
-    if (await selectRow(tx, 'SELECT seq FROM audit_log WHERE id = ?', [record.id])) return;
-    // Somebody set the head back. What comes must still be kept: it goes behind the last row that there is.
-    const last = await selectRow<LinkRow>(tx, 'SELECT seq, hash, seal FROM audit_log ORDER BY seq DESC LIMIT 1');
-    if (last === undefined) throw error;
-    const behind = chained(master, linkOf(last), record);
-    await insert(tx, behind);
-    await setLink(tx, master, 'head', behind);
+    for (const record of records) await appendAgain(tx, master, record);
     return;
   }
+  await setLink(tx, master, 'head', rows.at(-1)!);
+}
+
+/** One of several that are there already, or that are not but whose numbers are. */
+async function appendAgain(tx: EntityManager, master: MasterKey, record: AuditRecord): Promise<void> {
+  if (await selectRow(tx, 'SELECT seq FROM audit_log WHERE id = ?', [record.id])) return;
+  const head = await link(tx, 'head', 'FOR UPDATE');
+  const found = await selectRow<LinkRow>(tx, 'SELECT seq, hash, seal FROM audit_log ORDER BY seq DESC LIMIT 1');
+  const last = found === undefined ? head : linkOf(found);
+  // Where somebody has set the head back, what comes must still be kept: it goes behind the last row that there is.
+  const row = chained(master, last.seq > head.seq ? last : head, record);
+  await insert(tx, [row]);
   await setLink(tx, master, 'head', row);
 }
 
-const insert = (tx: Queryable, row: ChainRow): Promise<number> => execute(tx,
-  `INSERT INTO audit_log (seq, id, at, chained_at, operation, door, actor_id, actor_handle, object_id, outcome, trace_id, record, hash, seal) VALUES (?, ?, ?, UTC_TIMESTAMP(3), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  [row.seq, row.id, new Date(row.at), row.operation, row.door, row.actorId, row.actorHandle, row.objectId, row.outcome, row.traceId, row.record, row.hash, row.seal]);
+const insert = (tx: Queryable, rows: readonly ChainRow[]): Promise<number> => execute(tx,
+  `INSERT INTO audit_log (seq, id, at, chained_at, operation, door, actor_id, actor_handle, object_id, outcome, trace_id, record, hash, seal) VALUES ${rows.map(() => '(?, ?, ?, UTC_TIMESTAMP(3), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)').join(', ')}`,
+  rows.flatMap((row) => [row.seq, row.id, new Date(row.at), row.operation, row.door, row.actorId, row.actorHandle, row.objectId, row.outcome, row.traceId, row.record, row.hash, row.seal]));
 
 const searched = 'l.seq, l.record, l.hash';
 

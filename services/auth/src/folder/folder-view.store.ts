@@ -16,8 +16,9 @@ export async function foldersBelow(db: Queryable, folderId: string): Promise<str
 /** Takes a folder over unless a later version of it is known; doors hear of a change of the tree. */
 export async function keepFolderView(tx: EntityManager, { id, parentId, version }: Pick<Folder, 'id' | 'parentId' | 'version'>): Promise<void> {
   const before = await selectRow<{ parent_id: string; version: number }>(tx, 'SELECT parent_id, version FROM folder_view WHERE folder_id = ? FOR UPDATE', [id]);
-  if (before !== undefined && before.version >= version) return;
   const parent = parentId ?? '';
+  // Most changes of a folder move nothing, and the version counts only for moves.
+  if (before !== undefined && (before.version >= version || before.parent_id === parent)) return;
   // Two who hear of a new folder together: the later version stands, whoever is first. Version last: assignments go from left to right.
   await execute(tx, `INSERT INTO folder_view (folder_id, parent_id, version) VALUES (?, ?, ?)
     ON DUPLICATE KEY UPDATE parent_id = IF(version < VALUES(version), VALUES(parent_id), parent_id), version = GREATEST(version, VALUES(version))`, [id, parent, version]);

@@ -36,7 +36,7 @@ export class FolderCommands {
 
   update(input: InputOf<typeof updateFolder>, ctx: BusContext): Promise<Result<Folder>> {
     return runCommand(this.db, { ctx, operation: updateFolder, input }, async (tx) => {
-      await lockTree(tx);
+      if (input.parentId !== undefined) await lockTree(tx);
       const folder = await own(tx, ctx, input.folderId, 'folder.write');
       if (input.version !== undefined && input.version !== folder.version) throw new FaultError(conflict(input.version, folder.version));
       const parentId = input.parentId === undefined ? folder.parentId : input.parentId;
@@ -91,7 +91,7 @@ const reached = (ctx: BusContext, id: string, folder: Folder | undefined, permis
   return found.ok ? ok(found.value.folder) : found;
 };
 
-const own = async (tx: EntityManager, ctx: BusContext, id: string, permission: Permission): Promise<Folder> => orThrow(reached(ctx, id, await findFolder(tx, id), permission));
+const own = async (tx: EntityManager, ctx: BusContext, id: string, permission: Permission): Promise<Folder> => orThrow(reached(ctx, id, await findFolder(tx, id, 'FOR UPDATE'), permission));
 
 /** Whether a subtree of that height may stand there; `moving` = the folder that would come there. */
 async function place(tx: EntityManager, ctx: BusContext, parentId: string | null, height: number, moving?: string): Promise<Result<undefined>> {

@@ -18,8 +18,8 @@ const view = (row: Row): Folder => ({
 
 export const noFolder = (id: string): ReturnType<typeof NotFound.fail> => NotFound.fail('There is no folder with this id.', { noun: 'folder', id });
 
-export async function findFolder(tx: Queryable, id: string): Promise<Folder | undefined> {
-  const row = await selectRow<Row>(tx, `SELECT ${columns} FROM folder WHERE folder.id = ?`, [id]);
+export async function findFolder(tx: Queryable, id: string, lock = ''): Promise<Folder | undefined> {
+  const row = await selectRow<Row>(tx, `SELECT ${columns} FROM folder WHERE folder.id = ? ${lock}`, [id]);
   return row && view(row);
 }
 

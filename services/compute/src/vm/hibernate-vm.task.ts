@@ -7,7 +7,7 @@ import {
 import { asResult, defineTask, type StepContext, type TaskKind } from '#tasks';
 import { endAsHostSays, endHibernated, endWoken, endsOf } from './vm-end.task.ts';
 import { makeTpmStep, planTpm } from './tpm.steps.task.ts';
-import { findHostsStep, forget, placeStep, raiseEpochStep, releaseStep, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
+import { findHostsStep, forget, placeStep, raiseEpochStep, release, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
 import type { SavedVm } from './vm.store.ts';
 
 export interface HibernateInput extends VmInput {
@@ -33,6 +33,17 @@ async function runOn(ctx: StepContext<HibernateInput>): Promise<void> {
   const saved = savedVm(ctx.input, ctx.output<Chosen>('choose-datastore'), { status, savedAt: '' });
   if (saved !== null) await startOnHost(ctx, await ctx.tx((tx) => vmOf(tx, vmId)), { hostId, epoch }, saved);
   if (saved !== null || status.state === 'paused') await unlessOver(resume(ctx, { hostId, epoch }));
+}
+
+async function forgetIfThere(ctx: StepContext<HibernateInput>): Promise<void> {
+  const done = await asResult(forget(ctx, ctx.input.hostId, ctx.input.epoch));
+  if (!done.ok) ctx.log.warn({ vmId: ctx.input.vmId, fault: done.fault.code }, 'the directory of a hibernated VM stays on its host for now');
+}
+
+/** Also when one of them has to be tried again: the other must not go on behind the step. */
+async function bothEnded(...work: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(work)).find((done) => done.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
 
 export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInput>({
@@ -68,14 +79,13 @@ export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInp
       },
       undo: (ctx) => waitOut(ctx, ctx.input.hostId, runOn(ctx)),
     },
-    { ...releaseStep<HibernateInput>(), noReturn: true },
     {
-      name: 'forget-on-host',
-      why: 'nothing there is needed to wake it; a host that is away is cleaned when it returns (host.reports)',
+      name: 'let-go',
+      noReturn: true,
       retryForMs: 10_000,
+      why: 'capacity is free only when QEMU is gone; nothing on the host is needed to wake it, and one that is away is cleaned when it returns (host.reports)',
       run: async (ctx) => {
-        const done = await asResult(forget(ctx, ctx.input.hostId, ctx.input.epoch));
-        if (!done.ok) ctx.log.warn({ vmId: ctx.input.vmId, fault: done.fault.code }, 'the directory of a hibernated VM stays on its host for now');
+        await bothEnded(release(ctx), forgetIfThere(ctx));
         return {};
       },
     },
@@ -101,7 +111,11 @@ export const wakeVmTask: TaskKind<WakeInput> = defineTask<WakeInput>({
       why: 'from here on the guest changes its disks, and the saved memory fits them no longer',
       run: (ctx) => (ctx.input.discardMemory ? Promise.resolve(ctx.output<HostVmStatus>('start-on-host')) : resume(ctx, ctx.output<Raised>('raise-epoch'))),
     },
-    { name: 'drop-memory', run: (ctx) => ctx.child(discardVolume, { volumeId: ctx.input.saved.volumeId, vmId: ctx.input.vmId }) },
+    {
+      name: 'drop-memory',
+      why: 'a task of storage from here on, which is not waited for: the guest runs',
+      run: (ctx) => ctx.request(discardVolume, { volumeId: ctx.input.saved.volumeId, vmId: ctx.input.vmId }),
+    },
   ],
   onFinished: endsOf({ succeeded: endWoken, failed: endHibernated(() => null) }),
 });

@@ -119,12 +119,16 @@ export const releaseStep = <I extends VmInput>(): Step<I> => ({
   why: 'last: capacity is free only when QEMU is gone',
   retryForMs: 10_000,
   run: async (ctx) => {
-    const done = await asResult(ctx.request(releaseClaim, { vmId: ctx.input.vmId }, { part: 'release' }));
-    if (done.ok) await setVm(ctx, { claimHeld: false });
-    else ctx.log.warn({ vmId: ctx.input.vmId, fault: done.fault.code }, 'a claim could not be given back yet');
+    await release(ctx);
     return {};
   },
 });
+
+export async function release<I extends VmInput>(ctx: Context<I>): Promise<void> {
+  const done = await asResult(ctx.request(releaseClaim, { vmId: ctx.input.vmId }, { part: 'release' }));
+  if (done.ok) await setVm(ctx, { claimHeld: false });
+  else ctx.log.warn({ vmId: ctx.input.vmId, fault: done.fault.code }, 'a claim could not be given back yet');
+}
 
 /** From here on every older command to any host is refused. */
 export const raiseEpochStep = <I extends VmInput>(hostOf: (ctx: Context<I>) => string): Step<I> => ({

@@ -20,7 +20,7 @@ const Status = z.object({ status: z.string(), running: z.boolean() });
 const Chardevs = z.array(z.object({ label: z.string(), 'frontend-open': z.boolean() }));
 
 export class Monitor {
-  private constructor(private readonly client: LineClient) {}
+  private constructor(private readonly client: LineClient, private readonly listeners: Set<(event: QmpEvent) => void>) {}
 
   /** `limitMs` is for each step. Rejects with MonitorError: `not-listening`, `no-greeting` (another client holds it, or QEMU hangs), `gone`. */
   static async connect(path: string, handlers: MonitorHandlers, limitMs: number = greetingLimitMs): Promise<Monitor> {
@@ -28,9 +28,13 @@ export class Monitor {
     const greeted = Promise.withResolvers<null>();
     const timer = setTimeout(() => greeted.reject(new MonitorError('no-greeting', `no greeting within ${limitMs} ms`)), limitMs);
     let serving = false;
+    const listeners = new Set<(event: QmpEvent) => void>();
     const client = new LineClient(socket, {
       onGreeting: () => greeted.resolve(null),
-      onEvent: (event) => handlers.onEvent(event),
+      onEvent: (event) => {
+        for (const listener of listeners) listener(event);
+        handlers.onEvent(event);
+      },
       onEnd: () => {
         greeted.reject(new MonitorError('gone', 'the connection ended before a greeting'));
         if (serving) handlers.onEnd();
@@ -46,11 +50,25 @@ export class Monitor {
       clearTimeout(timer);
     }
     serving = true;
-    return new Monitor(client);
+    return new Monitor(client, listeners);
   }
 
   execute(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown> {
     return this.client.execute(command, args);
+  }
+
+  /** Resolves with such an event, or when so much time has passed; events from now on count. */
+  nextEvent(isIt: (event: QmpEvent) => boolean, withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.listeners.delete(listener);
+        resolve();
+      };
+      const listener = (event: QmpEvent): void => { if (isIt(event)) done(); };
+      const timer = setTimeout(done, withinMs);
+      this.listeners.add(listener);
+    });
   }
 
   async uuid(limitMs?: number): Promise<string> {

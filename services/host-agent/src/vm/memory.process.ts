@@ -3,14 +3,16 @@
 import type { SavedMemory, VolumePlace } from '#contracts';
 import { DatastoreFull, HostCommandFailed } from '#contracts';
 import type { Fault, Result } from '#kernel';
-import { failed, ok, sleep } from '#kernel';
+import { failed, ok } from '#kernel';
 import { z } from 'zod';
 import type { Monitor } from '../qmp/monitor.socket.ts';
+import type { QmpEvent } from '../qmp/wire.ts';
 import { rootPortIndex } from './command-line.ts';
 
 const node = 'memory';
 const tag = 'memory';
-const jobPauseMs = { first: 5, most: 200 };
+/** A job says when it has ended; it is asked all the same, should that not be heard. */
+const jobPauseMs = 200;
 
 const Jobs = z.array(z.object({ id: z.string(), status: z.string(), error: z.string().optional() }));
 const Nodes = z.array(z.object({ 'node-name': z.string().optional(), image: z.object({ snapshots: z.array(z.object({ name: z.string() })).optional() }).optional() }));
@@ -67,15 +69,17 @@ async function madeLike(monitor: Monitor): Promise<SavedMemory> {
 /** Runs a job to its end; rejects with JobFailed. */
 async function job(monitor: Monitor, command: string, args: Readonly<Record<string, unknown>>): Promise<void> {
   const id = `${command}-${tag}`;
+  const hasEnded = ({ name, data }: QmpEvent): boolean => name === 'JOB_STATUS_CHANGE' && data['id'] === id && data['status'] === 'concluded';
+  let ended = monitor.nextEvent(hasEnded, jobPauseMs);
   await monitor.execute(command, { 'job-id': id, ...args });
-  for (let pauseMs = jobPauseMs.first; ; pauseMs = Math.min(pauseMs * 1.5, jobPauseMs.most)) {
+  for (;; ended = monitor.nextEvent(hasEnded, jobPauseMs)) {
+    await ended;
     const found = Jobs.parse(await monitor.execute('query-jobs')).find((one) => one.id === id);
     if (found?.status === 'concluded') {
       await monitor.execute('job-dismiss', { id });
       if (found.error !== undefined) throw new JobFailed(command, found.error);
       return;
     }
-    await sleep(pauseMs);
   }
 }
 

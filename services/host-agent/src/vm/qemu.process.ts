@@ -130,7 +130,7 @@ export class QemuProcess {
     for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 2, 50)) {
       if (!(await this.alive())) return true;
       if (performance.now() >= end) return false;
-      await sleep(pauseMs);
+      await (this.child === null ? sleep(pauseMs) : Promise.race([this.child, sleep(pauseMs)]));
     }
   }
 

@@ -8,7 +8,7 @@ import { newUuid } from '#kernel';
 import { contextOf, makeTestSchema, type TestSchema } from '#testing';
 import { monitoringTables } from '../../monitoring.definition.ts';
 import { event, user, userId } from '../monitoring.fixture.ts';
-import { keepScope } from '../scope/scope.store.ts';
+import { keepScopes } from '../scope/scope.store.ts';
 import { TaskWaiters } from '../task/task.waiters.ts';
 import { EventReader, logNews } from './event.reader.ts';
 import { logEvents, purgeEvents, reachOf, readEntries, readLog } from './event.store.ts';
@@ -31,7 +31,7 @@ afterAll(async () => {
 const told = (...events: EventEnvelope[]): Promise<void> => transaction(db, async (tx) => {
   for (const one of events) {
     await logEvents(tx, [one]);
-    await keepScope(tx, one);
+    await keepScopes(tx, [one]);
   }
 });
 const wish = (after: number, over: { limit?: number; filter?: EventFilter } = {}) => ({ after, limit: 500, filter: {}, ...over });

@@ -4,7 +4,7 @@ import { eventsGone, isGone, type EventEnvelope, type EventFilter, type InputOf,
 import { allOf, anyOf, execute, fromJson, insertRows, selectRow, selectRows, sql, toJson, transaction, type Queryable, type Sql, type Who } from '#database';
 import { wireFault } from '#tasks';
 import type { z } from 'zod';
-import { findScope, scopeFilter, scopeJoin } from '../scope/scope.store.ts';
+import { findScopes, scopeFilter, scopeJoin } from '../scope/scope.store.ts';
 import { subjectOf } from '../scope/scope.ts';
 
 type Logged = z.output<typeof LoggedEvent>;
@@ -40,22 +40,27 @@ export async function logEvents(tx: EntityManager, events: readonly EventEnvelop
 
 /** Whose objects the events are about; what one of them says holds for those behind it too. */
 async function ownersOf(tx: EntityManager, events: readonly EventEnvelope[]): Promise<(string | null)[]> {
-  const told = new Map<string, string | null>();
-  const owners: (string | null)[] = [];
-  for (const event of events) {
-    const key = `${event.source} ${event.objectId}`;
-    const owner = ownerOf(event) ?? told.get(key) ?? (await lastOwnerOf(tx, event));
-    told.set(key, owner);
-    owners.push(owner);
-  }
-  return owners;
+  const told = await ownersBefore(tx, events.filter((event) => ownerOf(event) === null));
+  return events.map((event) => {
+    const owner = ownerOf(event) ?? told.get(keyOf(event)) ?? null;
+    told.set(keyOf(event), owner);
+    return owner;
+  });
 }
 
+const keyOf = ({ source, objectId }: Pick<EventEnvelope, 'source' | 'objectId'>): string => `${source} ${objectId}`;
+
 /** An object that is gone has nobody to say whose it was; the event before does, or what was kept of it. */
-async function lastOwnerOf(tx: EntityManager, event: EventEnvelope): Promise<string | null> {
-  const before = await selectRow<{ owner_id: string | null }>(tx,
-    'SELECT owner_id FROM event_log WHERE object_id = ? AND source = ? ORDER BY global_seq DESC LIMIT 1', [event.objectId, event.source]);
-  return before?.owner_id ?? (await findScope(tx, event.objectId))?.ownerId ?? null;
+async function ownersBefore(tx: EntityManager, events: readonly EventEnvelope[]): Promise<Map<string, string | null>> {
+  const asked = [...new Map(events.map((event) => [keyOf(event), event])).values()];
+  if (asked.length === 0) return new Map();
+  const last = asked.map(({ source, objectId }) => sql`(SELECT source, object_id, owner_id FROM event_log WHERE object_id = ${objectId} AND source = ${source} ORDER BY global_seq DESC LIMIT 1)`);
+  const rows = await selectRows<{ source: string; object_id: string; owner_id: string | null }>(tx, last.map(({ sql: text }) => text).join(' UNION ALL '), last.flatMap(({ params }) => params));
+  const owners = new Map(rows.map((row) => [keyOf({ source: row.source, objectId: row.object_id }), row.owner_id]));
+  const unknown = asked.filter((event) => (owners.get(keyOf(event)) ?? null) === null);
+  const scopes = unknown.length === 0 ? undefined : await findScopes(tx, unknown.map(({ objectId }) => objectId));
+  for (const event of unknown) owners.set(keyOf(event), scopes?.get(event.objectId)?.ownerId ?? null);
+  return owners;
 }
 
 export interface Reach {

@@ -8,7 +8,7 @@ import { contextOf, makeTestSchema, type TestSchema } from '#testing';
 import { monitoringTables } from '../../monitoring.definition.ts';
 import { logEvents } from '../event/event.store.ts';
 import { event, role, task, user, userId } from '../monitoring.fixture.ts';
-import { keepScope } from '../scope/scope.store.ts';
+import { keepScopes } from '../scope/scope.store.ts';
 import { keepTasks } from '../task/task.store.ts';
 import { HistoryHandlers } from './history.handlers.ts';
 
@@ -32,7 +32,7 @@ const START = Date.parse('2026-01-01T00:00:00.000Z');
 const at = (second: number): string => new Date(START + second * 1_000).toISOString();
 const told = (value: EventEnvelope): Promise<void> => transaction(db, async (tx) => {
   await logEvents(tx, [value]);
-  await keepScope(tx, value);
+  await keepScopes(tx, [value]);
 });
 const keep = (value: Task): Promise<void> => transaction(db, (tx) => keepTasks(tx, [{ task: value, ownerId: null }]));
 const changed = (vmId: string, second: number, vm: object, over: Partial<EventEnvelope> = {}): EventEnvelope => event({ objectId: vmId, at: at(second), data: { vm: { id: vmId, ...vm } }, ...over });

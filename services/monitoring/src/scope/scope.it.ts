@@ -13,7 +13,7 @@ import { event, task, user, userId } from '../monitoring.fixture.ts';
 import { TaskReader } from '../task/task.reader.ts';
 import { keepTasks, pageOfTasks } from '../task/task.store.ts';
 import { TaskWaiters } from '../task/task.waiters.ts';
-import { findScope, keepScope, purgeScopes } from './scope.store.ts';
+import { findScope, keepScopes, purgeScopes } from './scope.store.ts';
 
 let schema: TestSchema;
 let db: DataSource;
@@ -31,7 +31,7 @@ afterAll(async () => {
 
 const told = (value: EventEnvelope): Promise<void> => transaction(db, async (tx) => {
   await logEvents(tx, [value]);
-  await keepScope(tx, value);
+  await keepScopes(tx, [value]);
 });
 const right = (scope: Right['scope'], scopeId: string, permissions: Permission[] = ['event.read', 'task.read']): Right => ({ permissions, scope, scopeId });
 const holder = (...rights: Right[]): Actor => user(userId(), rights);

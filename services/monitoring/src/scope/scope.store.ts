@@ -2,18 +2,22 @@
 // may see it now may see its past, and whoever may no longer see it may not.
 import type { EntityManager } from 'typeorm';
 import type { EventEnvelope, Permission } from '#contracts';
-import { accessFilter, execute, selectRow, type AccessObject, type Queryable, type Sql, type Who } from '#database';
+import { accessFilter, execute, selectRows, sql, type AccessObject, type Queryable, type Sql, type Who } from '#database';
 import { isEnd, scopeIn, type Scope } from './scope.ts';
 
-/** An object that is gone leaves its row: its past stays visible to the same people. */
-export async function keepScope(tx: EntityManager, event: EventEnvelope): Promise<void> {
-  const scope = scopeIn(event);
-  if (scope !== undefined) {
-    const told = [scope.ownerId, scope.folderId, scope.clusterId];
-    await execute(tx, `INSERT INTO object_scope (object_id, noun, owner_id, folder_id, cluster_id) VALUES (?, ?, ?, ?, ?)
-      ON DUPLICATE KEY UPDATE owner_id = ?, folder_id = ?, cluster_id = ?`, [event.objectId, scope.noun, ...told, ...told]);
+/** What the events tell, in their order. An object that is gone leaves its row: its past stays visible to the same people. */
+export async function keepScopes(tx: EntityManager, events: readonly EventEnvelope[]): Promise<void> {
+  const told = new Map<string, Scope>();
+  for (const event of events) {
+    const scope = scopeIn(event);
+    if (scope !== undefined) told.set(event.objectId, scope);
   }
-  if (isEnd(event)) await execute(tx, 'UPDATE object_scope SET gone_at = ? WHERE object_id = ?', [new Date(event.at), event.objectId]);
+  if (told.size > 0) {
+    await execute(tx, `INSERT INTO object_scope (object_id, noun, owner_id, folder_id, cluster_id) VALUES ${[...told].map(() => '(?, ?, ?, ?, ?)').join(', ')}
+      ON DUPLICATE KEY UPDATE owner_id = VALUES(owner_id), folder_id = VALUES(folder_id), cluster_id = VALUES(cluster_id)`,
+      [...told].flatMap(([id, { noun, ownerId, folderId, clusterId }]) => [id, noun, ownerId, folderId, clusterId]));
+  }
+  for (const event of events) if (isEnd(event)) await execute(tx, 'UPDATE object_scope SET gone_at = ? WHERE object_id = ?', [new Date(event.at), event.objectId]);
 }
 
 /** Forgets where objects were that are gone, when nothing of them is kept any longer; at most `limit`. */
@@ -21,11 +25,15 @@ export const purgeScopes = (tx: Queryable, limit: number): Promise<number> =>
   execute(tx, `DELETE FROM object_scope WHERE gone_at < UTC_TIMESTAMP(3) - INTERVAL 1 DAY
     AND NOT EXISTS (SELECT 1 FROM event_log WHERE event_log.subject_id = object_scope.object_id) AND NOT EXISTS (SELECT 1 FROM task_view WHERE task_view.object_id = object_scope.object_id) ORDER BY gone_at LIMIT ?`, [limit]);
 
-export async function findScope(tx: Queryable, objectId: string): Promise<(Scope & { readonly id: string }) | undefined> {
-  const row = await selectRow<{ noun: string; owner_id: string | null; folder_id: string | null; cluster_id: string | null }>(tx,
-    'SELECT noun, owner_id, folder_id, cluster_id FROM object_scope WHERE object_id = ?', [objectId]);
-  return row && { id: objectId, noun: row.noun, ownerId: row.owner_id, folderId: row.folder_id, clusterId: row.cluster_id };
+interface Row { object_id: string; noun: string; owner_id: string | null; folder_id: string | null; cluster_id: string | null }
+type FoundScope = Scope & { readonly id: string };
+
+export async function findScopes(tx: Queryable, objectIds: readonly string[]): Promise<ReadonlyMap<string, FoundScope>> {
+  const rows = await selectRows<Row>(tx, sql`SELECT object_id, noun, owner_id, folder_id, cluster_id FROM object_scope WHERE object_id IN (${objectIds})`);
+  return new Map(rows.map((row) => [row.object_id, { id: row.object_id, noun: row.noun, ownerId: row.owner_id, folderId: row.folder_id, clusterId: row.cluster_id }]));
 }
+
+export const findScope = async (tx: Queryable, objectId: string): Promise<FoundScope | undefined> => (await findScopes(tx, [objectId])).get(objectId);
 
 /** What a right on an object asks about it, for one that is perhaps not known yet. */
 export async function accessOf(tx: Queryable, objectId: string, ownerId: string | null): Promise<AccessObject> {

@@ -11,7 +11,7 @@ import { monitoringTables } from '../../monitoring.definition.ts';
 import { logNews } from '../event/event.reader.ts';
 import { logEvents } from '../event/event.store.ts';
 import { event } from '../monitoring.fixture.ts';
-import { keepScope } from '../scope/scope.store.ts';
+import { keepScopes } from '../scope/scope.store.ts';
 import { TaskWaiters } from '../task/task.waiters.ts';
 import { networks } from './address.ts';
 import { WebhookPost } from './webhook-post.client.ts';
@@ -132,7 +132,7 @@ export class WebhookWorld {
   async told(...events: EventEnvelope[]): Promise<void> {
     await transaction(this.db, async (tx) => {
       await logEvents(tx, events);
-      for (const one of events) await keepScope(tx, one);
+      await keepScopes(tx, events);
     });
     this.waiters.wake(logNews);
   }
