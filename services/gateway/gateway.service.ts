@@ -5,6 +5,7 @@ import { GatewayModule } from './gateway.module.ts';
 import { gatewayMigrations } from './migrations/0001-dead-letters.ts';
 import { gatewayLetterBytes } from './migrations/0002-letter-bytes.ts';
 import { gatewayEventFeeds } from './migrations/0003-event-feeds.ts';
+import { gatewayLetterLists } from './migrations/0004-letter-lists.ts';
 import { busDoor } from './src/bus/bus.door.ts';
 import { commandsDoor } from './src/command/commands.door.ts';
 import { purgeEnded } from './src/command/dead-letter.store.ts';
@@ -15,7 +16,7 @@ export const gateway: DatabaseService<typeof gatewayConfig> = {
   name: 'gateway',
   config: gatewayConfig,
   module: GatewayModule,
-  migrations: [...gatewayMigrations, gatewayLetterBytes, gatewayEventFeeds],
+  migrations: [...gatewayMigrations, gatewayLetterBytes, gatewayEventFeeds, gatewayLetterLists],
   doors: (parts) => [restDoor(parts), busDoor(parts), commandsDoor(parts), feedsDoor(parts)],
-  reconcilers: ({ db }) => [{ name: 'dead-letters', everyMs: 60_000, run: () => purgeEnded(db) }],
+  reconcilers: ({ db, config }) => [{ name: 'dead-letters', everyMs: 60_000, run: (signal) => purgeEnded(db, config.TOK_KEEP_DEAD_LETTERS_DAYS, signal) }],
 };

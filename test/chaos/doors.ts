@@ -12,6 +12,8 @@ import { queried } from '../faults/owners.ts';
 import type { DoorName } from './chaos-plan.ts';
 
 const PATIENT_MS = 240_000;
+/** Nobody says that a question died with whom it was on its way to: it is asked anew. */
+const LOST_MS = 5_000;
 export type Ask = (operation: Operation, input: Readonly<Record<string, unknown>>, key: string) => Promise<unknown>;
 
 export function doorsOf(world: World, bus: NatsConnection): Readonly<Record<DoorName, Ask>> {
@@ -24,7 +26,7 @@ export function doorsOf(world: World, bus: NatsConnection): Readonly<Record<Door
   return {
     rest: (operation, input, key) => untilAnswered(operation.name, async () => ({ reply: await rest.ask(operation, input, { key, patientMs: 5_000 }) }), PATIENT_MS),
 
-    request: (operation, input, key) => askOnBus(bus, user, operation, input, { key, patientMs: PATIENT_MS }),
+    request: (operation, input, key) => askOnBus(bus, user, operation, input, { key, timeoutMs: LOST_MS, patientMs: PATIENT_MS }),
 
     publish: async (operation, input, key) => {
       await untilAnswered(`${operation.name} published`, async () => ({ reply: await jetstream(bus, { timeout: 3_000 }).publish(`tok.v1.user.${user}.cmd.${operation.name}`, JSON.stringify(input), { headers: sentUnder(key) }) }), PATIENT_MS);

@@ -6,10 +6,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Module } from '@nestjs/common';
-import { jetstream } from '@nats-io/jetstream';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect, headers } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
+import { COMMANDS_STREAM } from '#bus';
 import { createWebhook, listEvents, vmDeleted, type VmId } from '#contracts';
 import { selectRows, transaction } from '#database';
 import { newUuid } from '#kernel';
@@ -147,19 +148,25 @@ describe('events', () => {
     await back.leave();
   }, 90_000);
 
-  it('tell the user how his published commands ended', async () => {
+  it('tell the user how his published commands ended, whichever gateway had them', async () => {
+    const other = await startService(gatewayService, { env: env('gateway'), ownsProcess: false });
+    const { consumers } = await jetstreamManager(nats);
+    await until('both ask for commands', async () => (await consumers.info(COMMANDS_STREAM, 'gateway-commands')).num_waiting === 2);
     const reader = await follow(await lastSeq());
     const publish = async (key: string, operation: string, input: object): Promise<void> => {
       const sent = headers();
       sent.set('Idempotency-Key', key);
       await jetstream(nats).publish(`tok.v1.user.admin.cmd.${operation}`, JSON.stringify(input), { headers: sent });
     };
+    const bad = Array.from({ length: 20 }, (_, index) => `bad-${index}`);
     await publish('good', 'gateway.event-feed.create', { leaseMs: 5_000 });
-    await publish('bad', 'monitoring.webhook.delete', { webhookId: newUuid() });
-    const outcome = (key: string) => reader.events.find(({ source, data }) => source === 'gateway' && data['idempotencyKey'] === key);
-    await until('both outcomes are told', () => outcome('good') !== undefined && outcome('bad') !== undefined);
-    expect([outcome('good')?.name, outcome('bad')?.name]).toEqual(['gateway.command.accepted', 'gateway.command.refused']);
-    expect(outcome('bad')?.data['error']).toMatchObject({ code: 'NOT_FOUND' });
+    for (const key of bad) await publish(key, 'monitoring.webhook.delete', { webhookId: newUuid() });
+    const outcomes = () => reader.events.filter(({ source, name }) => source === 'gateway' && name.startsWith('gateway.command.'));
+    await until('all outcomes are told', () => outcomes().length > bad.length);
+    const texts = outcomes().map(({ name, data }) => `${String(data['idempotencyKey'])} ${name} ${(data['error'] as { code: string } | undefined)?.code ?? ''}`).sort();
+    expect(texts).toEqual([...bad.map((key) => `${key} gateway.command.refused NOT_FOUND`), 'good gateway.command.accepted '].sort());
+    for (const { healthPort } of [gateway, other]) expect(await (await fetch(`http://127.0.0.1:${healthPort}/metrics`)).text()).toMatch(/^tokamak_commands_requests_total\{[^}]*\} [1-9]/m);
     await reader.leave();
+    await other.stop();
   }, 60_000);
 });

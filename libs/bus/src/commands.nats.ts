@@ -1,13 +1,16 @@
-// Takes published commands from the stream COMMANDS: several at once, each until its outcome is known. What is not
-// acknowledged, because it must wait or because the process dies, is delivered again and holds nothing up behind it.
+// Takes published commands from the stream COMMANDS: several at once, each until its outcome is known. As long as one is held
+// here the server hears that it is; what must wait, and what a process that died or stands still had, is delivered again,
+// perhaps to another one, and holds nothing up behind it.
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
-import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
+import type { Consumer, ConsumerConfig, ConsumerMessages, JsMsg } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { sleep } from '#kernel';
 import type { BusLog } from './context.ts';
+import { atMost } from './deadline.ts';
 import { header } from './headers.ts';
-import { COMMANDS_STREAM, ensureCommandStream, stopWhenGone } from './streams.nats.ts';
+import { Lanes } from './lanes.ts';
+import { COMMANDS_STREAM, ensureCommandStream, unlessGone } from './streams.nats.ts';
 
 export interface PublishedCommand {
   readonly subject: string;
@@ -32,41 +35,68 @@ export interface CommandTaker {
   /** Durable: all replicas share what there is under it. */
   readonly name: string;
   readonly atOnce: number;
-  /** Commands of one lane are taken one after the other, in the order of publishing. */
+  /** Commands of one lane that this replica has are taken one after the other, in the order of publishing. */
   laneOf(command: PublishedCommand): string;
   /** Throwing means: deliver it again soon. */
   take(command: PublishedCommand): Promise<Verdict>;
+  /** What the stream may hold before it refuses; default: what `ensureCommandStream` says. */
+  readonly streamBytes?: number;
+  /** For tests, which cannot wait as long. */
+  readonly ackWaitMs?: number;
 }
 
-/** Longer than any command takes; one that was taken twice all the same has one effect. */
-const ACK_WAIT_MS = 60_000;
+interface Held {
+  readonly message: JsMsg;
+  readonly command: PublishedCommand;
+}
+
+/** A replica that the server has not heard of for so long is dead or stands still, and another one gets what it had. */
+const ACK_WAIT_MS = 10_000;
+/** Who is at work says so this often in that time, so a word may be lost. */
+const WORDS_PER_WAIT = 4;
+/** No command takes so long. Of one that does nobody says any more that it is worked on: the connection that it waits for may be dead. */
+const STUCK_MS = 120_000;
 /** Commands that wait for a service which is away are among them. */
 const MOST_UNDER_WAY = 20_000;
+/** Lanes beyond those at work: there is something to go on with while more is asked for. More is asked for when few of them are left. */
+const READY_LANES = 32;
+const FEW_LANES = 8;
+/** A lane may be long, so it is commands that are bounded, and what they weigh. */
+const MOST_HELD = 4_096;
+const MOST_HELD_BYTES = 64 * 1024 * 1024;
 const OUTAGE_MS = 1_000;
 
 export class CommandConsumer {
   private readonly stopping = new AbortController();
-  private readonly running = new Set<Promise<void>>();
-  /** The last command of each lane that is under way. */
-  private readonly lanes = new Map<string, Promise<void>>();
+  private readonly lanes: Lanes<Held>;
+  private heldBytes = 0;
   private messages: ConsumerMessages | undefined;
   private loop: Promise<void> | undefined;
+  private words: NodeJS.Timeout | undefined;
 
-  constructor(private readonly taker: CommandTaker) {}
+  constructor(private readonly taker: CommandTaker) {
+    this.lanes = new Lanes(taker.atOnce, (held) => this.take(held));
+  }
 
   start(): void {
+    this.words ??= setInterval(() => { this.sayAtWork(); }, (this.taker.ackWaitMs ?? ACK_WAIT_MS) / WORDS_PER_WAIT);
     this.loop ??= this.run();
   }
 
-  /** Takes nothing new and waits for what is under way, `graceMs` at most; the rest is delivered to another replica. */
+  /**
+   * Takes nothing new, gives back what has not begun, and waits for the rest, `graceMs` at most; what has not ended by then is
+   * delivered again when the server has heard nothing of it for a while.
+   */
   async stop(graceMs: number): Promise<void> {
     this.stopping.abort();
     this.messages?.stop();
-    const ended = new AbortController();
-    const all = Promise.all(this.running).then(() => { ended.abort(); });
-    await Promise.race([all, sleep(graceMs, ended.signal)]);
-    ended.abort();
+    for (const { message, command } of this.lanes.drop()) {
+      this.weigh(-command.body.length);
+      this.say(() => { message.nak(); });
+    }
     await this.loop;
+    await atMost(graceMs, this.lanes.idle());
+    clearInterval(this.words);
   }
 
   private async run(): Promise<void> {
@@ -82,48 +112,77 @@ export class CommandConsumer {
   }
 
   private async listen(): Promise<void> {
-    const { connection, name, atOnce } = this.taker;
-    await ensureCommandStream(connection);
-    const manager = await jetstreamManager(connection);
-    await manager.consumers.add(COMMANDS_STREAM, {
-      durable_name: name, ack_policy: AckPolicy.Explicit, deliver_policy: DeliverPolicy.All, ack_wait: nanos(ACK_WAIT_MS), max_ack_pending: MOST_UNDER_WAY,
-    });
-    const consumer = await jetstream(connection).consumers.get(COMMANDS_STREAM, name);
-    const messages = await consumer.consume({ max_messages: atOnce, expires: 5_000, idle_heartbeat: 1_000 });
-    this.messages = messages;
-    if (this.hasEnded()) messages.stop();
-    void stopWhenGone(messages);
-    for await (const message of messages) {
-      const taken = this.inLane(message).finally(() => { this.running.delete(taken); });
-      this.running.add(taken);
-      if (this.running.size >= atOnce) await Promise.race(this.running);
-      if (this.hasEnded()) break;
+    const { connection, name, atOnce, streamBytes, ackWaitMs } = this.taker;
+    await ensureCommandStream(connection, streamBytes);
+    const consumer = await ensureConsumer(connection, { ...wanted, durable_name: name, ack_wait: nanos(ackWaitMs ?? ACK_WAIT_MS) });
+    while (!this.hasEnded()) {
+      if (!this.hasRoom()) {
+        await this.lanes.end();
+        continue;
+      }
+      this.messages = await consumer.fetch({ max_messages: Math.min(atOnce + READY_LANES - this.lanes.busy, MOST_HELD - this.lanes.size), expires: 5_000, idle_heartbeat: 1_000 });
+      if (this.hasEnded()) this.messages.stop();
+      for await (const message of this.messages) this.hold(message);
     }
   }
 
-  private async inLane(message: JsMsg): Promise<void> {
-    const command = commandOf(message);
-    const lane = this.taker.laneOf(command);
-    const taken = (this.lanes.get(lane) ?? Promise.resolve()).then(() => this.take(message, command));
-    this.lanes.set(lane, taken);
-    await taken;
-    if (this.lanes.get(lane) === taken) this.lanes.delete(lane);
+  /** Asked for at once as much as there is room for: nothing that has been delivered waits where nobody says that it is in good hands. */
+  private hasRoom(): boolean {
+    return this.lanes.busy <= this.taker.atOnce + FEW_LANES && this.lanes.size < MOST_HELD && this.heldBytes < MOST_HELD_BYTES;
   }
 
-  private async take(message: JsMsg, command: PublishedCommand): Promise<void> {
+  private hold(message: JsMsg): void {
+    if (this.hasEnded()) {
+      this.say(() => { message.nak(); });
+      return;
+    }
+    const command = commandOf(message);
+    this.weigh(command.body.length);
+    this.lanes.add(this.taker.laneOf(command), { message, command });
+  }
+
+  private async take({ message, command }: Held): Promise<void> {
+    let verdict: Verdict = OUTAGE_MS;
     try {
-      const verdict = await this.taker.take(command);
+      verdict = await this.taker.take(command);
+    } catch (error) {
+      this.taker.log.error({ err: error, subject: command.subject, seq: command.seq }, 'a published command met an error that nobody expected; it will be taken again');
+    }
+    this.weigh(-command.body.length);
+    this.say(() => {
       if (verdict === 'done') message.ack();
       else message.nak(verdict);
-    } catch (error) {
-      this.taker.log.error({ err: error, subject: message.subject, seq: message.seq }, 'a published command met an error that nobody expected; it will be taken again');
-      message.nak(OUTAGE_MS);
-    }
+    });
+  }
+
+  private sayAtWork(): void {
+    for (const { message } of this.lanes.moving(STUCK_MS)) this.say(() => { message.working(); });
+  }
+
+  /** What cannot be said because the connection is closed is as if nobody had taken the command. */
+  private say(word: () => void): void {
+    if (!this.taker.connection.isClosed()) word();
+  }
+
+  private weigh(bytes: number): void {
+    this.heldBytes += bytes;
   }
 
   private hasEnded(): boolean {
     return this.stopping.signal.aborted;
   }
+}
+
+/** However often it must be delivered: an end comes from whoever takes it alone. */
+const wanted = { ack_policy: AckPolicy.Explicit, deliver_policy: DeliverPolicy.All, max_ack_pending: MOST_UNDER_WAY, max_deliver: -1 } as const;
+
+/** One that an older version has made is brought to what is written here. */
+async function ensureConsumer(connection: NatsConnection, config: Partial<ConsumerConfig> & { readonly durable_name: string }): Promise<Consumer> {
+  const { consumers } = await jetstreamManager(connection);
+  const { durable_name: name } = config;
+  if ((await unlessGone(consumers.info(COMMANDS_STREAM, name))) === undefined) await consumers.add(COMMANDS_STREAM, config); // adding one that is there and equal is no error
+  else await consumers.update(COMMANDS_STREAM, name, config);
+  return jetstream(connection).consumers.get(COMMANDS_STREAM, name);
 }
 
 const commandOf = (message: JsMsg): PublishedCommand => ({

@@ -25,7 +25,7 @@ export type { Endpoint, HeaderReader } from './endpoint.ts';
 export type { BusAuthority } from './authority.nats.ts';
 export { userRequests } from './nats-roles.ts';
 export { CommandConsumer } from './commands.nats.ts';
-export type { PublishedCommand, Verdict } from './commands.nats.ts';
+export type { CommandTaker, PublishedCommand, Verdict } from './commands.nats.ts';
 import type { BusAuthority } from './authority.nats.ts';
 /** Loads what signs credentials; nobody but auth pays for it. */
 export const openBusAuthority = async (options: Parameters<typeof BusAuthority.open>[0]): Promise<BusAuthority> => (await import('./authority.nats.ts')).BusAuthority.open(options);

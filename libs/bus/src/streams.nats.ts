@@ -8,7 +8,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 export const EVENTS_STREAM = 'EVENTS';
 export const COMMANDS_STREAM = 'COMMANDS';
 
-const STREAM_NOT_FOUND = 10059;
+const NOT_FOUND: ReadonlySet<number> = new Set([10059, 10014]); // of a stream, of a consumer
 const HOUR_MS = 3_600_000;
 const MiB = 1024 ** 2;
 const GiB = 1024 ** 3;
@@ -47,16 +47,17 @@ const commands: Wanted = {
 /** Makes the streams, or brings them to what is written here. Safe from many services at once. */
 export async function ensureStreams(connection: NatsConnection): Promise<void> {
   const manager = await jetstreamManager(connection);
-  const known = await configOf(manager, EVENTS_STREAM);
+  const known = (await unlessGone(manager.streams.info(EVENTS_STREAM)))?.config;
   // A storage cannot be changed. Whoever comes second finds the new one, or nothing.
-  if (known !== undefined && known.storage !== events.storage) await manager.streams.delete(EVENTS_STREAM).catch(unlessMissing);
+  if (known !== undefined && known.storage !== events.storage) await unlessGone(manager.streams.delete(EVENTS_STREAM));
   await ensure(manager, events);
 }
 
-export const ensureCommandStream = async (connection: NatsConnection): Promise<void> => ensure(await jetstreamManager(connection), commands);
+/** `maxBytes`: what it holds before it refuses. Set below what is in it, it refuses until enough was carried out, and drops nothing. */
+export const ensureCommandStream = async (connection: NatsConnection, maxBytes: number = commands.max_bytes): Promise<void> => ensure(await jetstreamManager(connection), { ...commands, max_bytes: maxBytes });
 
 async function ensure(manager: JetStreamManager, wanted: Wanted): Promise<void> {
-  if ((await configOf(manager, wanted.name)) === undefined) await manager.streams.add(wanted); // adding one that is there and equal is no error
+  if ((await unlessGone(manager.streams.info(wanted.name))) === undefined) await manager.streams.add(wanted); // adding one that is there and equal is no error
   else await manager.streams.update(wanted.name, wanted);
 }
 
@@ -67,15 +68,12 @@ export async function stopWhenGone(messages: ConsumerMessages): Promise<void> {
   }
 }
 
-async function configOf(manager: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
+/** What JetStream answers; undefined = there is no such stream or consumer. */
+export async function unlessGone<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
-    return (await manager.streams.info(name)).config;
+    return await asked;
   } catch (error) {
-    unlessMissing(error);
-    return undefined;
+    if (error instanceof JetStreamApiError && NOT_FOUND.has(error.code)) return undefined;
+    throw error;
   }
-}
-
-function unlessMissing(error: unknown): void {
-  if (!(error instanceof JetStreamApiError) || error.code !== STREAM_NOT_FOUND) throw error;
 }

@@ -41,6 +41,8 @@ export interface Operation<I extends z.ZodType = z.ZodType, R extends z.ZodType 
   readonly dryRun: boolean;
   /** How the CLI calls it, where `<noun> <verb>` would read badly. */
   readonly cli?: string;
+  /** Of a question that can wait (`waitMs`): whether this is what was waited for, not only the end of the wait. */
+  news?(input: z.output<I>, reply: z.output<R>): boolean;
 }
 
 export type InputOf<O> = O extends { input: infer I extends z.ZodType } ? z.output<I> : never;
@@ -60,6 +62,7 @@ interface OperationText<I extends z.ZodType, R extends z.ZodType> {
   timeoutMs?: number;
   dryRun?: true;
   cli?: string;
+  news?: (input: z.output<I>, reply: z.output<R>) => boolean;
 }
 
 const segment = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;

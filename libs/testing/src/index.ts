@@ -6,6 +6,7 @@ export * from '../../tasks/src/testing/index.ts';
 export { DriftKeeper, type DriftSettings } from '../../service/src/drift/drift.keeper.ts';
 export { DriftCommands } from '../../service/src/drift/drift.commands.ts';
 export { taskDrift } from '../../service/src/drift/task.drift.ts';
+export { fromSource } from './from-source.ts';
 export { lit, RfbClient } from './rfb.ts';
 export { until } from './until.ts';
 export { childTaskId } from '../../tasks/src/keys.ts';

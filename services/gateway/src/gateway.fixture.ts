@@ -40,7 +40,7 @@ export const holders: Readonly<Record<Person, Holder>> = { ann: { kind: 'session
 
 const everything = { ...doorLimits, body: { bytes: 1024 * 1024, timeMs: 400 }, headersTimeoutMs: 800, drainMs: 1_000, upload: { idleMs: 500, tries: 3 } };
 
-interface Options { readonly limits?: Partial<DoorLimits>; readonly env?: Record<string, string> }
+interface Options { readonly limits?: Partial<DoorLimits>; readonly env?: Record<string, string>; /** How soon another gateway gets the commands of one that is dead. */ readonly ackWaitMs?: number }
 
 export class GatewayUnderTest {
   readonly asked: Asked[] = [];
@@ -72,14 +72,23 @@ export class GatewayUnderTest {
   }
 
   async startService(): Promise<void> {
-    const { limits, env } = this.options;
-    this.service = await startService({
+    const started = await this.startBeside();
+    this.service = started.service;
+    this.door = started.door;
+  }
+
+  /** One more gateway; whoever starts it stops it. */
+  async startBeside(): Promise<{ readonly service: RunningService; readonly door: RestDoorHandle | undefined }> {
+    const { limits, env, ackWaitMs } = this.options;
+    let door: RestDoorHandle | undefined;
+    const service = await startService({
       ...gateway,
-      doors: (parts) => [(this.door = restDoor(parts, undefined, { ...everything, ...limits })), busDoor(parts), commandsDoor(parts), feedsDoor(parts)],
+      doors: (parts) => [(door = restDoor(parts, undefined, { ...everything, ...limits })), busDoor(parts), commandsDoor(parts, ackWaitMs === undefined ? {} : { ackWaitMs }), feedsDoor(parts)],
     }, {
       env: { TOK_NATS_URL: this.natsUrl, TOK_MYSQL_URL: this.schema.url, TOK_LOG_LEVEL: 'fatal', TOK_HTTP_PORT: '0', TOK_HTTP_REQUESTS_PER_SECOND: '100000', TOK_HTTP_SIGN_INS_PER_SECOND: '10000', ...env },
       ownsProcess: false,
     });
+    return { service, door };
   }
 
   get url(): string {

@@ -12,7 +12,7 @@ import { HostVmSpec, hostStatus, hostVmPowerOff, hostVmStart, hostVmStatus } fro
 import type { BodyOf, HostOperation, HostVmStatus, ReplyOf, RequestOf, hostVmChanged } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
-import { until } from '#testing';
+import { fromSource, until } from '#testing';
 import { startTicksOf } from './vm/process-table.proc.ts';
 
 export const uidOf = (index: number): number => 230_000 + index;
@@ -23,7 +23,6 @@ export const smallVm = (index: number, more: Partial<HostVmSpec> = {}): HostVmSp
   firmware: 'bios', disks: [], nics: [], ...more,
 });
 
-const nodeFlags = ['--conditions=source', '--import', join(import.meta.dirname, 'run-typescript.fixture.mjs')];
 
 export class AgentLab {
   readonly hostId = newUuid();
@@ -47,7 +46,7 @@ export class AgentLab {
   /** Starts the agent's process; resolves at once. */
   spawnAgent(environment: Readonly<Record<string, string>> = {}): void {
     const log = openSync(this.logFile, 'a');
-    const argv = [...this.run.around, process.execPath, ...nodeFlags, this.run.file];
+    const argv = [...this.run.around, process.execPath, ...fromSource, this.run.file];
     const child = spawn(argv[0]!, argv.slice(1), {
       env: { PATH: process.env['PATH'], TOK_NATS_URL: this.url, TOK_HOST_ID: this.hostId, TOK_HOST_NAME: 'test-host', TOK_HOST_DIR: this.dir, TOK_OVS_RUNDIR: join(this.dir, 'ovs'), TOK_LOG_LEVEL: 'debug', ...this.run.environment, ...environment },
       stdio: ['ignore', log, log],

@@ -14,6 +14,7 @@ import { admit, SharedGates } from '../rest/admission.ts';
 import type { Gates } from '../rest/admission.ts';
 import { doorNumbers } from '../rest/door.metrics.ts';
 import { problemOf } from '../rest/problem.ts';
+import { askPatiently } from '../waits/long-question.client.ts';
 import { asksForCaller, keyWrong, readInput, withCaller } from './bus-input.ts';
 import { isOwnInbox, openOperation, placeOf } from './bus-subject.ts';
 
@@ -73,7 +74,7 @@ export function busDoor(parts: Parts<GatewayConfig>): Door {
           const whole = await filled(operation, input as object, handle);
           if (!whole.ok) return whole;
           if (dry) return await bus.explain(operation, whole.value, { ctx });
-          return await bus.request(operation, whole.value, { ctx, ...(isCommand ? { idempotencyKey: ctx.idempotencyKey ?? newUuid() } : {}) });
+          return await askPatiently(bus, operation, whole.value, { ctx, ...(isCommand ? { idempotencyKey: ctx.idempotencyKey ?? newUuid() } : {}) });
         } finally {
           const left = (running.get(handle) ?? 1) - 1;
           if (left === 0) running.delete(handle);

@@ -131,7 +131,7 @@ describe('a published command', () => {
     try {
       let carried = 0;
       const commands = { carryOut: () => { carried += 1; return Promise.resolve({ caller: undefined, traceId: '0'.repeat(32), answer: ok({ taskId: newUuid() }) }); } };
-      const desk = { db, log: silentLog, commands, numbers: { served: () => undefined } };
+      const desk = { db, log: silentLog, commands, numbers: { served: () => undefined }, lettersKept: 1_000 };
       const command: PublishedCommand = { subject: 'tok.v1.user.ann.cmd.compute.vm.start', body: new TextEncoder().encode('{}'), seq: 4_711, publishedAt: Date.now(), deliveries: 1, idempotencyKey: 'twice', traceparent: '', dryRun: '' };
       // Killed before the acknowledgement; and taken by two at once, because one was believed dead.
       expect(await Promise.all([takeCommand(desk, command), takeCommand(desk, command)])).toEqual(['done', 'done']);
@@ -146,7 +146,7 @@ describe('a published command', () => {
     const db = await openDatabase({ url: under.schema.url, migrations: [], name: 'gateway' });
     try {
       const commands = new UserCommands({ request: () => { throw new Error('a bug'); } }, { ...under.get<SharedGates>(SharedGates), closing: () => false });
-      const desk = { db, log: silentLog, commands, numbers: { served: () => undefined } };
+      const desk = { db, log: silentLog, commands, numbers: { served: () => undefined }, lettersKept: 1_000 };
       const command = (deliveries: number): PublishedCommand => ({ subject: 'tok.v1.user.ann.cmd.compute.vm.start', body: Buffer.from(JSON.stringify({ vmId })), seq: 4_712, publishedAt: Date.now(), deliveries, idempotencyKey: 'bug', traceparent: '', dryRun: '' });
       expect(await takeCommand(desk, command(1))).toBeGreaterThan(0);
       expect(await takeCommand(desk, command(10))).toBe('done');

@@ -1,8 +1,9 @@
 // The door of published commands: takes them from the stream, has them carried out, and records how each ended, with the
 // event that tells its user, before the stream forgets it.
+import type { NatsConnection } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
 import { CommandConsumer, isIdempotencyKey, parseBody } from '#bus';
-import type { BusLog, PublishedCommand, Verdict } from '#bus';
+import type { BusLog, CommandTaker, PublishedCommand, Verdict } from '#bus';
 import type { GatewayConfig } from '#config';
 import { Internal, operationByName } from '#contracts';
 import { transaction } from '#database';
@@ -37,10 +38,12 @@ export interface Desk {
   readonly log: BusLog;
   readonly commands: Pick<UserCommands, 'carryOut'>;
   readonly numbers: Pick<DoorNumbers, 'served'>;
+  /** Dead letters that are kept of one user. */
+  readonly lettersKept: number;
 }
 
 /** Sees one delivery of a command to its end, or says when to deliver it again. */
-export async function takeCommand({ db, log, commands, numbers }: Desk, published: PublishedCommand): Promise<Verdict> {
+export async function takeCommand({ db, log, commands, numbers, lettersKept }: Desk, published: PublishedCommand): Promise<Verdict> {
   const place = placeOfCommand(published.subject);
   const id = commandId(published);
   if (place === undefined) {
@@ -57,19 +60,24 @@ export async function takeCommand({ db, log, commands, numbers }: Desk, publishe
   const again = answer.ok ? undefined : pauseAfter(answer.fault, published.deliveries);
   if (!answer.ok && answer.fault.code === Internal.code) log.error({ err: answer.fault.cause, operation: place.operation, commandId: id, trace }, 'a published command failed');
   if (again !== undefined) return again;
-  await recordEnd(db, { ...place, id, idempotencyKey, published, carried });
+  await recordEnd(db, lettersKept, { ...place, id, idempotencyKey, published, carried });
   numbers.served(operationByName.has(place.operation) ? place.operation : 'unknown', answer.ok ? 200 : problemOf(answer.fault).status, performance.now() - startedAt);
   if (!answer.ok) log.warn({ user: place.handle, operation: place.operation, code: answer.fault.code, commandId: id, trace }, 'a published command was refused');
   return 'done';
 }
 
-export function commandsDoor({ nats, log, db, metrics, get }: DatabaseParts<GatewayConfig>): Door {
+/** Under one name: all gateways share what is published. */
+export const consumerAt = (desk: Desk, connection: NatsConnection, over: Partial<CommandTaker> = {}): CommandConsumer => new CommandConsumer({
+  connection, log: desk.log, name: 'gateway-commands', atOnce, laneOf: (published) => laneOf(published, jsonOf(published.body)), take: (published) => takeCommand(desk, published), ...over,
+});
+
+export function commandsDoor({ nats, log, db, metrics, config, get }: DatabaseParts<GatewayConfig>, over: Pick<CommandTaker, 'ackWaitMs'> = {}): Door {
   let consumer: CommandConsumer | undefined;
   return {
     name: 'commands',
     async open() {
-      const desk = { db, log, commands: get(UserCommands), numbers: await doorNumbers(metrics.registry, 'commands') };
-      consumer = new CommandConsumer({ connection: nats, log, name: 'gateway-commands', atOnce, laneOf: (published) => laneOf(published, jsonOf(published.body)), take: (published) => takeCommand(desk, published) });
+      const desk = { db, log, commands: get(UserCommands), numbers: await doorNumbers(metrics.registry, 'commands'), lettersKept: config.TOK_KEEP_DEAD_LETTERS };
+      consumer = consumerAt(desk, nats, { streamBytes: config.TOK_COMMANDS_BYTES, ...over });
       consumer.start();
       log.info({}, 'published commands are taken in');
     },
@@ -80,13 +88,13 @@ export function commandsDoor({ nats, log, db, metrics, get }: DatabaseParts<Gate
 }
 
 /** Dies before its commit: delivered again, and the owner answers what it answered. Dies after: delivered again, and known. */
-const recordEnd = (db: DataSource, { handle, published, carried, ...about }: Ended): Promise<void> =>
+const recordEnd = (db: DataSource, lettersKept: number, { handle, published, carried, ...about }: Ended): Promise<void> =>
   transaction(db, async (tx) => {
     if (!(await noteEnd(tx, about.id))) return;
     const outcome = outcomeOf(carried);
     if (outcome.is === 'refused') {
       const userId = carried.caller?.actor.userId ?? null;
-      await insertLetter(tx, { ...about, userId, handle, body: keptBody(about.operation, published.body), dryRun: published.dryRun, error: outcome.error, publishedAt: published.publishedAt });
+      await insertLetter(tx, lettersKept, { ...about, userId, handle, body: keptBody(about.operation, published.body), dryRun: published.dryRun, error: outcome.error, publishedAt: published.publishedAt });
     }
     await tell(tx, about, outcome, { ...carried, handle });
   });

@@ -29,20 +29,22 @@ export const noteEnd = async (tx: EntityManager, id: string): Promise<boolean> =
 
 export const hasEnded = async (db: Queryable, id: string): Promise<boolean> => (await selectRow(db, 'SELECT id FROM bus_command WHERE id = ?', [id])) !== undefined;
 
-/** The oldest of more than so many of one user make room. */
-const mostPerUser = 1_000;
-const keepDays = 90;
+const rowsAtOnce = 1_000;
+/** What the stream can still deliver again is younger. */
+const keepEndsDays = 7;
 
 export interface NewLetter extends Sent {
   readonly id: string; readonly userId: string | null; readonly handle: string; readonly operation: string; readonly idempotencyKey: string | null;
   readonly error: ErrorBody; readonly publishedAt: number;
 }
 
-export async function insertLetter(tx: EntityManager, { id, userId, handle, operation, idempotencyKey, body, dryRun, error, publishedAt }: NewLetter): Promise<void> {
+/** The oldest of more than `most` of one user make room. By his handle, as some are of nobody: nobody else ever bears it. */
+export async function insertLetter(tx: EntityManager, most: number, { id, userId, handle, operation, idempotencyKey, body, dryRun, error, publishedAt }: NewLetter): Promise<void> {
   await execute(tx, `INSERT INTO dead_letter (id, user_id, handle, operation, idem_key, body, dry_run, error, published_at, refused_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3))`, [id, userId, handle, operation, idempotencyKey, Buffer.from(body), dryRun.slice(0, 20), toJson(error), new Date(publishedAt)]);
-  const beyond = await selectRow<{ refused_at: Date }>(tx, `SELECT refused_at FROM dead_letter WHERE user_id = ? ORDER BY refused_at DESC LIMIT 1 OFFSET ${mostPerUser}`, [userId]);
-  if (beyond !== undefined) await execute(tx, 'DELETE FROM dead_letter WHERE user_id = ? AND refused_at <= ?', [userId, beyond.refused_at]);
+  const held = await selectRow<{ n: number }>(tx, 'SELECT COUNT(*) AS n FROM dead_letter WHERE handle = ?', [handle]);
+  const beyond = Math.min((held?.n ?? 0) - most, rowsAtOnce);
+  if (beyond > 0) await execute(tx, 'DELETE FROM dead_letter WHERE handle = ? ORDER BY refused_at, id LIMIT ?', [handle, beyond]);
 }
 
 export const refuseAgain = async (tx: EntityManager, id: string, error: ErrorBody): Promise<boolean> =>
@@ -68,8 +70,11 @@ export async function pageOfLetters(db: Queryable, input: InputOf<typeof listDea
   return page.ok ? ok({ rows: page.value.rows.map(letterOf), next: page.value.next }) : page;
 }
 
-/** What the stream can still deliver again is younger. */
-export async function purgeEnded(db: Queryable): Promise<void> {
-  await execute(db, 'DELETE FROM bus_command WHERE ended_at < UTC_TIMESTAMP(3) - INTERVAL 7 DAY ORDER BY ended_at LIMIT 1000');
-  await execute(db, `DELETE FROM dead_letter WHERE refused_at < UTC_TIMESTAMP(3) - INTERVAL ${keepDays} DAY ORDER BY refused_at LIMIT 1000`);
+/** Forgets ends and dead letters that are old enough, all of them: commands may end faster than one round removes. */
+export async function purgeEnded(db: Queryable, keepDays: number, signal: AbortSignal): Promise<void> {
+  const purges = [['bus_command', 'ended_at', keepEndsDays], ['dead_letter', 'refused_at', keepDays]] as const;
+  for (const [table, time, days] of purges) {
+    let removed = rowsAtOnce;
+    while (removed === rowsAtOnce && !signal.aborted) removed = await execute(db, `DELETE FROM ${table} WHERE ${time} < UTC_TIMESTAMP(3) - INTERVAL ? DAY ORDER BY ${time} LIMIT ${rowsAtOnce}`, [days]);
+  }
 }

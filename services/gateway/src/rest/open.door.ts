@@ -14,6 +14,8 @@ import { addPages, pagePaths } from '../pages/pages.door.ts';
 import { EventTail } from '../events/event-tail.client.ts';
 import { addImageContent } from '../upload/image-content.door.ts';
 import type { UploadLimits } from '../upload/content.stream.ts';
+import { pieces } from '../waits/long-question.client.ts';
+import type { Pieces } from '../waits/long-question.client.ts';
 import type { BodyLimits } from './body.stream.ts';
 import { SharedGates } from './admission.ts';
 import { doorNumbers } from './door.metrics.ts';
@@ -24,6 +26,7 @@ export interface DoorLimits {
   readonly headersTimeoutMs: number;
   readonly drainMs: number;
   readonly upload: UploadLimits;
+  readonly pieces: Pieces;
   readonly console: ConsoleLimits;
 }
 
@@ -32,6 +35,7 @@ export const doorLimits: DoorLimits = {
   headersTimeoutMs: 10_000,
   drainMs: 8_000,
   upload: { idleMs: 30_000, tries: 5 },
+  pieces,
   console: {
     mostPerUser: 20, mostAtOnce: 1_000, messageBytes: 256 * 1024,
     pingMs: 10_000, checkMs: 30_000, slowMs: 30_000, idleMs: 30 * 60_000, longestMs: 12 * 3_600_000, partingMs: 2_000,

@@ -27,6 +27,8 @@ import { SharedReads } from './shared-reads.ts';
 import type { EventTail } from '../events/event-tail.client.ts';
 import { EventStreams } from '../events/event-stream.door.ts';
 import { wantsStream } from '../events/event-stream.ts';
+import { askPatiently } from '../waits/long-question.client.ts';
+import type { Pieces } from '../waits/long-question.client.ts';
 import type { DoorRoute } from './routes.ts';
 import type { DoorNumbers } from './door.metrics.ts';
 
@@ -43,6 +45,8 @@ export interface RestOptions {
   /** Takes what this door denies itself; what an owner denies, he records. */
   readonly denials: Pick<Denials, 'note'>;
   readonly body: BodyLimits;
+  /** How questions that wait are asked. */
+  readonly pieces: Pieces;
   /** Time for the request line and the headers, ms. */
   readonly headersTimeoutMs: number;
   /** How long a closing door waits for what is inside, ms. */
@@ -197,7 +201,7 @@ export class RestDoor {
   private async ask(entry: DoorRoute, input: object, key: string | null, call: Call, signal: AbortSignal): Promise<Result<Ready>> {
     const { operation } = entry.route;
     const ctx = call.context(operation.timeoutMs, signal, key);
-    const answer = await this.options.bus.request(operation, input, { ctx, ...(key === null ? {} : { idempotencyKey: key }) });
+    const answer = await askPatiently(this.options.bus, operation, input, { ctx, ...(key === null ? {} : { idempotencyKey: key }) }, this.options.pieces);
     return answer.ok ? ok({ ...successOf(entry, answer.value), body: JSON.stringify(answer.value) }) : answer;
   }
 

@@ -217,6 +217,15 @@ describe('a long call', () => {
     waiting.resolve(undefined);
     expect((await gateway.fetch('/livez', { as: null })).status).toBe(200);
   });
+
+  it('whose answerer dies with it is answered by another one, not when its time has run out', async () => {
+    const door = await GatewayUnderTest.start({ limits: { pieces: { waitMs: 200, graceMs: 200 } } });
+    const asked = () => door.questions('monitoring.task.get').map(({ input }) => input['waitMs']);
+    door.play('monitoring.task.get', () => (asked().length === 1 ? new Promise(() => undefined) : ok({ state: 'succeeded', version: 2 })));
+    const answer = await door.fetch(`/v1/tasks/${newUuid()}?waitMs=20000`);
+    expect([answer.status, await answer.json(), asked()]).toEqual([200, { state: 'succeeded', version: 2 }, [200, 200]]);
+    await door.end();
+  });
 });
 
 describe('the pages', () => {

@@ -2,7 +2,7 @@
 import type { DataSource } from 'typeorm';
 import type { BusClient, BusContext } from '#bus';
 import {
-  NotFound, PermissionDenied, computeTask, endStates, networkTask, storageTask, templatesTask,
+  NotFound, PermissionDenied, computeTask, isTaskNews, networkTask, storageTask, templatesTask,
   cancelTask, retryTask, type InputOf, type Permission, type ReplyOf, type Task, type TaskService, type getTask,
 } from '#contracts';
 import { mayAccess, transaction, whoOf } from '#database';
@@ -32,8 +32,7 @@ export class TaskReader {
       if (!seen.ok) return seen;
       const task = seen.value;
       const leftMs = until - performance.now();
-      const news = input.afterVersion === undefined ? endStates.includes(task.state) : task.version > input.afterVersion || endStates.includes(task.state);
-      if (news || leftMs <= 0 || ctx.signal.aborted || !this.waiters.hasRoom) return ok(await this.withPlace(task));
+      if (isTaskNews(input.afterVersion, task) || leftMs <= 0 || ctx.signal.aborted || !this.waiters.hasRoom) return ok(await this.withPlace(task));
       await this.waiters.news(input.taskId, leftMs, ctx.signal);
     }
   }

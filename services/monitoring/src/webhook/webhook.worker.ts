@@ -33,6 +33,8 @@ const LEASE_MS = 10_000;
 const roundMs = 1_000;
 /** However fast the log goes on, webhooks look at it in gulps. */
 const gulpMs = 100;
+/** Nobody says that the answerer has died: a plain question is asked anew when it has not been answered by then. */
+const lostAfterMs = 3_000;
 const atOnce = 16;
 const mostEvents = 100;
 const mostBytes = 256 * 1024;
@@ -125,7 +127,7 @@ export class WebhookSender {
 
   /** With the rights that he has now. */
   private async ownerOf({ ownerId }: Webhook): Promise<Result<Actor>> {
-    const found = await this.parts.bus.request(resolveHolder, { holder: { kind: 'user', id: ownerId } }, { as: 'system' });
+    const found = await this.parts.bus.request(resolveHolder, { holder: { kind: 'user', id: ownerId } }, { as: 'system', timeoutMs: lostAfterMs });
     return found.ok ? ok(found.value.actor) : found;
   }
 
