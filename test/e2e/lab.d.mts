@@ -40,6 +40,8 @@ export function readRecord(lab: Lab): LabRecord;
 export function signIn(lab: Lab): Promise<unknown>;
 export function waitReady(lab: Lab, options?: { withinMs?: number }): Promise<Record<string, number>>;
 export function agentName(host: string): string;
+export function cacheDir(env?: NodeJS.ProcessEnv): string;
+export function shellEnv(lab: Lab): NodeJS.ProcessEnv;
 
 export function crash(lab: Lab, name: string): Promise<void>;
 export function freeze(lab: Lab, name: string): boolean;

@@ -5,6 +5,8 @@ export { signIn } from '../../tools/lab.d/demo.mjs';
 export { waitReady, agentName } from '../../tools/lab.d/services.mjs';
 export { crash, cutHost, cutUplink, freeze, healHost, healUplink, powerOffHost, powerOnHost, startAgain, thaw } from '../../tools/lab.d/faults.mjs';
 export { pingFromUplink, runOnUplink } from '../../tools/lab.d/uplink.mjs';
+export { cacheDir } from '../../tools/lab.d/layout.mjs';
+export { shellEnv } from '../../tools/lab.d/shell.mjs';
 export { inside, processesInside } from '../../tools/lab.d/namespaces.mjs';
 export { vsctl } from '../../tools/lab.d/ovs.mjs';
 export { run, succeeds } from '../../tools/lab.d/run.mjs';

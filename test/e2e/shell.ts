@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { shellEnv } from './lab.mjs';
 import type { World } from './world.ts';
 
 export interface Ended { readonly status: number; readonly out: string; readonly err: string }
@@ -18,10 +19,9 @@ export interface Shell {
   close(): Promise<void>;
 }
 
-export async function openShell({ lab, record }: World): Promise<Shell> {
+export async function openShell({ lab }: World): Promise<Shell> {
   const home = await mkdtemp(join(tmpdir(), 'tok-home-'));
-  const path = [dirname(lab.node), join(lab.repo, 'node_modules/.bin'), join(lab.repo, 'tools/tokctl'), join(lab.repo, 'tools'), process.env['PATH'] ?? ''].join(delimiter);
-  const env = { ...process.env, PATH: path, TOK_LAB_DIR: lab.dir, TOK_URL: record.gateway.url, XDG_CONFIG_HOME: home };
+  const env = { ...shellEnv(lab), XDG_CONFIG_HOME: home };
   const run: Shell['run'] = ([command, ...args], { input = '', withinMs = 120_000 } = {}) => new Promise((resolve, reject) => {
     const child = spawn(command!, args, { cwd: lab.repo, env, timeout: withinMs, killSignal: 'SIGKILL' });
     let [out, err] = ['', ''];

@@ -38,6 +38,7 @@ const TESTS = [
   { command: 'busybox', package: 'busybox' },
   { file: '/usr/bin/python3', package: 'python3' },
   { command: 'curl', package: 'curl' },
+  { command: 'jq', package: 'jq' },
 ];
 export const NEEDS = { backends: BACKENDS, hosts: HOSTS, guest: GUEST, tests: TESTS };
 

@@ -27,11 +27,16 @@ export async function showLogs(lab, name, { follow = false } = {}) {
   return attend(['tail', '-n', name ? '200' : '20', ...(follow ? ['-F'] : []), ...wanted.map((file) => join(lab.paths.log, file))]);
 }
 
-/** A shell with the platform's commands in PATH; with `host` (or `uplink`) inside that namespace and its switch. */
-export function openShell(lab, host) {
-  const { gateway } = readRecord(lab);
+/** The platform's commands in PATH, and where its doors are. */
+export function shellEnv(lab) {
+  const { gateway, nats } = readRecord(lab);
   const path = [dirname(lab.node), join(lab.repo, 'node_modules/.bin'), join(lab.repo, 'tools/tokctl'), join(lab.repo, 'tools'), process.env.PATH].join(delimiter);
-  const env = { ...process.env, PATH: path, TOK_LAB_DIR: lab.dir, ...(gateway ? { TOK_URL: gateway.url } : {}), PS1: `(lab ${host ?? lab.tag}) \\w \\$ ` };
+  return { ...process.env, PATH: path, TOK_LAB_DIR: lab.dir, ...(gateway ? { TOK_URL: gateway.url } : {}), ...(nats ? { NATS_URL: nats.url } : {}) };
+}
+
+/** A shell in these surroundings; with `host` (or `uplink`) inside that namespace and its switch. */
+export function openShell(lab, host) {
+  const env = { ...shellEnv(lab), PS1: `(lab ${host ?? lab.tag}) \\w \\$ ` };
   const shell = ['bash', '--norc', '-i'];
   if (!host) return attend(shell, env);
   if (host === 'uplink') return attend(inside(lab.names.uplinkNamespace, shell), { ...env, ...ovsEnv(lab.paths.uplinkSwitch) });

@@ -71,7 +71,7 @@ function commandOf(operation: Operation, route: Route): Command {
 
 /** The id that a new object is to have is no reference to one that exists. */
 function ownId(operation: Operation, flag: Flag): Flag {
-  const own = operation.verb === 'create' && flag.path.length === 1 && flag.shape.kind === 'reference' && flag.shape.noun === operation.noun;
+  const own = operation.verb === 'create' && flag.name === operation.noun && flag.shape.kind === 'reference' && flag.shape.noun === operation.noun;
   return own ? { ...flag, name: 'id', shape: { kind: 'text' } } : flag;
 }
 

@@ -107,7 +107,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   'template get': ['tokctl template get debian'],
   'template update': ['tokctl template update debian --description "Debian, ready for use"'],
   'template delete': ['tokctl template delete debian'],
-  'folder create': ['tokctl folder create --name production'],
+  'folder create': ['tokctl folder create --name production', 'tokctl folder create --name databases --parent production'],
   'folder list': ['tokctl folder list', 'tokctl folder list --parent production'],
   'folder get': ['tokctl folder get production'],
   'folder update': ['tokctl folder update databases --parent production'],
