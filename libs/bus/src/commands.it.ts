@@ -186,7 +186,8 @@ describe('whoever takes published commands', () => {
     await server.crashAndRestart();
     await until('we are back', () => nats.flush().then(() => true, () => false));
     taker.end('b-1', 0);
-    await until('it is taken again', () => taker.taken.some((one) => one.startsWith('b-1') && one !== 'b-1 1'));
+    // A server that was killed may have forgotten that it had delivered it, and count from one again.
+    await until('it is taken again', () => taker.taken.filter((one) => one.startsWith('b-1')).length > 1);
     expect(taker.taken.filter((one) => one.startsWith('a-1'))).toEqual(['a-1 1']);
   });
 });
