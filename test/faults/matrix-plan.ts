@@ -23,7 +23,7 @@ export interface KindSteps {
 }
 
 /** `agent` = the agents of all hosts, `qemu` = the guests of all VMs of the stage. */
-export const victims: readonly string[] = [...services, 'gateway', 'nats', 'redis', 'mariadb', 'agent', 'qemu'];
+export const victims: readonly string[] = [...services, 'nats', 'redis', 'mariadb', 'agent', 'qemu'];
 
 export const pairs: readonly Victims[] = victims.flatMap((one, at) => victims.slice(at + 1).map((other) => [one, other]));
 

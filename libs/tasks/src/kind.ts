@@ -129,6 +129,8 @@ export interface Step<I> {
   slots?(ctx: Pick<StepContext<I>, 'task' | 'input' | 'output'>): readonly Slot[];
   /** From the beginning of this step on the task can only go forward: no cancel, no undo. */
   readonly noReturn?: true;
+  /** With `noReturn`: whether a fault says that the step has had no effect, so that the task may turn back after all. */
+  turnsBackOn?(fault: Fault): boolean;
   /**
    * A dry run may call `run` to see what it finds: all that it does goes through `ctx`. Questions are asked then, commands
    * only of those who explain them, and what can be known only when it is done ends the look.
@@ -170,6 +172,7 @@ export function defineTask<I = unknown>(kind: TaskKind<I>): TaskKind<I> {
   if (kind.steps.length === 0) throw new Error(`${kind.kind} has no steps`);
   if (wrong !== undefined) throw new Error(`${kind.kind}: "${wrong}" is not a name of a step`);
   if (new Set(names).size !== names.length) throw new Error(`${kind.kind}: two steps have one name`);
+  if (kind.steps.some((step) => step.turnsBackOn !== undefined && step !== kind.steps[pointOfNoReturn(kind)])) throw new Error(`${kind.kind}: turnsBackOn belongs to the first step with noReturn`);
   if (!/^[a-z]+\.[a-z][a-z0-9-]*\.[a-z][a-z0-9-]*$/.test(kind.kind)) throw new Error(`"${kind.kind}" is not <service>.<noun>.<verb>`);
   return kind;
 }

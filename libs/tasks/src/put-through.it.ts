@@ -1,9 +1,10 @@
 // A kind with everything in it, put through everything that a task must survive.
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Task } from '#contracts';
+import { NotFound } from '#contracts';
 import { selectRows, transaction } from '#database';
 import { answerThings, beginSample, buildOnHost, dropThingKind, makeKind, makeThingKind, openLocks, worldMigration, worldRow } from './testing/sample-kinds.ts';
-import { cancelAtEveryStep, cancelInEveryWait, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, retryWhereverStuck, undoTwice } from './testing/put-through.ts';
+import { cancelAtEveryStep, cancelInEveryWait, everyStepTwice, failureAtEveryStep, killAtEveryStep, killAtEveryUndo, retryWhereverStuck, taskEnd, undoTwice } from './testing/put-through.ts';
 import type { Trial } from './testing/put-through.ts';
 import { SceneBus, serviceScene } from './testing/scene.ts';
 import type { ServiceScene } from './testing/scene.ts';
@@ -80,4 +81,15 @@ describe('a task with a point of no return', () => {
   it('is retried to its end on either side of it', () => retryWhereverStuck(oneWay));
   it('can be cancelled before it alone', () => cancelAtEveryStep(oneWay));
   it('can be cancelled before it alone, whatever it waits for', () => cancelInEveryWait(oneWay));
+  it('turns back at it by a fault that says that nothing has happened, and leaves nothing behind', async () => {
+    const kind = defineTask({
+      ...base,
+      steps: base.steps.map((step, index) => (index === 3 ? { ...step, noReturn: true, turnsBackOn: ({ code }) => code === NotFound.code, run: () => Promise.resolve(NotFound.fail('It is gone.', { noun: 'host', id: 'host-1' })) } : step)),
+    });
+    const engine = await trial.open(kind);
+    const task = await taskEnd(engine, await trial.begin(engine));
+    expect(task).toMatchObject({ state: 'failed', error: { code: NotFound.code } });
+    expect(task.steps.map(({ state }) => state)).toEqual(['undone', 'undone', 'undone', 'undone', 'skipped']);
+    await check(task);
+  });
 });

@@ -128,7 +128,7 @@ async function forward(run: Run): Promise<DueAgain | 'turned'> {
     const halt = await ahead(work);
     if (halt !== undefined) return halt;
     const end = await runStep(work);
-    if (end.is !== 'done') return unfinished(run, now, end, (fault) => (at >= noReturn ? stuck(run, at, fault) : turn(run, fault, at)));
+    if (end.is !== 'done') return unfinished(run, now, end, (fault) => (at < noReturn || (at === noReturn && plan.turnsBackOn?.(fault) === true) ? turn(run, fault, at) : stuck(run, at, fault)));
     run.steps[at] = { ...now, state: 'done', output: toJson(end.output) };
     boundary.finish({ seq: at, output: end.output, hasSlots: plan.slots !== undefined });
   }

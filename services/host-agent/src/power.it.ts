@@ -90,6 +90,38 @@ describe('a guest', () => {
   });
 });
 
+describe('a guest that is let go on', () => {
+  test.each(['vm.resume:steered', 'vm.resume:intent'])('and dies together with the agent at %s is answered as one that went on', async (point) => {
+    const vm = await begin(80);
+    orThrow(await lab.ask(hostVmPause, to(vm)));
+    const { pid } = await lab.status(vm.vmId);
+    await lab.kill();
+    await lab.start({ TOK_TEST_FAULT_POINT: point });
+    const command = to(vm);
+    await lab.ask(hostVmResume, command, 2_000);
+    await lab.ended();
+    process.kill(pid!, 'SIGKILL');
+    await lab.start();
+    expect(orThrow(await lab.ask(hostVmResume, command))).toMatchObject({ state: 'failed' });
+    expect(await lab.ask(hostVmResume, to(vm))).toMatchObject({ ok: false, fault: { code: 'WRONG_STATE' } });
+    orThrow(await lab.ask(hostVmDelete, to(vm)));
+  });
+
+  test('by a QEMU that does not answer is looked at until it does', async () => {
+    const vm = await begin(81);
+    orThrow(await lab.ask(hostVmPause, to(vm)));
+    const { pid } = await lab.status(vm.vmId);
+    const command = to(vm);
+    process.kill(pid!, 'SIGSTOP');
+    const asked = lab.ask(hostVmResume, command);
+    await until('it is looked at', async () => (await lab.status(vm.vmId)).state === 'unknown', 30_000);
+    process.kill(pid!, 'SIGCONT');
+    await asked;
+    await until('it has gone on', async () => { const again = await lab.ask(hostVmResume, command); return again.ok && again.value.state === 'running'; });
+    await lab.powerOff(vm.vmId);
+  });
+});
+
 describe('a memory', () => {
   test('is saved, its QEMU ends, and a QEMU that begins with it is where it was', async () => {
     const vm = await begin(73);

@@ -1,7 +1,7 @@
 // Placement: which host takes a VM, with a reason for each that does not; the claims that hold capacity.
 import { z } from 'zod';
 import { defineCommand, defineEvent, defineQuery } from '../define.ts';
-import { NoCapacity, NotFound } from '../errors.ts';
+import { HostUnreachable, NoCapacity, NotFound } from '../errors.ts';
 import { ClaimId, ClusterId, HostId, VmId } from '../ids.ts';
 import { listInput, searchInput } from '../list.ts';
 import { At, Bytes, Done, MemoryBytes, pageOf } from '../values.ts';
@@ -21,7 +21,7 @@ export const Claim = z.strictObject({ id: ClaimId, vmId: VmId, hostId: HostId, v
 export const claimPlacement = defineCommand('scheduler.placement.claim', {
   dryRun: true,
   summary: 'Choose a host and hold its capacity for a VM; a VM that has a claim keeps it if it still fits', permission: 'internal',
-  input: z.strictObject({ vmId: VmId, ...placementRequest }), reply: z.strictObject({ claim: Claim, refusals: z.array(Refusal) }), errors: [NoCapacity],
+  input: z.strictObject({ vmId: VmId, ...placementRequest }), reply: z.strictObject({ claim: Claim, refusals: z.array(Refusal) }), errors: [NoCapacity, HostUnreachable],
 });
 export const resizeClaim = defineCommand('scheduler.claim.resize', {
   summary: 'Change what a claim reserves, on the host where it is; less is never refused', permission: 'internal',

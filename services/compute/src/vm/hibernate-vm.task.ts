@@ -1,13 +1,14 @@
 // Puts a VM to sleep and wakes it. Its memory is a volume of the VM's like any other, and is deleted only when the guest
 // runs again. Whatever fails on the way down leaves the VM running, and on the way up hibernated.
 import {
-  chooseDatastore, discardVolume, hostVmResume, hostVmSave, hostVmStatus, placesOfVolumes, provisionVolume,
+  HostCommandFailed, chooseDatastore, discardVolume, hostVmResume, hostVmSave, hostVmStatus, placesOfVolumes, provisionVolume,
   type DatastoreId, type FolderId, type HostId, type HostVmStatus, type UserId, type VmId, type VolumeId,
 } from '#contracts';
+import type { Fault } from '#kernel';
 import { asResult, defineTask, type StepContext, type TaskKind } from '#tasks';
 import { endAsHostSays, endHibernated, endWoken, endsOf } from './vm-end.task.ts';
 import { makeTpmStep, planTpm } from './tpm.steps.task.ts';
-import { findHostsStep, forget, placeStep, raiseEpochStep, release, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
+import { findHostsStep, forget, isOver, placeStep, raiseEpochStep, release, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
 import type { SavedVm } from './vm.store.ts';
 
 export interface HibernateInput extends VmInput {
@@ -96,6 +97,9 @@ export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInp
   }),
 });
 
+/** By such a refusal the guest has not gone on: it ended before that, or its QEMU keeps it. Its memory is as good as it was. */
+const heldStill = (fault: Fault): boolean => isOver(fault) || fault.code === HostCommandFailed.code;
+
 export const wakeVmTask: TaskKind<WakeInput> = defineTask<WakeInput>({
   kind: 'compute.vm.wake',
   object: 'vm',
@@ -108,7 +112,8 @@ export const wakeVmTask: TaskKind<WakeInput> = defineTask<WakeInput>({
     {
       name: 'go-on',
       noReturn: true,
-      why: 'from here on the guest changes its disks, and the saved memory fits them no longer',
+      turnsBackOn: heldStill,
+      why: 'from here on the guest changes its disks, and the saved memory fits them no longer; a host that refuses has not let it',
       run: (ctx) => (ctx.input.discardMemory ? Promise.resolve(ctx.output<HostVmStatus>('start-on-host')) : resume(ctx, ctx.output<Raised>('raise-epoch'))),
     },
     {

@@ -5,7 +5,7 @@ import { orThrow, type Result } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
 import { proofs, taskEnd, type Trial } from '#testing';
 import { deleteVmTask } from './delete-vm.task.ts';
-import { hibernateVmTask, wakeVmTask } from './hibernate-vm.task.ts';
+import { hibernateVmTask, wakeVmTask, type WakeInput } from './hibernate-vm.task.ts';
 import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
 import { VmWorld, asService } from './vm-world.fixture.ts';
 import type { VmCommands } from './vm.commands.ts';
@@ -68,6 +68,35 @@ it.each(['pause', 'resume', 'reset', 'hibernate'] as const)('%s fails, and needs
   const task = await taskEnd(engine, begun(await world.commands(engine)[name]({ vmId }, asService())));
   expect(task).toMatchObject({ state: 'failed', error: { code: 'WRONG_STATE' } });
   expect(await seen(task)).toMatchObject({ owner: null, locks: 0, volumes: 1, onHost: 'failed' });
+  await engine.close();
+}, 30_000);
+
+/** A wake whose guest meets something just before it is let go on. */
+const wakingWith = (meets: (vmId: string) => void): TaskKind<WakeInput> => ({
+  ...wakeVmTask,
+  steps: wakeVmTask.steps.map((step) => (step.name !== 'go-on' ? step : {
+    ...step, run: (ctx) => {
+      meets(ctx.input.vmId);
+      return step.run(ctx);
+    },
+  })),
+});
+
+it('a wake whose guest dies before it goes on leaves the VM hibernated with its memory', async () => {
+  const engine = await world.engine([wakingWith((vmId) => { world.onHost.set(vmId, { ...world.onHost.get(vmId)!, state: 'failed', pid: null }); })]);
+  const vmId = await world.vm('hibernated');
+  const task = await taskEnd(engine, begun(await world.commands(engine).start({ vmId, discardMemory: false }, asService())));
+  expect(task).toMatchObject({ state: 'failed', error: { code: 'WRONG_STATE' } });
+  expect(await seen(task)).toMatchObject(hibernated);
+  await engine.close();
+}, 30_000);
+
+it('a wake whose guest went on and died has used its memory up: the VM has failed', async () => {
+  const engine = await world.engine([wakingWith((vmId) => { world.endsWhenGoingOn.add(vmId); })]);
+  const vmId = await world.vm('hibernated');
+  const task = await taskEnd(engine, begun(await world.commands(engine).start({ vmId, discardMemory: false }, asService())));
+  expect(task.state).toBe('succeeded');
+  expect(await seen(task)).toMatchObject({ owner: null, row: 'failed', saved: false, volumes: 1, locks: 0 });
   await engine.close();
 }, 30_000);
 

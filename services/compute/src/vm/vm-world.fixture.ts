@@ -53,6 +53,8 @@ export class VmWorld {
   readonly takenAddresses = new Set<string>();
   /** Disks and NICs that the guest does not let go. */
   readonly holds = new Set<string>();
+  /** VMs whose guests end as soon as they are let go on. */
+  readonly endsWhenGoingOn = new Set<string>();
   /** What QEMU was last started with. */
   readonly started = new Map<string, HostVmSpec>();
   /** No VM larger than this finds room. */
@@ -311,7 +313,10 @@ export class VmWorld {
       return ok(this.told(String(input['vmId']), state, Number(input['epoch'])));
     };
     host.act(hostVmPause, steer('paused'));
-    host.act(hostVmResume, steer('running'));
+    host.act(hostVmResume, (input) => {
+      const vmId = String(input['vmId']);
+      return this.endsWhenGoingOn.delete(vmId) ? ok(this.told(vmId, 'failed', Number(input['epoch']))) : steer('running')(input);
+    });
     host.act(hostVmReset, steer('running'));
     host.act(hostVmSave, (input) => {
       const saved = steer('running')(input);

@@ -72,8 +72,7 @@ export const findHostsStep = <I extends VmInput & { hostId: string | null }>(pla
   },
 });
 
-/** As large as the VM will be when it starts. */
-/** What the VM asks of a host. */
+/** What the VM asks of a host: as large as it will be when it starts. */
 export function demandOf(vm: Vm): InputOf<typeof claimPlacement>['demand'] {
   const { cpu, cpuService, memoryBytes, memoryService } = effectiveSpec(vm);
   return { vcpus: vcpusOf(cpu), memoryBytes, cpuReservedMhz: cpuService.reservation, memoryReservedBytes: memoryService.reservation };
@@ -187,8 +186,6 @@ export async function startOnHost<I extends VmInput>(ctx: Context<I>, vm: Vm, { 
   return ctx.host(hostId, hostVmStart, { vmId: vm.id, epoch, spec, paused: false, memory }, { part: 'start' });
 }
 
-/** Waits for a silent host without end: nothing else can tell what runs there. */
-
 /** Its guest has ended meanwhile, or its host has nothing of it: there is nothing left to change or to take back. */
 export const isOver = ({ code }: Fault): boolean => code === WrongState.code || code === NotFoundOnHost.code;
 
@@ -197,6 +194,7 @@ export async function unlessOver(work: Promise<unknown>): Promise<void> {
   if (!done.ok && !isOver(done.fault)) throw new FaultError(done.fault);
 }
 
+/** Waits for a silent host without end: nothing else can tell what runs there. */
 export async function waitOut<I extends VmInput>(ctx: Context<I>, hostId: string, work: Promise<void>): Promise<void> {
   const done = await asResult(work);
   if (done.ok) return;
@@ -204,7 +202,7 @@ export async function waitOut<I extends VmInput>(ctx: Context<I>, hostId: string
   throw new FaultError(done.fault);
 }
 
-const isOff = (status: Pick<HostVmStatus, 'state'>): boolean => stateFromHost(status.state) === 'stopped' || status.state === 'failed';
+export const isOff = (status: Pick<HostVmStatus, 'state'>): boolean => stateFromHost(status.state) === 'stopped' || status.state === 'failed';
 
 /** A host that never heard of the VM has nothing to stop. */
 export async function powerOff<I extends VmInput>(ctx: Context<I>, hostId: string, epoch: number): Promise<void> {

@@ -36,6 +36,11 @@ describe('after a crash', () => {
   });
 });
 
+test('a resume whose guest is gone counts as done, as nobody can tell that it was not', () => {
+  const open = [{ commandId: 'r', name: 'vm.resume' as const }, { commandId: 'p', name: 'vm.pause' as const }];
+  expect(settle(open, { finding: { kind: 'none' }, devices: [], ending: null, document: null }, () => ({}))).toEqual({ done: ['r'], dropped: ['p'] });
+});
+
 describe('processes', () => {
   const qemu = (pid: number, ...argv: string[]) => ({ pid, argv: ['/usr/bin/qemu-system-x86_64', ...argv] });
   test('what is not a kept VM’s own process is unmanaged', () => {

@@ -21,11 +21,13 @@ export class MonitorError extends Error {
   }
 }
 
+/** QEMU has answered, and did nothing. */
+export const isRefusal = (error: unknown): error is MonitorError => error instanceof MonitorError && error.failure === 'refused';
 /** The refusals that mean: it is already as it was asked to be. */
 const already = /is already in the process of unplug|Device '[^']*' not found|Failed to find node with node-name/;
-export const isAlreadySo = (error: unknown): boolean => error instanceof MonitorError && error.failure === 'refused' && (error.qmpClass === 'DeviceNotFound' || already.test(error.message));
+export const isAlreadySo = (error: unknown): boolean => isRefusal(error) && (error.qmpClass === 'DeviceNotFound' || already.test(error.message));
 /** A block node that the device which let it go still has in its hands for a moment. */
-export const isStillInUse = (error: unknown): boolean => error instanceof MonitorError && error.failure === 'refused' && /is (still )?in use|is busy/.test(error.message);
+export const isStillInUse = (error: unknown): boolean => isRefusal(error) && /is (still )?in use|is busy/.test(error.message);
 
 /** Why QEMU did not start, from its own words on stderr: first match wins. */
 const startReasons: readonly (readonly [RegExp, string])[] = [

@@ -81,6 +81,11 @@ export class QemuProcess {
     if (!this.released) this.events.onEvent(event);
   }
 
+  /** The process is found to be gone, or silent, or taken up anew. */
+  lookAgain(): void {
+    this.monitor?.close();
+  }
+
   private async ended(): Promise<void> {
     this.monitor = undefined;
     const end = performance.now() + goneWithinMs;

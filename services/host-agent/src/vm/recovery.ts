@@ -30,7 +30,8 @@ export const effectHappened: Readonly<Record<VmCommandName, (evidence: Evidence,
   'vm.stop': isGone,
   'vm.power-off': isGone,
   'vm.pause': ({ finding }) => finding.kind === 'paused',
-  'vm.resume': ({ finding }) => finding.kind === 'running',
+  // One that is gone may have gone on before: only a refusal may say that it has not.
+  'vm.resume': ({ finding }) => finding.kind === 'running' || finding.kind === 'none',
   // Nothing shows that a guest has begun anew; a second reset of one that has just begun costs it nothing.
   'vm.reset': () => false,
   'vm.save': (evidence) => isGone(evidence) && evidence.ending === 'saved',

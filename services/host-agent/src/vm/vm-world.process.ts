@@ -7,6 +7,7 @@ import { ok, sleep } from '#kernel';
 import type { AgentEnvironment } from '../environment.ts';
 import { faultPoint } from '../fault-point.ts';
 import { optionOf } from '../host/adoption.ts';
+import { isRefusal } from '../qmp/errors.ts';
 import { withGuestAgent } from '../qmp/guest-agent.socket.ts';
 import type { QmpEvent } from '../qmp/wire.ts';
 import { guestAgentChardev } from './command-line.ts';
@@ -101,10 +102,15 @@ export class VmWorld {
   }
 
   async steer({ commandId, how }: EffectOf<'steer'>): Promise<void> {
-    const fault = await this.tell(qmpOf[how]).then(() => null, (error: unknown) =>
-      HostCommandFailed.fault(`QEMU did not take ${qmpOf[how]}: ${textOf(error)}`, { reason: textOf(error) }, error));
+    const error = await this.tell(qmpOf[how]).then(() => null, (thrown: unknown) => thrown);
     faultPoint(`${how}:steered`);
-    this.events.post({ type: 'steered', of: commandId, fault });
+    if (error !== null && !isRefusal(error)) {
+      // QEMU may have done it and could not say so: what a look finds answers the command.
+      this.environment.log.warn({ vmId: this.directory.vmId, how, err: error }, 'QEMU was told something and did not answer');
+      this.qemu?.lookAgain();
+      return;
+    }
+    this.events.post({ type: 'steered', of: commandId, fault: error === null ? null : HostCommandFailed.fault(`QEMU did not take ${qmpOf[how]}: ${error.message}`, { reason: error.message }, error) });
   }
 
   async save({ commandId, place }: EffectOf<'save'>, document: VmDocument | null, keep: (document: VmDocument) => Promise<void>): Promise<void> {

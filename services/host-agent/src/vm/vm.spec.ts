@@ -165,6 +165,11 @@ describe('a guest that is held still', () => {
     expect(code(step(after(running, off(), gone, released), pause))).toBe('WRONG_STATE');
     expect(code(step(absentVm(vmId), resume))).toBe('NOT_FOUND_ON_HOST');
   });
+  test('a guest that ends under a resume may have gone on: the answer is how it rests, and no refusal', () => {
+    const still = after(running, { type: 'paused', detail: null });
+    expect(step(after(still, resume, gone), released)).toMatchObject({ kind: 'moved', vm: { state: 'failed', open: [] }, effects: [{ do: 'answer', fault: null }] });
+    expect(step(after(running, pause, gone), released)).toMatchObject({ kind: 'moved', effects: [{ do: 'answer', fault: { code: 'WRONG_STATE' } }] });
+  });
 });
 
 describe('a memory that is saved', () => {

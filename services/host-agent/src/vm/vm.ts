@@ -246,6 +246,8 @@ const busyFault = (vm: Vm, problem: string): Fault => VmBusy.fault(`The VM’s p
 /** What a command is told that was open when the VM came to rest: only a start and commands to the run had wanted something else. */
 function faultAtEnd(vm: Vm, { name }: OpenCommand, rested: Vm): Fault | null {
   if (name === 'vm.start') return vm.failure ?? endedEarly(vm.ending);
+  // The guest may have gone on before it ended: only a refusal may say that it has not.
+  if (name === 'vm.resume') return null;
   if (!ofThisRun.has(name) || (name === 'vm.save' && rested.exitReason === 'saved')) return null;
   return WrongState.fault('The VM ended before the command was complete.', { state: rested.state, allowed: ['running'] });
 }

@@ -62,6 +62,22 @@ afterAll(async () => {
 });
 
 describe('claims', () => {
+  it('waits for a host that does not respond and would take the VM, and for no other', async () => {
+    const silence = (over: Partial<Host>, ...silent: Host[]) => transaction(databases[0]!, async (tx) => {
+      for (const host of silent) await keepHost(tx, { ...host, version: host.version + 1, ...over });
+    });
+    const [first, second] = hosts as [Host, Host];
+    await silence({ state: 'not-responding' }, first);
+    expect(orThrow(await place(0, newUuid())).claim.hostId).toBe(second.id);
+    const pinned = { confinements: [{ reason: 'pinned', text: 'the request names another host', hostIds: [first.id] }] };
+    expect(await place(0, newUuid(), pinned)).toMatchObject({ ok: false, fault: { code: 'HOST_UNREACHABLE', details: { hostId: first.id }, detail: expect.stringMatching(/host1 is not-responding.*would/) } });
+    expect(await place(0, newUuid(), { ...pinned, demand: { vcpus: 51, memoryBytes: GiB / 4 } })).toMatchObject({ ok: false, fault: { code: 'NO_CAPACITY' } });
+    await silence({ state: 'awaiting' }, { ...first, version: 2 });
+    expect(await place(0, newUuid(), pinned)).toMatchObject({ ok: false, fault: { code: 'NO_CAPACITY' } });
+    await silence({ state: 'not-responding', maintenance: true }, { ...first, version: 3 });
+    expect(await place(0, newUuid(), pinned)).toMatchObject({ ok: false, fault: { code: 'NO_CAPACITY' } });
+  });
+
   it('of five hundred VMs at once for a hundred places, by two replicas: exactly a hundred get one', async () => {
     const answers = await Promise.all(Array.from({ length: 500 }, (_, index) => place(index, newUuid())));
     const codes = Map.groupBy(answers, (answer) => (answer.ok ? 'OK' : answer.fault.code));

@@ -2,14 +2,14 @@
 import { Controller, Inject } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import { Handles, decided, type BusContext } from '#bus';
-import { NoCapacity, NotFound, claimPlacement, explainPlacement, listCapacity, listClaims, releaseClaim, resizeClaim, type InputOf, type ReplyOf } from '#contracts';
+import { HostUnreachable, NoCapacity, NotFound, claimPlacement, explainPlacement, listCapacity, listClaims, releaseClaim, resizeClaim, type InputOf, type ReplyOf } from '#contracts';
 import { whoOf, mayAccess } from '#database';
 import { ok, sizeText, type Result } from '#kernel';
 import { Db } from '#service';
 import { runCommand } from '#tasks';
 import { hostViews, pageOfCapacity } from '../capacity/capacity.store.ts';
 import { claimOfVm, dropClaim, pageOfClaims, resizeReserved, takeClaim, type ClaimValue } from '../claim/claim.store.ts';
-import { decide, refuseReservation, wordsOfPlacement, type Decision, type HostView } from './placement.ts';
+import { decide, refuseReservation, silentCandidates, wordsOfPlacement, type Decision, type HostView } from './placement.ts';
 
 @Controller()
 export class PlacementHandlers {
@@ -59,6 +59,8 @@ async function place(tx: EntityManager, input: InputOf<typeof claimPlacement>, c
     refusals.push({ hostId: hostId as ClaimValue['hostId'], hostName, reason: 'memory', text: 'was filled by others a moment ago' });
   }
   const words = refusals.map((refusal) => `${refusal.hostName} ${refusal.text}`).join('; ');
+  const [silent] = silentCandidates(await hostViews(tx), input);
+  if (silent) return HostUnreachable.fail(`No host can take the VM now: ${words}. A host that does not respond would.`, { hostId: silent.hostId });
   return NoCapacity.fail(refusals.length === 0 ? 'No host is registered in the cluster.' : `No host can take the VM: ${words}.`, { refusals });
 }
 

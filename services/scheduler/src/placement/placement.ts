@@ -1,6 +1,6 @@
 // Placement as a pure decision: filters that refuse a host with a reason a person can act on, and a weight that orders
 // the rest. A host is refused by the first filter that it fails.
-import type { Confinement, Demand, PlanNote, Refusal } from '#contracts';
+import type { Confinement, Demand, HostState, PlanNote, Refusal } from '#contracts';
 import type { z } from 'zod';
 
 export interface HostView {
@@ -29,6 +29,9 @@ export interface PlacementRequest {
 type RefusalValue = z.output<typeof Refusal>;
 export interface Candidate { readonly hostId: string; readonly hostName: string; readonly score: number }
 export interface Decision { readonly candidates: Candidate[]; readonly refusals: RefusalValue[] }
+const notResponding: z.output<typeof HostState> = 'not-responding';
+/** One that has joined and is not heard now, as long as nobody knows better. */
+const isSilent = ({ connected, stateText }: HostView): boolean => !connected && stateText === notResponding;
 
 interface Filter {
   readonly reason: RefusalValue['reason'];
@@ -105,6 +108,10 @@ export function decide(hosts: readonly HostView[], request: PlacementRequest): D
   candidates.sort((a, b) => b.score - a.score || (a.hostId < b.hostId ? -1 : 1));
   return { candidates, refusals };
 }
+
+/** The hosts that would take it if they were heard again, best first. */
+export const silentCandidates = (hosts: readonly HostView[], request: PlacementRequest): Candidate[] =>
+  decide(hosts.filter(isSilent).map((host) => ({ ...host, connected: true })), request).candidates;
 
 function firstRefusal(host: HostView, request: PlacementRequest): RefusalValue | null {
   for (const { reason, refuse } of filters) {
