@@ -26,9 +26,9 @@ export const stages = {
   lint: { what: 'types, lint, import rules, format', mostMs: minutes(5), commands: [() => checkLint()] },
   docs: { what: 'generated references are up to date', mostMs: minutes(1), commands: [() => checkDocs()] },
   unit: { what: 'tests that need nothing', mostMs: minutes(4), commands: [jest('unit', ['--maxWorkers=2'], (result) => { noteBeside('unit', result); }), () => runNodeTests(['tools/lab.d', 'tools/guest', 'tools/test'])] },
-  integration: { what: 'tests against real NATS, MariaDB and Redis', mostMs: minutes(12), commands: [proven(jest('integration', ['--maxWorkers=3'], (result, say) => { noteBeside('integration', result); writeProofReport(say); }))] },
-  e2e: { what: 'a whole pool with real QEMU guests', needs: namespaces, mostMs: minutes(15), commands: [jest('e2e', ['--runInBand'])] },
-  faults: { what: 'parts of that pool killed, stopped and cut off', needs: namespaces, mostMs: minutes(18), commands: [(say) => (wholeMatrix() ? jest('faults', ['--runInBand', 'test/faults/matrix.fault.ts'], (_, tell) => { writeMatrixReport(tell); })(say) : jest('faults', ['--runInBand'], writeFaultReport)(say))] },
+  integration: { what: 'tests against real NATS, MariaDB and Redis', mostMs: minutes(20), commands: [proven(jest('integration', ['--maxWorkers=3'], (result, say) => { noteBeside('integration', result); writeProofReport(say); }))] },
+  e2e: { what: 'a whole pool with real QEMU guests', needs: namespaces, mostMs: minutes(22), commands: [jest('e2e', ['--runInBand'])] },
+  faults: { what: 'parts of that pool killed, stopped and cut off', needs: namespaces, mostMs: minutes(24), commands: [(say) => (wholeMatrix() ? jest('faults', ['--runInBand', 'test/faults/matrix.fault.ts'], (_, tell) => { writeMatrixReport(tell); })(say) : jest('faults', ['--runInBand'], writeFaultReport)(say))] },
 };
 export const stageNames = Object.keys(stages);
 

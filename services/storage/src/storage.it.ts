@@ -238,9 +238,13 @@ describe('a volume', () => {
     expect(codeOf(await pool.ask(writeUpload, { uploadId, offset: 0, data: '' }))).toBe('NOT_FOUND');
   });
 
-  it('on a datastore that no connected host sees is refused', async () => {
+  it('on a datastore that no connected host sees is refused, and what passes by itself told from what does not', async () => {
+    const make = () => pool.ask(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: MiB });
+    const choose = () => pool.ask(chooseDatastore, { sizeBytes: MiB, hostId: null, sharedFirst: true });
+    await pool.hostsAre('awaiting', pool.hostIds, 'storage');
+    expect([codeOf(await make()), codeOf(await choose())]).toEqual(['HOST_NOT_CONNECTED', 'NOT_FOUND']);
     await pool.hostsAre('not-responding', pool.hostIds, 'storage');
-    expect(codeOf(await pool.ask(createVolume, { name: fresh('v'), datastoreId: nas, sizeBytes: MiB }))).toBe('HOST_NOT_CONNECTED');
+    expect([codeOf(await make()), codeOf(await choose())]).toEqual(['HOST_UNREACHABLE', 'HOST_UNREACHABLE']);
     expect((await pool.must(getDatastore, { datastoreId: nas })).hosts[0]).toMatchObject({ connected: false, reason: 'the host is not-responding' });
     await pool.hostsAre('connected', pool.hostIds, 'storage');
   });

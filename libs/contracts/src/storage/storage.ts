@@ -37,11 +37,11 @@ export const updateVolume = defineCommand('storage.volume.update', {
   input: z.strictObject({ volumeId: VolumeId, name: Name.optional(), description: Description.optional(), labels: Labels.optional(), folderId: FolderId.nullable().optional(), version: z.int().optional() }), reply: Volume, errors: [NotFound, VersionConflict],
 });
 const fresh = { name: Name, datastoreId: DatastoreId, folderId: FolderId.nullable().default(null) };
-export const createVolume = defineCommand('storage.volume.create', { dryRun: true, summary: 'Create an empty volume on a datastore', http: 'POST /v1/volumes', permission: 'volume.create', input: z.strictObject({ ...fresh, sizeBytes: VolumeBytes }), reply: TaskRef, errors: [NotFound, DatastoreFull, HostNotConnected] });
+export const createVolume = defineCommand('storage.volume.create', { dryRun: true, summary: 'Create an empty volume on a datastore', http: 'POST /v1/volumes', permission: 'volume.create', input: z.strictObject({ ...fresh, sizeBytes: VolumeBytes }), reply: TaskRef, errors: [NotFound, DatastoreFull, HostNotConnected, HostUnreachable] });
 export const copyVolume = defineCommand('storage.volume.copy', {
   dryRun: true,
   summary: 'Copy a volume’s data in full, or make a linked clone over a read-only volume', http: 'POST /v1/volumes/:volumeId/copy', permission: 'volume.create', on: 'volumeId',
-  input: z.strictObject({ volumeId: VolumeId, ...fresh, datastoreId: DatastoreId.optional(), sizeBytes: VolumeBytes.optional(), mode: z.enum(['full', 'linked']).default('full') }), reply: TaskRef, errors: [NotFound, DatastoreFull, HostNotConnected, InUse, WrongState],
+  input: z.strictObject({ volumeId: VolumeId, ...fresh, datastoreId: DatastoreId.optional(), sizeBytes: VolumeBytes.optional(), mode: z.enum(['full', 'linked']).default('full') }), reply: TaskRef, errors: [NotFound, DatastoreFull, HostNotConnected, HostUnreachable, InUse, WrongState],
 });
 export const listVolumes = defineQuery('storage.volume.list', { summary: 'List volumes', http: 'GET /v1/volumes', permission: 'volume.read', input: z.strictObject({ ...listInput(Volume, ['createdAt', 'name', 'sizeBytes', 'state']), ...searchInput(), ...labelInput, name: Name.optional(), datastoreId: DatastoreId.optional(), use: VolumeUse.optional(), attachedTo: VmId.optional(), ...folderFilter }), reply: pageOf(Volume) });
 export const getVolume = defineQuery('storage.volume.get', { summary: 'Show a volume', http: 'GET /v1/volumes/:volumeId', permission: 'volume.read', on: 'volumeId', input: z.strictObject({ volumeId: VolumeId }), reply: Volume, errors: [NotFound] });
@@ -54,7 +54,7 @@ export const provisionVolume = defineCommand('storage.volume.provision', {
   summary: 'Make a volume for a VM: blank, a full copy or a linked clone; attached to it from the first moment', permission: 'internal',
   input: z.strictObject({ volumeId: VolumeId, name: Name, datastoreId: DatastoreId, sizeBytes: VolumeBytes, source: z.strictObject({ volumeId: VolumeId, mode: z.enum(['full', 'linked']) }).nullable(), format: VolumeFormat.default('qcow2').describe('raw for a blank volume that others than QEMU write'), vmId: VmId, hostId: HostId.nullable().describe('do the work there if it sees the datastore'), ...owner })
     .refine(({ source, format }) => source === null || format === 'qcow2', { message: 'a copy is qcow2', path: ['format'] }),
-  reply: TaskRef, errors: [NotFound, DatastoreFull, HostNotConnected, InUse],
+  reply: TaskRef, errors: [NotFound, DatastoreFull, HostNotConnected, HostUnreachable, InUse],
 });
 export const discardVolume = defineCommand('storage.volume.discard', { dryRun: true, summary: 'Delete a VM’s volume with the VM; one that is not there is already gone', permission: 'internal', input: z.strictObject({ volumeId: VolumeId, vmId: VmId }), reply: TaskRef, errors: [InUse, Busy] });
 export const attachVolume = defineCommand('storage.volume.attach', {
@@ -68,13 +68,13 @@ export const releaseVolume = defineCommand('storage.volume.release', {
 });
 export const keepVolume = defineCommand('storage.volume.keep', { dryRun: true, summary: 'Set a VM’s volume free under a name; one that is not the VM’s any more stays as it is', permission: 'internal', input: z.strictObject({ volumeId: VolumeId, vmId: VmId, name: Name }), reply: Done });
 export const placesOfVolumes = defineQuery('storage.volume.places', { summary: 'Where volumes lie, and which hosts see them', permission: 'internal', input: z.strictObject({ volumeIds: z.array(VolumeId).max(64) }), reply: z.strictObject({ places: z.array(z.strictObject({ place: VolumePlace, hostIds: z.array(HostId) })) }), errors: [NotFound] });
-export const chooseDatastore = defineQuery('storage.datastore.choose', { summary: 'The datastore with most free space that can take these bytes, or the named one if it can', permission: 'internal', input: z.strictObject({ sizeBytes: Bytes, hostId: HostId.nullable(), sharedFirst: z.boolean().default(true), datastoreId: DatastoreId.optional() }), reply: z.strictObject({ datastoreId: DatastoreId, hostIds: z.array(HostId), name: Name.optional() }), errors: [DatastoreFull, NotFound] });
-export const openUpload = defineCommand('storage.upload.open', { summary: 'Reserve a staging file on a datastore', permission: 'internal', input: z.strictObject({ uploadId: UploadId, datastoreId: DatastoreId.nullable(), sizeBytes: Bytes.nullable() }), reply: z.strictObject({ datastoreId: DatastoreId }), errors: [NotFound, DatastoreFull, HostNotConnected] });
+export const chooseDatastore = defineQuery('storage.datastore.choose', { summary: 'The datastore with most free space that can take these bytes, or the named one if it can', permission: 'internal', input: z.strictObject({ sizeBytes: Bytes, hostId: HostId.nullable(), sharedFirst: z.boolean().default(true), datastoreId: DatastoreId.optional() }), reply: z.strictObject({ datastoreId: DatastoreId, hostIds: z.array(HostId), name: Name.optional() }), errors: [DatastoreFull, NotFound, HostUnreachable] });
+export const openUpload = defineCommand('storage.upload.open', { summary: 'Reserve a staging file on a datastore', permission: 'internal', input: z.strictObject({ uploadId: UploadId, datastoreId: DatastoreId.nullable(), sizeBytes: Bytes.nullable() }), reply: z.strictObject({ datastoreId: DatastoreId }), errors: [NotFound, DatastoreFull, HostNotConnected, HostUnreachable] });
 export const writeUpload = defineQuery('storage.upload.write', { summary: 'Write one piece of an upload at its offset; the same piece again changes nothing', permission: 'internal', input: z.strictObject({ uploadId: UploadId, offset: Bytes, data: z.base64().max(720_000) }), reply: z.strictObject({ sizeBytes: Bytes }), errors: [NotFound, DatastoreFull, HostUnreachable], timeoutMs: 30_000 });
 export const discardUpload = defineCommand('storage.upload.discard', { summary: 'Forget an upload and its staging file', permission: 'internal', input: z.strictObject({ uploadId: UploadId }), reply: Done });
 export const ingestVolume = defineCommand('storage.volume.ingest', {
   summary: 'Check an upload in a sandbox and make it a read-only volume', permission: 'internal',
-  input: z.strictObject({ volumeId: VolumeId, uploadId: UploadId, imageId: ImageId, name: Name, format: VolumeFormat, sizeBytes: Bytes, sha256: z.string().nullable(), ...owner }), reply: TaskRef, errors: [NotFound, ImageRefused, DatastoreFull],
+  input: z.strictObject({ volumeId: VolumeId, uploadId: UploadId, imageId: ImageId, name: Name, format: VolumeFormat, sizeBytes: Bytes, sha256: z.string().nullable(), ...owner }), reply: TaskRef, errors: [NotFound, ImageRefused, DatastoreFull, HostNotConnected, HostUnreachable],
 });
 export const discardImageVolume = defineCommand('storage.volume.discard-image', { dryRun: true, summary: 'Delete an image’s volume unless a linked clone lies over it', permission: 'internal', input: z.strictObject({ volumeId: VolumeId }), reply: TaskRef, errors: [InUse, Busy] });
 

@@ -1,7 +1,7 @@
 // Images (bytes to copy from) and templates (a VM to copy from).
 import { z } from 'zod';
 import { defineCommand, defineEvent, defineQuery } from '../define.ts';
-import { Busy, HostNotConnected, ImageRefused, InUse, NameTaken, NotFound, VersionConflict, WrongState, DatastoreFull } from '../errors.ts';
+import { Busy, HostNotConnected, HostUnreachable, ImageRefused, InUse, NameTaken, NotFound, VersionConflict, WrongState, DatastoreFull } from '../errors.ts';
 import { DatastoreId, FolderId, ImageId, TemplateId, UploadId, VolumeId } from '../ids.ts';
 import { folderFilter, labelInput, listInput, searchInput } from '../list.ts';
 import { Bytes, Description, Labels, MemoryBytes, Name, ownedFields, pageOf, TaskRef, VolumeBytes, Done } from '../values.ts';
@@ -15,7 +15,7 @@ export const Image = z.strictObject({
 export type Image = z.infer<typeof Image>;
 export const createImage = defineCommand('templates.image.create', {
   summary: 'Announce an image; then PUT its bytes to /v1/images/{id}/content', http: 'POST /v1/images', permission: 'image.write',
-  input: z.strictObject({ name: Name, description: Description.default(''), format: VolumeFormat.default('qcow2'), datastoreId: DatastoreId.optional(), folderId: FolderId.nullable().default(null) }), reply: Image, errors: [NameTaken, NotFound, DatastoreFull, HostNotConnected],
+  input: z.strictObject({ name: Name, description: Description.default(''), format: VolumeFormat.default('qcow2'), datastoreId: DatastoreId.optional(), folderId: FolderId.nullable().default(null) }), reply: Image, errors: [NameTaken, NotFound, DatastoreFull, HostNotConnected, HostUnreachable],
 });
 export const importImage = defineCommand('templates.image.import', {
   summary: 'Check the uploaded bytes in a sandbox and make them a read-only volume', permission: 'image.write', on: 'imageId',

@@ -12,7 +12,7 @@ import { hostsOf } from './datastore.store.ts';
 export class DatastoreHosts {
   constructor(@Inject(Db) private readonly db: DataSource) {}
 
-  /** A connected host that sees the datastore, the preferred one if it can be; throws HOST_NOT_CONNECTED. */
+  /** A connected host that sees the datastore, the preferred one if it can be; throws HOST_UNREACHABLE or HOST_NOT_CONNECTED. */
   async workHost(datastoreId: string, preferred: HostId | null): Promise<HostId> {
     return orThrow(workHost((await hostsOf(this.db, [datastoreId])).get(datastoreId) ?? [], preferred));
   }

@@ -1,5 +1,5 @@
 // Datastores: what a probe of a directory on several hosts says about it, and which datastore to take. Pure.
-import { HostNotConnected, NotFound, WrongState } from '#contracts';
+import { HostNotConnected, HostUnreachable, NotFound, WrongState } from '#contracts';
 import type { Datastore, DatastoreId, HostId } from '#contracts';
 import type { Failed, Fault, Result } from '#kernel';
 import { failed, ok } from '#kernel';
@@ -16,23 +16,30 @@ export interface HostView {
 
 /** A host that compute has said nothing about counts as connected: the probe has just spoken with it. */
 export const isConnected = (host: HostView): boolean => host.seen && (host.hostState === null || host.hostState === 'connected');
+/** It saw the datastore when it was heard last, which should be soon again. */
+export const isSilent = (host: HostView): boolean => host.seen && host.hostState === 'not-responding';
+/** Whether a VM that needs the datastore may be put there; whether the host is heard now is another question. */
+export const seesIt = (host: HostView): boolean => isConnected(host) || isSilent(host);
 
 export const hostView = (host: HostView): Datastore['hosts'][number] => {
   const connected = isConnected(host);
   return { hostId: host.hostId, connected, reason: connected ? null : (host.reason ?? `the host is ${host.hostState ?? 'unknown'}`) };
 };
 
-/** The host to work on: the wanted one if it is there, else the first; HOST_NOT_CONNECTED when none is. */
+/** The host to work on: the wanted one if it is there, else the first; HOST_UNREACHABLE when all that see it are silent now, HOST_NOT_CONNECTED when none sees it. */
 export function workHost(hosts: readonly HostView[], wanted: string | null): Result<HostId> {
   const connected = hosts.filter(isConnected);
   const chosen = connected.find((host) => host.hostId === wanted) ?? connected[0];
   if (chosen !== undefined) return ok(chosen.hostId);
+  const silent = hosts.filter(isSilent);
+  const awaited = silent.find((host) => host.hostId === wanted) ?? silent[0];
+  if (awaited !== undefined) return HostUnreachable.fail('No host that sees the datastore responds.', { hostId: awaited.hostId });
   return HostNotConnected.fail('No connected host sees the datastore.', { hostId: wanted ?? hosts[0]?.hostId ?? '' });
 }
 
-/** Hosts of both lists, connected in both. */
+/** Hosts that see both. */
 export const seeingBoth = (a: readonly HostView[], b: readonly HostView[]): HostView[] =>
-  a.filter((host) => isConnected(host) && b.some((other) => other.hostId === host.hostId && isConnected(other)));
+  a.filter((host) => seesIt(host) && b.some((other) => other.hostId === host.hostId && seesIt(other)));
 
 export interface Candidate {
   readonly id: DatastoreId;
@@ -47,16 +54,20 @@ export interface Wanted {
   readonly sharedFirst: boolean;
 }
 
-/** The one with most free space that can take the bytes and that the host sees; shared ones first if wanted. */
+/** The one with most free space that can take the bytes and that the host sees; shared ones first if wanted. HOST_UNREACHABLE where those that see any are silent now. */
 export function chooseDatastore(all: readonly Candidate[], wanted: Wanted): Result<{ datastoreId: DatastoreId; hostIds: HostId[] }> {
-  const seen = all.filter((store) => store.hosts.some((host) => isConnected(host) && (wanted.hostId === null || host.hostId === wanted.hostId)));
+  const isWanted = (host: HostView): boolean => wanted.hostId === null || host.hostId === wanted.hostId;
+  const seen = all.filter((store) => store.hosts.some((host) => isConnected(host) && isWanted(host)));
   const rank = (store: Candidate): number => (wanted.sharedFirst && store.scope === 'shared' ? 0 : 1);
   const ordered = [...seen].sort((a, b) => rank(a) - rank(b) || b.availableBytes - a.availableBytes || (a.id < b.id ? -1 : 1));
   const chosen = ordered.find((store) => store.availableBytes >= wanted.sizeBytes);
-  if (chosen !== undefined) return ok({ datastoreId: chosen.id, hostIds: chosen.hosts.filter(isConnected).map((host) => host.hostId) });
+  if (chosen !== undefined) return ok({ datastoreId: chosen.id, hostIds: chosen.hosts.filter(seesIt).map((host) => host.hostId) });
   const roomiest = [...seen].sort((a, b) => b.availableBytes - a.availableBytes)[0];
   const fault = roomiest && spaceFault(roomiest.id, roomiest.availableBytes, wanted.sizeBytes);
-  return fault ? failed(fault) : NotFound.fail('There is no datastore that a connected host sees.', { noun: 'datastore', id: '' });
+  if (fault) return failed(fault);
+  const silent = all.flatMap((store) => store.hosts).find((host) => isSilent(host) && isWanted(host));
+  if (silent !== undefined) return HostUnreachable.fail('No host that sees a datastore responds.', { hostId: silent.hostId });
+  return NotFound.fail('There is no datastore that a connected host sees.', { noun: 'datastore', id: '' });
 }
 
 /** What a directory's marker says about using it as datastore. */

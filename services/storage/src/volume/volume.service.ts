@@ -13,7 +13,7 @@ import type { Fault, Result } from '#kernel';
 import { Bus, Db, foldersMeant, folderStands, Tasks } from '#service';
 import { emit, runCommand } from '#tasks';
 import type { TaskEngine } from '#tasks';
-import { isConnected, seeingBoth, workHost } from '../datastore/datastore.ts';
+import { seeingBoth, seesIt, workHost } from '../datastore/datastore.ts';
 import { findDatastore, hostsOf } from '../datastore/datastore.store.ts';
 import type { StoredDatastore } from '../datastore/datastore.store.ts';
 import { findUpload } from '../upload/upload.store.ts';
@@ -166,7 +166,7 @@ export class VolumeService {
     const hosts = await hostsOf(this.db, [...new Set([...found.values()].map((volume) => volume.datastoreId))]);
     return ok({
       places: volumeIds.flatMap((id) => found.get(id) ?? []).map((volume) => ({
-        place: placeOf(volume), hostIds: (hosts.get(volume.datastoreId) ?? []).filter(isConnected).map((host) => host.hostId),
+        place: placeOf(volume), hostIds: (hosts.get(volume.datastoreId) ?? []).filter(seesIt).map((host) => host.hostId),
       })),
     });
   }
