@@ -1,8 +1,9 @@
 // Starts one private NATS, MariaDB and Redis for a whole run of integration tests and says in the environment where
 // they are. Servers that the environment already names are used as they are, and never stopped.
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { joinPrograms } from '../../tools/build/joined.mjs';
 import { startBackends } from '../../tools/lab.d/backends.mjs';
 import { writeWhole } from '../../tools/lab.d/files.mjs';
 import { cacheDir, REPO } from '../../tools/lab.d/layout.mjs';
@@ -17,6 +18,7 @@ const ADMIN = 'tok_admin';
 export default async function setup() {
   process.env.TOK_TEST_NATS_BINARY ??= await ensureNats(cacheDir(), say);
   if (process.getuid() === 0) await openTunDevice({ cache: cacheDir(), say }); // for the agent's tests with a NIC
+  process.env.TOK_TEST_PROGRAMS = await joinTestPrograms();
   if (GIVEN.every((name) => process.env[name])) return;
   await removeLeftovers();
   const dir = resolve(REPO, `${PREFIX}${process.pid}`);
@@ -30,6 +32,16 @@ export default async function setup() {
     await removeServers(dir);
     throw error;
   }
+}
+
+/** What tests run in processes of their own, again and again: joined, as the product is. */
+async function joinTestPrograms() {
+  const dir = mkdtempSync(join(REPO, 'dist/test-programs-'));
+  globalThis.tokTestPrograms = dir;
+  const source = (path) => join(REPO, path);
+  await joinPrograms({ agent: source('services/host-agent/src/agent.fixture.ts'), 'host-agent': source('services/host-agent/main.ts') }, join(dir, 'host-agent'), ['source']);
+  await joinPrograms({ sample: source('libs/service/fixtures/sample-service.mjs'), register: source('libs/telemetry/src/register.ts') }, join(dir, 'service'), ['source']);
+  return dir;
 }
 
 /** Stops what runs in the directory and removes it. */

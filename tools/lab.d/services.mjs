@@ -30,6 +30,8 @@ function commonEnv(lab, backends, { service, credsOf, health }) {
     ...(process.env.TOK_TRACE_FILE ? { TOK_TRACE_FILE: process.env.TOK_TRACE_FILE } : {}),
     TOK_HEALTH_PORT: String(lab.ports[healthPortName(health)]),
     NODE_ENV: 'production',
+    // What Node made of the programs' files, for the next start.
+    NODE_COMPILE_CACHE: join(lab.repo, 'dist/run/cache'),
     // The kill matrix holds tasks at their steps; only a process that says it is a test's does that.
     ...(process.env.TOK_TEST_HOLD ? { TOK_TEST_HOLD: process.env.TOK_TEST_HOLD, NODE_ENV: 'test' } : {}),
   };
@@ -70,10 +72,10 @@ export function agentEnv(lab, backends, host) {
 }
 
 function program(lab, name) {
-  const main = join(lab.repo, 'dist', 'services', name, 'main.js');
+  const built = join(lab.repo, 'dist/run', name === 'host-agent' ? name : 'services');
+  const main = join(built, `${name}.js`);
   if (!existsSync(main)) throw new Error(`${main} is missing: run npm run build.`);
-  const telemetry = join(lab.repo, 'dist/libs/telemetry/src/register.js');
-  return [lab.node, ...(existsSync(telemetry) ? ['--import', telemetry] : []), main];
+  return [lab.node, '--import', join(built, 'register.js'), main];
 }
 
 export function startService(lab, backends, service) {

@@ -9,7 +9,7 @@ import { findCommand } from './packages.mjs';
 import { run } from './run.mjs';
 
 const SOURCE_DIRS = ['libs', 'services', 'tools'];
-const SOURCE_FILES = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'nest-cli.json'];
+const SOURCE_FILES = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'tools/build/main.mjs', 'tools/build/joined.mjs'];
 const SOURCE_NAME = /\.(ts|tsx|css|html|svg|json|sql)$/;
 const SKIPPED = new Set(['node_modules', 'dist', 'lab.d', 'guest']);
 

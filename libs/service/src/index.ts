@@ -9,5 +9,4 @@ export { JwtActorVerifier } from './actor-verifier.ts';
 export type { ActorKey, ActorKeySource } from './actor-verifier.ts';
 export type { Surroundings } from './start-service.ts';
 export { startService } from './start-service.ts';
-export { version } from './version.ts';
 export type * from './drift/source.ts';

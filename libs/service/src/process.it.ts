@@ -1,6 +1,6 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { copyFile, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
@@ -10,20 +10,20 @@ import { z } from 'zod';
 import { BusClient } from '#bus';
 import { defineQuery } from '#contracts';
 
-const root = join(import.meta.dirname, '../../..');
+const programs = join(process.env['TOK_TEST_PROGRAMS'] ?? '', 'service');
 const text = { summary: 'as in the sample service', permission: 'internal', input: z.strictObject({ delayMs: z.int() }), reply: z.strictObject({ text: z.string() }) } as const;
 const greet = defineQuery('compute.greeting.get', text);
 const crash = defineQuery('compute.greeting.crash', text);
 const natsUrl = process.env['TOK_TEST_NATS_URL'] ?? '';
 
-/** The sample service as a process, from a build of its own: what runs in production is compiled too. */
+/** The sample service as a process, joined as what runs in production is. */
 class Sample {
   output = '';
   readonly ended: Promise<number | null>;
   private readonly child: ChildProcess;
 
-  constructor(dir: string, env: Record<string, string>) {
-    this.child = spawn(process.execPath, ['--import', join(dir, 'dist/libs/telemetry/src/register.js'), join(dir, 'sample-service.mjs')], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(env: Record<string, string>) {
+    this.child = spawn(process.execPath, ['--import', join(programs, 'register.js'), join(programs, 'sample.js')], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.child.stdout, this.child.stderr]) stream?.on('data', (data: Buffer) => { this.output += data.toString(); });
     this.ended = new Promise((resolve) => { this.child.once('close', resolve); });
   }
@@ -46,22 +46,15 @@ class Sample {
 }
 
 describe('a process of a service', () => {
-  let dir: string;
   let nats: NatsConnection;
   let client: BusClient;
   let sample: Sample | undefined;
-  const start = (env: Record<string, string> = {}): Sample => (sample = new Sample(dir, { TOK_NATS_URL: natsUrl, ...env }));
+  const start = (env: Record<string, string> = {}): Sample => (sample = new Sample({ TOK_NATS_URL: natsUrl, ...env }));
 
   beforeAll(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'tok-sample-'));
-    await copyFile(join(root, 'package.json'), join(dir, 'package.json'));
-    await copyFile(join(import.meta.dirname, '../fixtures/sample-service.mjs'), join(dir, 'sample-service.mjs'));
-    await symlink(join(root, 'node_modules'), join(dir, 'node_modules'));
-    const arguments_ = ['-p', join(root, 'tsconfig.build.json'), '--outDir', join(dir, 'dist'), '--incremental', 'false', '--tsBuildInfoFile', join(dir, 'buildinfo')];
-    await new Promise<void>((resolve) => { execFile(join(root, 'node_modules/.bin/tsc'), arguments_, () => { resolve(); }); });
     nats = await connect({ servers: natsUrl });
     client = new BusClient({ connection: nats, service: 'compute' });
-  }, 60_000);
+  });
 
   afterEach(async () => {
     if (sample?.alive === true) sample.signal('SIGKILL');
@@ -71,7 +64,6 @@ describe('a process of a service', () => {
 
   afterAll(async () => {
     await nats.close();
-    await rm(dir, { recursive: true });
   });
 
   it.each(['SIGTERM', 'SIGINT'] as const)('ends with 0 at %s after it has answered what it had received', async (signal) => {
@@ -108,6 +100,7 @@ describe('a process of a service', () => {
   });
 
   it('writes its spans to the trace file before it ends', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'tok-spans-'));
     const file = join(dir, 'spans.ndjson');
     const running = await start({ TOK_TRACE_FILE: file, TOK_SERVICE: 'compute-1' }).says('"ready"');
     const traced = headers();
@@ -118,5 +111,6 @@ describe('a process of a service', () => {
     expect(await running.ended).toBe(0);
     const span: unknown = JSON.parse((await readFile(file, 'utf8')).trim());
     expect(span).toMatchObject({ service: 'compute-1', name: 'compute.greeting.get', kind: 'server', traceId: '0af7651916cd43dd8448eb211c80319c', parentSpanId: 'b7ad6b7169203331' });
+    await rm(dir, { recursive: true });
   });
 });

@@ -4,7 +4,7 @@ import type { DynamicModule, INestMicroservice, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { z } from 'zod';
 import { BusClient, BusServer, connectBus, ensureStreams } from '#bus';
-import { ConfigError, databaseConfig, driftConfig, processConfig, processConfigs, readConfig, redisConfig, retentionConfig, slotConfig, unknownVariables } from '#config';
+import { ConfigError, databaseConfig, driftConfig, processConfig, processConfigs, readConfig, redisConfig, retentionConfig, slotConfig, unknownVariables, version } from '#config';
 import type { databaseServiceConfig, Environment, ProcessConfig, serviceConfig } from '#config';
 import { services, signingKeys } from '#contracts';
 import { ok } from '#kernel';
@@ -20,7 +20,6 @@ import { nestLogger } from './nest-logger.ts';
 import { runPeriodically } from './periodic.ts';
 import { PlatformModule, ServiceRoot } from './platform.module.ts';
 import { AuditDenials, Bus, Config, Db, HealthChecks, Log, Nats, Numbers, Tasks, Verifier } from './tokens.ts';
-import { version } from './version.ts';
 
 /** For tests: another environment, and a process that is not the service's own (errors are thrown, signals left alone). */
 export interface Surroundings {

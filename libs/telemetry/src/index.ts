@@ -2,7 +2,7 @@
 export { createLogger } from './logger.ts';
 export type { Logger, LoggerOptions } from './logger.ts';
 export { redact, redactText, redacted } from './redact.ts';
-export { createMetrics } from './metrics.ts';
+export { createMetrics, prometheus } from './metrics.ts';
 export type { BusNumbers, Metrics } from './metrics.ts';
 export { Health } from './health.ts';
 export type { Check, CheckOptions, CheckReport, Readiness } from './health.ts';

@@ -18,9 +18,12 @@ export interface Metrics {
   watchBus(read: () => BusNumbers): void;
 }
 
+/** The client library, the same for all who count in this process. */
+export const prometheus = (): Promise<typeof import('./prometheus.ts')> => import('./prometheus.ts');
+
 /** A new registry with the numbers of the process: CPU, memory, garbage collection, event-loop lag. */
 export async function createMetrics(service: string): Promise<Metrics> {
-  const { Counter, Gauge, Registry: PrometheusRegistry, collectDefaultMetrics } = await import('prom-client');
+  const { Counter, Gauge, Registry: PrometheusRegistry, collectDefaultMetrics } = await prometheus();
   const registry = new PrometheusRegistry();
   registry.setDefaultLabels({ service });
   // One sample of the event loop in 50 ms: dozens of idle processes share a small machine.

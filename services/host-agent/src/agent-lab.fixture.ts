@@ -12,7 +12,7 @@ import { HostVmSpec, hostStatus, hostVmPowerOff, hostVmStart, hostVmStatus } fro
 import type { BodyOf, HostOperation, HostVmStatus, ReplyOf, RequestOf, hostVmChanged } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
-import { fromSource, until } from '#testing';
+import { until } from '#testing';
 import { startTicksOf } from './vm/process-table.proc.ts';
 
 export const uidOf = (index: number): number => 230_000 + index;
@@ -40,13 +40,13 @@ export class AgentLab {
     return new AgentLab(nats, new BusClient({ connection: nats, service: 'compute' }), url);
   }
 
-  /** How the agent is run: by a program around it (`nsenter`), from which file. */
-  readonly run = { around: [] as string[], file: join(import.meta.dirname, 'agent.fixture.ts'), environment: {} as Record<string, string> };
+  /** How the agent is run: by a program around it (`nsenter`), and which of the two, with simple drivers or with its own. */
+  readonly run = { around: [] as string[], program: 'agent' as 'agent' | 'host-agent', environment: {} as Record<string, string> };
 
   /** Starts the agent's process; resolves at once. */
   spawnAgent(environment: Readonly<Record<string, string>> = {}): void {
     const log = openSync(this.logFile, 'a');
-    const argv = [...this.run.around, process.execPath, ...fromSource, this.run.file];
+    const argv = [...this.run.around, process.execPath, join(process.env['TOK_TEST_PROGRAMS'] ?? '', 'host-agent', `${this.run.program}.js`)];
     const child = spawn(argv[0]!, argv.slice(1), {
       env: { PATH: process.env['PATH'], TOK_NATS_URL: this.url, TOK_HOST_ID: this.hostId, TOK_HOST_NAME: 'test-host', TOK_HOST_DIR: this.dir, TOK_OVS_RUNDIR: join(this.dir, 'ovs'), TOK_LOG_LEVEL: 'debug', ...this.run.environment, ...environment },
       stdio: ['ignore', log, log],

@@ -28,7 +28,7 @@ beforeAll(async () => {
   const port = new URL(process.env['TOK_TEST_NATS_URL'] ?? '').port;
   link = spawn(process.execPath, [join(root, 'tools/lab.d/bus-link.mjs'), ovs.host, port], { stdio: 'ignore' });
   lab.run.around.push(...inside(ovs.host));
-  lab.run.file = join(import.meta.dirname, '..', 'main.ts');
+  lab.run.program = 'host-agent';
   Object.assign(lab.run.environment, { ...ovs.env, TOK_OVS_RUNDIR: ovs.rundir, TOK_UPLINKS: JSON.stringify({ uplink0: 'up0' }), TOK_CGROUP_NAME: cgroupName });
   await lab.start();
 });

@@ -1,10 +1,8 @@
 // The command tokctl: real terminal, real exit status.
-import { createRequire } from 'node:module';
+import { version } from '#config';
 import { exit } from './exit-codes.ts';
 import { run } from './run.ts';
 import { realSurroundings } from './terminal.process.ts';
-
-const { version } = createRequire(import.meta.url)('../../../../package.json') as { version: string };
 
 process.on('SIGINT', () => {
   process.stderr.write('\nInterrupted. A task that was accepted goes on: tokctl task list --open\n');

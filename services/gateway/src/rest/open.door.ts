@@ -3,7 +3,7 @@ import { allOperations, consoleRoute, imageContentRoute } from '#contracts';
 import type { Operation } from '#contracts';
 import type { GatewayConfig } from '#config';
 import { systemClock } from '#kernel';
-import { version } from '#service';
+import { version } from '#config';
 import { AuditDenials } from '#service';
 import type { Door, Parts } from '#service';
 import type { Denials } from '#tasks';

@@ -3,7 +3,7 @@ import { connect as connectTcp } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { asyncApi, openApi } from '#contracts';
 import { newUuid, ok } from '#kernel';
-import { version } from '#service';
+import { version } from '#config';
 import { until } from '#testing';
 import { GatewayUnderTest, people } from '../gateway.fixture.ts';
 

@@ -1,9 +1,7 @@
 // What this machine is and how busy it is, read from the kernel. Nothing here decides who is alive.
-import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { cpus, release, totalmem } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { version } from '#config';
 import type { HostInventory } from '#contracts';
 import { z } from 'zod';
 import type { AgentEnvironment } from '../environment.ts';
@@ -11,32 +9,12 @@ import { processorMhz } from '../processor.proc.ts';
 import { runCommand, succeeded } from '../run-command.ts';
 
 const Links = z.array(z.object({ ifname: z.string(), operstate: z.string(), flags: z.array(z.string()) }));
-const Package = z.object({ name: z.string(), version: z.string() });
-
-/** Version of the product, from the package that this file belongs to. */
-export function agentVersion(from: string = dirname(fileURLToPath(import.meta.url))): string {
-  for (let dir = from; ; dir = dirname(dir)) {
-    const read = Package.safeParse(readJson(join(dir, 'package.json')));
-    if (read.success && read.data.name === 'tokamak') return read.data.version;
-    if (dirname(dir) === dir) return 'unknown';
-  }
-}
-
-function readJson(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    return undefined; // not in this directory: the search goes on above
-  }
-}
 
 async function linksUp(): Promise<Set<string>> {
   const outcome = await runCommand(['ip', '-json', 'link', 'show'], { deadlineMs: 3_000 });
   const links = Links.safeParse(succeeded(outcome) ? JSON.parse(outcome.stdout) : []);
   return new Set((links.data ?? []).filter(({ operstate, flags }) => operstate === 'UP' || flags.includes('LOWER_UP')).map(({ ifname }) => ifname));
 }
-
-const version = agentVersion();
 
 export async function inventoryOf({ identity, drivers, qemu }: AgentEnvironment): Promise<HostInventory> {
   const up = Object.keys(identity.uplinks).length === 0 ? new Set<string>() : await linksUp();

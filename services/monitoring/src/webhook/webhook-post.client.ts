@@ -7,7 +7,7 @@ import type { BlockList } from 'node:net';
 import { AddressRefused, ReceiverFailed } from '#contracts';
 import { ok } from '#kernel';
 import type { Fault, Result } from '#kernel';
-import { version } from '#service';
+import { version } from '#config';
 import { addressIn, isReachable } from './address.ts';
 
 export interface Posted { readonly status: number; readonly tookMs: number }
