@@ -63,7 +63,7 @@ export class VmWorld {
 
   async write({ spec, epoch, attempt }: EffectOf<'write'>): Promise<void> {
     const fault = await this.directory.writeDocument({ spec, epoch, argv: null, saved: null }).then(() => null, journalFault);
-    faultPoint('vm.define:written');
+    await faultPoint('vm.define:written', spec.vmId);
     this.events.post({ type: 'written', attempt, fault });
   }
 
@@ -103,7 +103,7 @@ export class VmWorld {
 
   async steer({ commandId, how }: EffectOf<'steer'>): Promise<void> {
     const error = await this.tell(qmpOf[how]).then(() => null, (thrown: unknown) => thrown);
-    faultPoint(`${how}:steered`);
+    await faultPoint(`${how}:steered`, this.directory.vmId);
     if (error !== null && !isRefusal(error)) {
       // QEMU may have done it and could not say so: what a look finds answers the command.
       this.environment.log.warn({ vmId: this.directory.vmId, how, err: error }, 'QEMU was told something and did not answer');
@@ -116,7 +116,7 @@ export class VmWorld {
   async save({ commandId, place }: EffectOf<'save'>, document: VmDocument | null, keep: (document: VmDocument) => Promise<void>): Promise<void> {
     const saved = await this.saveTo(place, document, keep).catch((error: unknown) =>
       HostCommandFailed.fail(`The memory could not be saved: ${textOf(error)}`, { reason: textOf(error) }, error));
-    faultPoint('vm.save:saved');
+    await faultPoint('vm.save:saved', this.directory.vmId);
     this.events.post({ type: 'saved', of: commandId, fault: saved.ok ? null : saved.fault });
   }
 
@@ -183,7 +183,7 @@ export class VmWorld {
     }
     const target = this.qemu ?? (process === null ? undefined : this.holdOn(process));
     await target?.end(gently);
-    faultPoint('vm.end:gone');
+    await faultPoint('vm.end:gone', this.directory.vmId);
     this.let();
     this.events.post({ type: 'gone', reason: 'requested', detail: null });
   }
@@ -193,7 +193,7 @@ export class VmWorld {
     const released = this.releaseAll(vmId).catch(textOf);
     this.releasing = released;
     const problem = await released;
-    faultPoint('vm.release:done');
+    await faultPoint('vm.release:done', vmId);
     this.events.post({ type: 'released', problem });
   }
 

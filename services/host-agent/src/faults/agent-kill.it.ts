@@ -1,0 +1,140 @@
+// Every command to a host that leaves something behind, and an agent that is killed over it: with its intent in the
+// journal, behind its effect, and with its result on record. An agent dies over one command of each row at a time, each of
+// them at a point of its own; then the next agent is asked again until there is an answer.
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { allErrors, hostCommands } from '#contracts';
+import type { HostOperation } from '#contracts';
+import { sleep } from '#kernel';
+import { until } from '#testing';
+import { hostRows } from './host-rows.fixture.ts';
+import { KillWorld } from './kill-world.fixture.ts';
+import { shapeOf } from './trial.fixture.ts';
+import type { Row, Seen, Trial } from './trial.fixture.ts';
+import { vmRows } from './vm-rows.fixture.ts';
+
+jest.setTimeout(120_000);
+
+const rows: readonly Row[] = [...vmRows, ...hostRows];
+const nameOf = ({ command, about }: Row): string => [command.name, about].filter(Boolean).join(' ');
+
+const places = [
+  { at: 'intent', words: 'with its intent in the journal', pointOf: ({ command }: Row) => `${command.name}:intent` },
+  { at: 'effect', words: 'behind its effect', pointOf: ({ behind }: Row) => behind },
+  { at: 'done', words: 'with its result on record', pointOf: ({ command }: Row) => `${command.name}:done` },
+] as const;
+type Place = (typeof places)[number];
+interface Cell { readonly name: string; readonly words: string; readonly row: Row; readonly place: Place }
+
+/** Each agent dies over every row, at another place of it than the agents before. */
+const rounds = places.map((_, round) => ({ round, cells: rows.map((row, index): Cell => {
+  const place = places[(index + round) % places.length]!;
+  return { name: nameOf(row), words: place.words, row, place };
+}) }));
+
+/** What was there when the agent was dead, and what journals said. */
+interface Death { readonly seen: Seen; readonly journaled: string | undefined }
+
+let world: KillWorld;
+let trials: Map<Cell, Trial>;
+const plain = new Map<Row, unknown>();
+const deaths = new Map<Cell, Death>();
+
+const pointsOf = (cells: readonly Cell[]): string => cells.map((cell) => `${cell.place.pointOf(cell.row)}@${trialOf(cell).of}`).join(',');
+
+function trialOf(cell: Cell): Trial {
+  const trial = trials.get(cell);
+  if (!trial) throw new Error(`there is no trial of ${cell.name}`);
+  return trial;
+}
+
+beforeAll(async () => {
+  world = await KillWorld.open();
+  trials = new Map(rounds.flatMap(({ cells }) => cells.map((cell) => [cell, cell.row.begin(world)] as const)));
+  await world.lab.start({ TOK_TEST_FAULT_POINT: pointsOf(rounds[0]!.cells) });
+  await world.makeSwitch();
+});
+afterAll(async () => { await world.close(); });
+
+/** Sends a command again and again until it has its answer, as its task does. */
+async function answerOf({ command }: Row, trial: Trial): Promise<unknown> {
+  const { value } = await until(`${command.name} is answered`, async () => {
+    let over = false;
+    const asked = world.lab.ask(command, trial.input()).finally(() => { over = true; });
+    while (!over) {
+      await trial.guest?.();
+      await sleep(20);
+    }
+    const answer = await asked;
+    if (!answer.ok && allErrors.get(answer.fault.code)?.retry !== 'same') throw new Error(`${command.name}: ${answer.fault.code}: ${answer.fault.detail}`);
+    return answer.ok ? { value: answer.value } : null;
+  }, 90_000);
+  return value;
+}
+
+/** Sends each its command; the agent ends when all of them are where they shall be. */
+async function dieOver(cells: readonly Cell[]): Promise<void> {
+  await Promise.all(cells.map((cell) => trialOf(cell).prepare()));
+  let ended: { readonly code: number | null } | undefined;
+  void world.lab.ended().then((code) => { ended = { code }; });
+  for (const cell of cells) void world.lab.ask(cell.row.command, trialOf(cell).input()).catch(() => undefined); // nobody is left to answer it
+  const guests = cells.filter(({ place }) => place.at !== 'intent').map(trialOf);
+  try {
+    await until('the agent is dead', async () => {
+      for (const trial of ended ? [] : guests) await trial.guest?.();
+      return ended;
+    }, 90_000);
+  } catch (error) {
+    const never = pointsOf(cells).split(',').filter((point) => !world.lab.log().includes(`at fault point ${point}\n`));
+    throw new Error(`never come to: ${never.join(', ')}`, { cause: error });
+  }
+  expect(ended).toEqual({ code: null }); // by a signal
+  for (const cell of cells) deaths.set(cell, { seen: await trialOf(cell).look(), journaled: world.journaled(trialOf(cell).commandId) });
+}
+
+test('every command to a host that lasts is in the table of those that are carried out once though the agent dies', () => {
+  const lasting = hostCommands.filter(({ input }: HostOperation) => 'shape' in input && 'commandId' in (input.shape as object)).map(({ name }) => name);
+  expect(new Set(rows.map(({ command }) => command.name))).toEqual(new Set(lasting));
+  expect(rounds.flatMap(({ cells }) => cells.map(({ name, place }) => `${name} ${place.at}`)).sort()).toEqual(rows.flatMap((row) => places.map(({ at }) => `${nameOf(row)} ${at}`)).sort());
+});
+
+describe('without a death', () => {
+  test.each(rows.map((row) => ({ name: nameOf(row), row })))('$name has its effect and its answer', async ({ row }) => {
+    const trial = row.begin(world);
+    await trial.prepare();
+    expect((await trial.look()).is).not.toEqual(row.effect);
+    plain.set(row, shapeOf(await answerOf(row, trial)));
+    expect((await trial.look()).is).toEqual(row.effect);
+    await trial.clean();
+  });
+});
+
+describe.each(rounds)('a command', ({ round, cells }) => {
+  beforeAll(async () => {
+    await dieOver(cells);
+    const next = rounds[round + 1];
+    await world.lab.start(next ? { TOK_TEST_FAULT_POINT: pointsOf(next.cells) } : {});
+  });
+
+  test.each(cells)('$name is carried out once though the agent dies $words', async (cell) => {
+    const { row, place } = cell;
+    const [trial, death] = [trialOf(cell), deaths.get(cell)];
+    expect(death?.journaled).toBe(place.at === 'done' || (place.at === 'effect' && row.recordedFirst) ? 'result' : 'intent');
+    if (place.at !== 'intent') expect(death?.seen.is).toMatchObject(place.at === 'effect' && row.sure ? row.sure : row.effect);
+    else if (!row.comesWithTheEnd) expect(death?.seen.is).not.toEqual(row.effect);
+
+    const answer = await answerOf(row, trial);
+    expect(shapeOf(answer)).toEqual(plain.get(row));
+    const seen = await trial.look();
+    expect(seen.is).toEqual(row.effect);
+    if (place.at !== 'intent' && !row.sure) expect(seen.own).toEqual(death?.seen.own); // what was there is not made again
+
+    expect(await answerOf(row, trial)).toEqual(answer);
+    expect(await trial.look()).toEqual(seen);
+    expect(world.journaled(trial.commandId)).toBe('result');
+  });
+
+  test('leaves nothing over, whenever the agent has died, once it is cleared away', async () => {
+    await Promise.all(cells.map((cell) => trialOf(cell).clean()));
+    expect(await world.leftovers()).toEqual({ qemus: [], vms: [], files: [], taps: [], ports: [], bridges: [] });
+  });
+});
