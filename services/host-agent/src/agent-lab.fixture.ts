@@ -117,7 +117,7 @@ export class AgentLab {
    * What the guest would write to an I/O port, written by the monitor for people. On q35 0x2000 at 0x604 switches the
    * machine off as ACPI does; 1 at 0x505 is what pvpanic's driver writes in a panic.
    */
-  async writePort(vmId: string, size: 'b' | 'w' | 'l', port: number, value: number): Promise<void> {
+  async writePort(vmId: string, size: 'b' | 'w', port: number, value: number): Promise<void> {
     await this.tellMonitor(vmId, `o /${size} ${port} ${value}`);
   }
 

@@ -102,7 +102,7 @@ function stopped(pid: number): boolean {
 
 async function switchSeen(world: KillWorld, switchId: string): Promise<Seen> {
   const own = await world.found('bridge', 'tok-switch', switchId, 'external_ids');
-  return { is: { bridges: own.length, generation: /tok-generation=(\d+)/.exec(own.join())?.[1] ?? null }, own };
+  return { is: { bridges: own.length, generation: /tok-generation=\W*(\d+)/.exec(own.join())?.[1] ?? null }, own };
 }
 
 export const hostRows: readonly Row[] = [

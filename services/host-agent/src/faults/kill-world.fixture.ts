@@ -155,6 +155,7 @@ export class KillWorld {
     await store.remove();
     for (const controller of readdirSync('/sys/fs/cgroup')) {
       const group = join('/sys/fs/cgroup', controller, this.cgroup);
+      for (const { name } of existsSync(group) ? readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory()) : []) rmdirSync(join(group, name));
       if (existsSync(group)) rmdirSync(group);
     }
   }

@@ -110,8 +110,8 @@ export class HotPlug {
     await link(false);
     const made = await switches.attach(this.directory.vmId, nic, document.spec.uid);
     if (!made.ok && before) await switches.attach(this.directory.vmId, before, document.spec.uid);
-    await link(true);
     await faultPoint('vm.adjust:rewired', this.directory.vmId);
+    await link(true);
     await keep(made.ok ? { ...document, spec: next, argv: await this.argvOf(next, document) } : document);
     return made.ok ? ok('not-asked') : made;
   }

@@ -10,7 +10,7 @@ import { optionOf } from '../host/adoption.ts';
 import { isRefusal } from '../qmp/errors.ts';
 import { withGuestAgent } from '../qmp/guest-agent.socket.ts';
 import type { QmpEvent } from '../qmp/wire.ts';
-import { guestAgentChardev } from './command-line.ts';
+import { guestAgentChardev, isNicDevice } from './command-line.ts';
 import { BalloonWatch } from '../balloon/balloon.socket.ts';
 import type { Guest } from '../balloon/targets.ts';
 import { GuestWatch } from './guest-watch.socket.ts';
@@ -42,6 +42,8 @@ export interface WorldEvents {
 interface Looked { readonly finding: Finding; readonly also: VmInput | null; readonly devices: readonly string[] }
 
 const lookLimitMs = 4_000;
+/** What QEMU calls a guest that was held still, or that was to be from the start. */
+const heldStill: ReadonlySet<string> = new Set(['paused', 'prelaunch']);
 const qmpOf: Readonly<Record<Steering, string>> = { 'vm.pause': 'stop', 'vm.resume': 'cont', 'vm.reset': 'system_reset' };
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -233,10 +235,12 @@ export class VmWorld {
     this.qemu = qemu;
     this.guest.portOpen(await monitor.isOpenInGuest(guestAgentChardev));
     const devices = await monitor.deviceIds();
+    // An agent that died while it made a port anew has left the NIC without its link.
+    for (const name of devices.filter(isNicDevice)) await monitor.execute('set_link', { name, up: true });
     const reason = endOfStatus(status);
     if (reason !== null) return { finding: { kind: 'running', process, detail: null }, also: { type: 'guest-ended', reason }, devices };
     if (isRunningStatus(status)) return { finding: { kind: 'running', process, detail: await this.lacking() }, also: null, devices };
-    return { finding: { kind: 'paused', process, detail: status === 'paused' ? null : `QEMU says ${status}` }, also: null, devices };
+    return { finding: { kind: 'paused', process, detail: heldStill.has(status) ? null : `QEMU says ${status}` }, also: null, devices };
   }
 
   /** A TPM that was killed is back with the VM's next start; its guest's commands to it fail until then. */
