@@ -16,6 +16,7 @@ import { runCommand } from '../run-command.ts';
 import { tapName } from '../switch/names.ts';
 import { startTicksOf } from '../vm/process-table.proc.ts';
 import { MiB, qemuImg } from '../volume/volume.testing.ts';
+import { running } from './kill-world.fixture.ts';
 import type { KillWorld } from './kill-world.fixture.ts';
 import type { Row, Seen, Trial } from './trial.fixture.ts';
 
@@ -69,8 +70,8 @@ function stray(world: KillWorld) {
 }
 
 /** Copies of a volume that are being made now. */
-const copiesOf = async (world: KillWorld, { volumeId }: VolumePlace): Promise<number[]> =>
-  (await world.processes()).filter(({ argv }) => argv[0] === 'qemu-img' && argv[1] === 'convert' && argv.some((word) => word.includes(volumeId))).map(({ pid }) => pid);
+const copiesOf = async ({ volumeId }: VolumePlace): Promise<number[]> =>
+  (await running(volumeId)).filter(({ argv }) => argv[0] === 'qemu-img' && argv[1] === 'convert').map(({ pid }) => pid);
 
 /** Begins a copy whose program is stopped before it is done, so that there is something to cancel; answers its command. */
 async function heldCopy(world: KillWorld, to: VolumePlace): Promise<string> {
@@ -80,7 +81,7 @@ async function heldCopy(world: KillWorld, to: VolumePlace): Promise<string> {
     let over = false;
     void world.lab.ask(hostVolumeCopy, { commandId, from: world.largeSource, to, sizeBytes: 128 * MiB }, 60_000).finally(() => { over = true; }).catch(() => undefined);
     const [pid] = await until('the copy is begun', async () => {
-      const pids = await copiesOf(world, to);
+      const pids = await copiesOf(to);
       return over || pids.length > 0 ? pids : null;
     });
     if (pid !== undefined && stopped(pid)) return commandId;
@@ -136,7 +137,7 @@ export const hostRows: readonly Row[] = [
       return {
         prepare: async () => { targetCommandId = await heldCopy(world, to); },
         input: () => ({ targetCommandId }),
-        look: async () => ({ is: { copies: (await copiesOf(world, to)).length, volume: existsSync(world.store.file(to)) }, own: [] }),
+        look: async () => ({ is: { copies: (await copiesOf(to)).length, volume: existsSync(world.store.file(to)) }, own: [] }),
         clean: () => world.deleteVolume(to), // with what a copy has left that died with its agent
       };
     }),
@@ -190,13 +191,15 @@ export const hostRows: readonly Row[] = [
   {
     command: hostQemuEnd, behind: 'qemu.end:effect', effect: { alive: false },
     begin: hostTrial((world) => {
+      const name = `stranger-${newUuid()}`;
       let stranger: ChildProcess | undefined;
       let startTicks = 0;
       const pid = (): number => stranger?.pid ?? 0;
       return {
         prepare: async () => {
-          stranger = world.ovs.spawnIn(world.ovs.host, 'qemu-system-x86_64', '-machine', 'none', '-nodefaults', '-display', 'none', '-S');
-          const seen = await until('the stranger runs', async () => (await world.processes()).find((one) => one.pid === pid() && one.argv[0]?.includes('qemu-system-') === true));
+          stranger = world.ovs.spawnIn(world.ovs.host, 'qemu-system-x86_64', '-name', name, '-machine', 'none', '-nodefaults', '-display', 'none', '-S');
+          // `nsenter` has become it.
+          const seen = await until('the stranger runs', async () => (await running(name)).find(({ argv }) => argv[0]?.startsWith('qemu-system-')));
           startTicks = seen.startTicks;
         },
         input: () => ({ pid: pid(), startTicks }),

@@ -3,7 +3,6 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HostNic, SwitchId, hostSwitchApply, hostSwitchRemove, hostVmDelete, hostVmPowerOff, hostVolumeDelete } from '#contracts';
 import type { VmId, VolumePlace } from '#contracts';
@@ -97,17 +96,7 @@ export class KillWorld {
 
   /** QEMUs of a VM, as pid and start. */
   async qemusOf(vmId: string): Promise<string[]> {
-    const all = (await this.processes()).filter(({ argv }) => argv[0]?.includes('qemu-system-') === true && argv.includes(vmId));
-    return all.map(({ pid, startTicks }) => `${pid} ${startTicks}`);
-  }
-
-  /** What runs on this host and lives. */
-  async processes(): Promise<{ pid: number; startTicks: number; argv: string[] }[]> {
-    const all = await Promise.all((await this.ovs.pids()).map(async (pid) => {
-      const [startTicks, cmdline] = await Promise.all([startTicksOf(pid), readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')]); // it may end at any moment
-      return startTicks === null ? [] : [{ pid, startTicks, argv: cmdline.split('\0').slice(0, -1) }];
-    }));
-    return all.flat();
+    return (await running(vmId)).filter(({ argv }) => argv[0]?.includes('qemu-system-')).map(({ pid, startTicks }) => `${pid} ${startTicks}`);
   }
 
   /** What the last line about a command in the host's journals is; undefined where there is none. */
@@ -137,7 +126,7 @@ export class KillWorld {
     const sources: string[] = [this.source.relativePath, this.largeSource.relativePath];
     const { files } = orThrow(await this.volumes.survey({ datastoreId: this.store.datastoreId, path: this.store.path }, work()));
     return {
-      qemus: (await this.processes()).map(({ argv }) => argv.join(' ')).filter((line) => line.includes('qemu')),
+      programs: [...(await running(this.lab.dir)), ...(await running(this.store.path))].map(({ argv }) => argv.join(' ')),
       vms: namesIn(join(this.lab.dir, 'vms')),
       files: files.map(({ path }) => path).filter((path) => !sources.includes(path)),
       taps: (await this.ovs.links()).filter((name) => /^(tap|kill)/.test(name)),
@@ -158,6 +147,21 @@ export class KillWorld {
       for (const { name } of existsSync(group) ? readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory()) : []) rmdirSync(join(group, name));
       if (existsSync(group)) rmdirSync(group);
     }
+  }
+}
+
+/** What runs on this machine and has a word in its command line. */
+export async function running(word: string): Promise<{ pid: number; startTicks: number; argv: string[] }[]> {
+  const named = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map((pid) => ({ pid: Number(pid), cmdline: commandLineOf(pid) })).filter(({ cmdline }) => cmdline.includes(word));
+  const all = await Promise.all(named.map(async ({ pid, cmdline }) => ({ pid, startTicks: await startTicksOf(pid), argv: cmdline.split('\0').slice(0, -1) })));
+  return all.flatMap(({ startTicks, ...one }) => (startTicks === null ? [] : [{ ...one, startTicks }]));
+}
+
+function commandLineOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return ''; // it has ended meanwhile
   }
 }
 
