@@ -12,7 +12,7 @@ import { shapeOf } from './trial.fixture.ts';
 import type { Row, Seen, Trial } from './trial.fixture.ts';
 import { vmRows } from './vm-rows.fixture.ts';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const rows: readonly Row[] = [...vmRows, ...hostRows];
 const nameOf = ({ command, about }: Row): string => [command.name, about].filter(Boolean).join(' ');

@@ -9,7 +9,7 @@ import {
   hostVolumeCancel, hostVolumeCopy, hostVolumeCreate, hostVolumeDelete, hostVolumeIngest,
 } from '#contracts';
 import type { UploadId, VolumePlace } from '#contracts';
-import { newUuid, orThrow } from '#kernel';
+import { newUuid } from '#kernel';
 import { until } from '#testing';
 import { endProcess, smallVm } from '../agent-lab.fixture.ts';
 import { runCommand } from '../run-command.ts';
@@ -64,8 +64,8 @@ function stray(world: KillWorld) {
     const { size, mtimeMs } = statSync(join(world.store.path, path));
     return { sizeBytes: size, modifiedMs: Math.trunc(mtimeMs) };
   };
-  const keep = async (): Promise<void> => { orThrow(await world.lab.ask(hostFileKeep, { commandId: newUuid(), ...file, ...asSeen() })); };
-  const purge = async (): Promise<void> => { orThrow(await world.lab.ask(hostFilePurge, { commandId: newUuid(), ...file })); };
+  const keep = async (): Promise<void> => { await world.done(hostFileKeep, { commandId: newUuid(), ...file, ...asSeen() }); };
+  const purge = async (): Promise<void> => { await world.done(hostFilePurge, { commandId: newUuid(), ...file }); };
   return { file, write, asSeen, keep, purge, look: () => Promise.resolve(filesSeen(world, id)), remove: () => rm(join(world.store.path, path), { force: true }) };
 }
 
@@ -174,7 +174,7 @@ export const hostRows: readonly Row[] = [
       const switchId = SwitchId.parse(newUuid());
       return {
         input: () => ({ switchId, name: 'killed', mtu: 1500, uplinks: [], generation: 7 }), look: () => switchSeen(world, switchId),
-        clean: async () => { orThrow(await world.lab.ask(hostSwitchRemove, { commandId: newUuid(), switchId })); },
+        clean: async () => { await world.done(hostSwitchRemove, { commandId: newUuid(), switchId }); },
       };
     }),
   },
@@ -183,7 +183,7 @@ export const hostRows: readonly Row[] = [
     begin: hostTrial((world) => {
       const switchId = SwitchId.parse(newUuid());
       return {
-        prepare: async () => { orThrow(await world.lab.ask(hostSwitchApply, { commandId: newUuid(), switchId, name: 'killed', mtu: 1500, uplinks: [], generation: 3 })); },
+        prepare: async () => { await world.done(hostSwitchApply, { commandId: newUuid(), switchId, name: 'killed', mtu: 1500, uplinks: [], generation: 3 }); },
         input: () => ({ switchId }), look: () => switchSeen(world, switchId),
       };
     }),
@@ -231,7 +231,7 @@ export const hostRows: readonly Row[] = [
       const spec = smallVm(world.next(), { nics: [nic] });
       return {
         prepare: async () => {
-          orThrow(await world.lab.ask(hostVmStart, { commandId: newUuid(), vmId: spec.vmId, epoch: 1, spec, paused: true }));
+          await world.done(hostVmStart, { commandId: newUuid(), vmId: spec.vmId, epoch: 1, spec, paused: true });
           const { code, stderr } = await world.ovs.vsctl('del-port', world.bridge, tapName(nic.nicId));
           if (code !== 0) throw new Error(stderr);
         },

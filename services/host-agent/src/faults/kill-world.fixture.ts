@@ -5,7 +5,7 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HostNic, SwitchId, hostSwitchApply, hostSwitchRemove, hostVmDelete, hostVmPowerOff, hostVolumeDelete } from '#contracts';
-import type { VmId, VolumePlace } from '#contracts';
+import type { HostOperation, ReplyOf, RequestOf, VmId, VolumePlace } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import { AgentLab } from '../agent-lab.fixture.ts';
 import { outputOf } from '../run-command.ts';
@@ -60,7 +60,12 @@ export class KillWorld {
 
   /** Once there is an agent. */
   async makeSwitch(): Promise<void> {
-    this.bridge = orThrow(await this.lab.ask(hostSwitchApply, { commandId: newUuid(), switchId: this.switchId, name: 'kills', mtu: 1500, uplinks: [], generation: 1 })).bridge;
+    this.bridge = (await this.done(hostSwitchApply, { commandId: newUuid(), switchId: this.switchId, name: 'kills', mtu: 1500, uplinks: [], generation: 1 })).bridge;
+  }
+
+  /** For what goes before a trial and after it: however long a busy machine takes. */
+  async done<O extends HostOperation>(operation: O, input: RequestOf<O>): Promise<ReplyOf<O>> {
+    return orThrow(await this.lab.ask(operation, input, 60_000));
   }
 
   /** A number that no other trial has. */
@@ -108,12 +113,12 @@ export class KillWorld {
   }
 
   async endVm(vmId: VmId): Promise<void> {
-    orThrow(await this.lab.ask(hostVmPowerOff, { commandId: newUuid(), vmId, epoch: 1 }));
-    orThrow(await this.lab.ask(hostVmDelete, { commandId: newUuid(), vmId, epoch: 1 }));
+    await this.done(hostVmPowerOff, { commandId: newUuid(), vmId, epoch: 1 });
+    await this.done(hostVmDelete, { commandId: newUuid(), vmId, epoch: 1 });
   }
 
   async deleteVolume(place: VolumePlace): Promise<void> {
-    orThrow(await this.lab.ask(hostVolumeDelete, { commandId: newUuid(), place }));
+    await this.done(hostVolumeDelete, { commandId: newUuid(), place });
   }
 
   /** Ports of the trials' switch that are called so. */

@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HostDisk, hostVmAdjust, hostVmDefine, hostVmDelete, hostVmPause, hostVmPowerOff, hostVmReset, hostVmResume, hostVmSave, hostVmStart, hostVmStop } from '#contracts';
 import type { HostNic, HostVmSpec, VolumePlace } from '#contracts';
-import { canonicalJson, newUuid, orThrow } from '#kernel';
+import { canonicalJson, newUuid } from '#kernel';
 import { until } from '#testing';
 import { smallVm } from '../agent-lab.fixture.ts';
 import { diskDeviceId, nicDeviceId } from '../vm/command-line.ts';
@@ -41,9 +41,9 @@ function vmTrial<T = undefined>(part: VmPart<T>): (world: KillWorld) => Trial {
     const order = { vmId: spec.vmId, epoch: 1 };
     const before = {
       absent: () => Promise.resolve(),
-      defined: async () => { orThrow(await world.lab.ask(hostVmDefine, { ...order, commandId: newUuid(), spec })); },
-      paused: async () => { orThrow(await world.lab.ask(hostVmStart, { ...order, commandId: newUuid(), spec, paused: true })); },
-      running: async () => { orThrow(await world.lab.ask(hostVmStart, { ...order, commandId: newUuid(), spec, paused: false })); },
+      defined: async () => { await world.done(hostVmDefine, { ...order, commandId: newUuid(), spec }); },
+      paused: async () => { await world.done(hostVmStart, { ...order, commandId: newUuid(), spec, paused: true }); },
+      running: async () => { await world.done(hostVmStart, { ...order, commandId: newUuid(), spec, paused: false }); },
     };
     return {
       of: spec.vmId, commandId: scene.commandId,
