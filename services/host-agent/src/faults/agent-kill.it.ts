@@ -32,9 +32,9 @@ const plain = rows.map((row) => cellOf(row, null));
 const rounds = places.map((_, round) => ({ round, cells: rows.map((row, index) => cellOf(row, places[(index + round) % places.length]!)) }));
 
 /** What was there when the agent was dead, or before its command came, and what journals said. */
-interface Before { readonly seen: Seen; readonly journaled: string | undefined }
+interface Before { readonly seen: Seen; readonly journaled: readonly string[] }
 /** The answer, and that to the same command sent once more. */
-interface Outcome { readonly answer: unknown; readonly seen: Seen; readonly again: unknown; readonly seenAgain: Seen; readonly journaled: string | undefined }
+interface Outcome { readonly answer: unknown; readonly seen: Seen; readonly journaled: readonly string[]; readonly again: unknown; readonly seenAgain: Seen; readonly journaledAgain: readonly string[] }
 
 let world: KillWorld;
 let trials: ReadonlyMap<Cell, Trial>;
@@ -75,9 +75,9 @@ async function answerOf({ row: { command }, ...cell }: Cell, trial: Trial): Prom
 async function carryOut(cell: Cell): Promise<Outcome> {
   const trial = trialOf(cell);
   const answer = await answerOf(cell, trial);
-  const seen = await trial.look();
+  const [seen, journaled] = [await trial.look(), world.journaled(trial.commandId)];
   const again = await answerOf(cell, trial);
-  return { answer, seen, again, seenAgain: await trial.look(), journaled: world.journaled(trial.commandId) };
+  return { answer, seen, journaled, again, seenAgain: await trial.look(), journaledAgain: world.journaled(trial.commandId) };
 }
 
 /** All at once: what is busy on a host with one command is not idle with another. */
@@ -146,17 +146,18 @@ describe.each(rounds)('a command', ({ round, cells }) => {
   test.each(cells)('$name is carried out once though the agent dies $words', (cell) => {
     const { row, place } = cell;
     const death = before.get(cell);
-    expect(death?.journaled).toBe(place?.at === 'done' || (place?.at === 'effect' && row.recordedFirst) ? 'result' : 'intent');
+    expect(death?.journaled.at(-1)).toBe(place?.at === 'done' || (place?.at === 'effect' && row.recordedFirst) ? 'result' : 'intent');
     if (place?.at !== 'intent') expect(death?.seen.is).toMatchObject(place?.at === 'effect' && row.sure ? row.sure : row.effect);
     else if (!row.comesWithTheEnd) expect(death?.seen.is).not.toEqual(row.effect);
 
-    const { answer, seen, again, seenAgain, journaled } = outcomeOf(cell);
+    const { answer, seen, journaled, again, seenAgain, journaledAgain } = outcomeOf(cell);
     expect(shapeOf(answer)).toEqual(shapeOf(outcomeOf(plain[rows.indexOf(row)]!).answer));
     expect(seen.is).toEqual(row.effect);
     if (place?.at !== 'intent' && !row.sure) expect(seen.own).toEqual(death?.seen.own); // what was there is not made again
     expect(again).toEqual(answer);
     expect(seenAgain).toEqual(seen);
-    expect(journaled).toBe('result');
+    expect(journaled.at(-1)).toBe('result');
+    expect(journaledAgain).toEqual(journaled); // it was not begun again
   });
 
   test('leaves nothing over, whenever the agent has died, once it is cleared away', () => clearAway(cells));

@@ -104,12 +104,12 @@ export class KillWorld {
     return (await running(vmId)).filter(({ argv }) => argv[0]?.includes('qemu-system-')).map(({ pid, startTicks }) => `${pid} ${startTicks}`);
   }
 
-  /** What the last line about a command in the host's journals is; undefined where there is none. */
-  journaled(commandId: string): string | undefined {
+  /** What the lines of the host's journals about a command are, in their order: `intent`, `result`, `dropped`. */
+  journaled(commandId: string): string[] {
     const vms = join(this.lab.dir, 'vms');
     const journals = [join(this.lab.dir, 'host.ndjson'), ...namesIn(vms).map((vmId) => join(vms, vmId, 'journal.ndjson'))].filter(existsSync);
     const records = journals.flatMap((path) => readFileSync(path, 'utf8').split('\n').filter((line) => line.includes(commandId)).map((line) => JSON.parse(line.slice(line.indexOf(' '))) as { type: string; commandId?: string }));
-    return records.findLast((record) => record.commandId === commandId)?.type;
+    return records.filter((record) => record.commandId === commandId).map(({ type }) => type);
   }
 
   async endVm(vmId: VmId): Promise<void> {
