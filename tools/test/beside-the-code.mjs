@@ -14,7 +14,7 @@ const SHOWN = [
   ['F29', /is stopped there past its claim and thawed/],
   ['F30', /leaves nothing behind after a failure at each step|comes to its end when what it was stuck at is mended/],
   ['F31', /survives each step twice|undoes twice what it undoes/],
-  ['F32', /goes on when the agent dies at each command to a host/],
+  ['F32', /goes on when the agent dies at each command to a host|carried out once though the agent dies|leaves nothing over, whenever the agent has died/],
   ['F33', /a cut at any byte loses the last line|any flipped bit of a whole line|a torn (end is cut off|last line is ignored)|on a full disk keeps the old journal|a full disk refuses the record/],
 ];
 

@@ -10,6 +10,11 @@ test('titles are counted by fault, what was skipped is not', () => {
   assert.deepEqual(counts, { F31: { passed: 1, failed: 1 } });
 });
 
+test('a command to a host counts for each instant at which its agent dies', () => {
+  const titles = ['a command vm.start is carried out once though the agent dies with its intent in the journal', 'a command leaves nothing over, whenever the agent has died, once it is cleared away', 'without a death vm.start has its effect and its answer'];
+  assert.deepEqual(countBeside(result(...titles.map((title) => [title, 'passed']))), { F32: { passed: 2, failed: 0 } });
+});
+
 test('stages add up', () => {
   const noted = { unit: { F33: { passed: 5, failed: 0 } }, integration: { F33: { passed: 1, failed: 0 }, F31: { passed: 2, failed: 1 } } };
   assert.deepEqual(['F33', 'F31', 'F1'].map((fault) => besideText(fault, noted)), ['6 passed beside the code', '2 passed, **1 failed** beside the code', undefined]);

@@ -95,17 +95,30 @@ export function proofText(notes, points) {
     ...table(['kind', 'step', ...COLUMNS.map(([name]) => name)], rows), '',
     ...cancelPart(kinds),
     '### The agent, between intent, effect and record', '',
-    'Points at which its own tests let the real agent die; commands that are not named go through the same journal, and their points are skipped.', '',
+    'Points at which its own tests let the real agent die. The table of services/host-agent/src/faults has a row for every command that the registry says is',
+    'lasting, and kills the agent with the intent in the journal, behind the effect (`vm.release:done`: QEMU is gone, and its ports are taken away), and with the',
+    'result on record. The other points lie within an effect.', '',
     ...table(['command', 'points'], Object.entries(points).sort(([a], [b]) => (a < b ? -1 : 1)).map(([command, names]) => [command, names.join(', ')])), '',
     PARTS.tasks.end, '',
   ].join('\n');
 }
 
-/** The points of the agent that its tests name, by command. */
+/** The points of the agent that its tests name, by command; a row of the table of kills has three, of which it names one. */
 export function agentPoints(dir = join(REPO, 'services/host-agent/src')) {
-  const texts = readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.it.ts')).map((name) => readFileSync(join(dir, name), 'utf8'));
-  const found = texts.flatMap((text) => [...text.matchAll(/'((?:vm|volume|switch|upload)\.[a-z-]+):([a-z]+)'/g)].map(([, command, point]) => ({ command, point })));
+  const texts = (ending) => readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith(ending)).map((name) => readFileSync(join(dir, name), 'utf8'));
+  const named = texts('.it.ts').flatMap((text) => [...text.matchAll(/'((?:vm|volume|switch|upload)\.[a-z-]+):([a-z]+)'/g)].map(([, command, point]) => ({ command, point })));
+  const rows = texts('-rows.fixture.ts').flatMap((text) => [...text.matchAll(/command: host(\w+), (?:about: '[^']*', )?behind: '([^']+)'/g)].flatMap(([, name, behind]) => {
+    const command = commandOf(name);
+    return ['intent', behind.startsWith(`${command}:`) ? behind.slice(command.length + 1) : behind, 'done'].map((point) => ({ command, point }));
+  }));
+  const found = [...named, ...rows];
   return Object.fromEntries([...grouped(found, ({ command }) => command)].map(([command, all]) => [command, [...new Set(all.map(({ point }) => point))].sort()]));
+}
+
+/** `VmPowerOff` is `vm.power-off`. */
+function commandOf(name) {
+  const [noun, ...verb] = name.split(/(?=[A-Z])/).map((word) => word.toLowerCase());
+  return `${noun}.${verb.join('-')}`;
 }
 
 /** Nothing is written of a run in which no proof ran. */

@@ -22,5 +22,7 @@ test('a cancel is counted by what the task was at, accepted or refused', () => {
 });
 
 test('the points of the agent are those that its tests name', () => {
-  assert.ok(agentPoints()['vm.start'].includes('intent'));
+  const points = agentPoints();
+  assert.deepEqual(points['vm.start'], ['done', 'intent', 'launched', 'prepared', 'running', 'tpm']);
+  assert.deepEqual([points['vm.power-off'], points['file.keep']], [['done', 'intent', 'vm.release:done'], ['done', 'effect', 'intent']]);
 });

@@ -127,7 +127,7 @@ export class AgentLab {
   }
 
   /** One line to the monitor for people; answers all that it wrote. */
-  private async tellMonitor(vmId: string, line: string): Promise<string> {
+  async tellMonitor(vmId: string, line: string): Promise<string> {
     const socket = createConnection(join(this.vmDir(vmId), 'run', 'hmp.sock'));
     let said = '';
     // The second prompt says that the monitor has carried out the line.

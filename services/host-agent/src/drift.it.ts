@@ -40,26 +40,6 @@ it('is ended by its pid and its start together, once; a VM of the host is refuse
   expect(await lab.status(spec.vmId)).toMatchObject({ state: 'running', pid });
 }, 60_000);
 
-it.each(['intent', 'effect'])('an agent that dies behind the %s of ending it has ended it once it was asked again', async (point) => {
-  const strange = spawn('qemu-system-x86_64', ['-name', point, '-machine', 'none', '-nodefaults', '-display', 'none', '-S'], { stdio: 'ignore' });
-  const mine = async () => orThrow(await lab.ask(hostStatus, {})).unmanaged.find(({ pid }) => pid === strange.pid);
-  try {
-    const seen = await until('it is seen', mine);
-    await lab.kill();
-    await lab.start({ TOK_TEST_FAULT_POINT: `qemu.end:${point}` });
-    const [commandId, died] = [newUuid(), lab.ended()];
-    void end(strange.pid!, seen.startTicks!, commandId);
-    await died;
-    expect((await startTicksOf(strange.pid!)) === null).toBe(point === 'effect');
-    await lab.start();
-    // What a caller does: it asks again under the same id until there is a result.
-    await until('the command has its result', async () => (await end(strange.pid!, seen.startTicks!, commandId)).ok);
-    expect([await startTicksOf(strange.pid!), await mine()]).toEqual([null, undefined]);
-  } finally {
-    await endProcess(strange.pid ?? 0);
-  }
-}, 60_000);
-
 it('the switches of the host are told of, and a NIC is mended only of a VM that runs', async () => {
   expect(await lab.ask(hostSwitchSurvey, {})).toEqual({ ok: true, value: { switches: [], ports: [], missing: [] } });
   expect(await lab.ask(hostPortMend, { commandId: newUuid(), vmId: smallVm(2).vmId, nicId: newUuid() })).toMatchObject({ ok: false, fault: { code: 'NOT_FOUND_ON_HOST' } });

@@ -140,8 +140,8 @@ test('a NIC whose tap QEMU cannot open is refused, and document and QEMU are as 
 });
 
 describe('an agent that dies in the middle', () => {
-  test.each(['vm.adjust:intent', 'vm.adjust:kept', 'vm.adjust:plugged', 'vm.adjust:done'])('of an attachment (%s) completes it when it is sent again', async (point) => {
-    await lab.start({ TOK_TEST_FAULT_POINT: point });
+  test('of an attachment, which the document has and QEMU has not, completes it when it is sent again', async () => {
+    await lab.start({ TOK_TEST_FAULT_POINT: 'vm.adjust:kept' });
     const vm = smallVm(66);
     await lab.startVm(vm);
     const [disk, commandId] = [diskFor(vm, 0), newUuid()];

@@ -48,9 +48,9 @@ export class Ledger {
     const { commandId, name, input } = command;
     const noted = await this.memory.append([{ type: 'intent', at: Date.now(), commandId, name, input }]);
     if (!noted.ok) return noted;
-    faultPoint(`${name}:intent`);
+    await faultPoint(`${name}:intent`, commandId);
     const result = await work().catch((error: unknown) => failed({ code: 'INTERNAL', detail: 'The agent failed on this command.', cause: error }));
-    faultPoint(`${name}:effect`);
+    await faultPoint(`${name}:effect`, commandId);
     return this.end(command, result);
   }
 
@@ -59,7 +59,7 @@ export class Ledger {
     const at = Date.now();
     const record: CommandRecord = isKept(outcome) ? { type: 'result', at, commandId, name, outcome } : { type: 'dropped', at, commandId, why: outcome.ok ? '' : outcome.fault.code };
     const kept = await this.memory.append([record]);
-    faultPoint(`${name}:done`);
+    await faultPoint(`${name}:done`, commandId);
     // Unrecorded success is no answer: after a crash nobody would know of it.
     return kept.ok || !result.ok ? result : kept;
   }

@@ -168,6 +168,7 @@ function platformDevices(): string[] {
 /** Ids of what a disk and a NIC are in QEMU: by slot, so that one slot never holds two. */
 export const diskDeviceId = ({ bus, slot }: Pick<HostDisk, 'bus' | 'slot'>): string => `disk-${bus}-${slot}`;
 export const nicDeviceId = ({ slot }: Pick<HostNic, 'slot'>): string => `nic-${slot}`;
+export const isNicDevice = (deviceId: string): boolean => /^nic-\d+$/.test(deviceId);
 export const netdevId = ({ slot }: Pick<HostNic, 'slot'>): string => `net-${slot}`;
 /** The device into which one of this bus and slot is plugged. */
 export const plugOf = ({ bus, slot }: Pick<HostDisk, 'bus' | 'slot'>): string => (bus === 'virtio' ? diskPort(slot) : bus);

@@ -86,9 +86,9 @@ export class HotPlug {
     if (!(await monitor.deviceIds()).includes(plug)) return NoFreeSlot.fail('The running VM has no free slot for another device of this kind; it gets one at its next start.', { slot: plug });
     const next = applied(document.spec, change);
     await keep({ ...document, spec: next });
-    faultPoint('vm.adjust:kept');
+    await faultPoint('vm.adjust:kept', this.directory.vmId);
     const done = await put().catch((error: unknown) => refusedBy(error));
-    faultPoint('vm.adjust:plugged');
+    await faultPoint('vm.adjust:plugged', this.directory.vmId);
     if (done.ok) {
       await keep({ ...document, spec: next, argv: await this.argvOf(next, document) });
       return ok(await shown());
@@ -105,11 +105,12 @@ export class HotPlug {
     const before = nicOf(document.spec, nic.nicId);
     const next = applied(document.spec, { kind: 'change-nic', nic });
     await keep({ ...document, spec: next });
-    faultPoint('vm.adjust:kept');
+    await faultPoint('vm.adjust:kept', this.directory.vmId);
     const link = (up: boolean): Promise<unknown> => monitor.execute('set_link', { name: nicDeviceId(nic), up });
     await link(false);
     const made = await switches.attach(this.directory.vmId, nic, document.spec.uid);
     if (!made.ok && before) await switches.attach(this.directory.vmId, before, document.spec.uid);
+    await faultPoint('vm.adjust:rewired', this.directory.vmId);
     await link(true);
     await keep(made.ok ? { ...document, spec: next, argv: await this.argvOf(next, document) } : document);
     return made.ok ? ok('not-asked') : made;
@@ -119,9 +120,9 @@ export class HotPlug {
   private async limit(change: ChangeOf<'limits'>, { document, keep }: Work): Promise<Result<GuestWord>> {
     const next = applied(document.spec, change);
     await keep({ ...document, spec: next });
-    faultPoint('vm.adjust:kept');
+    await faultPoint('vm.adjust:kept', this.directory.vmId);
     const set = await this.environment.drivers.cgroups.adjust(this.directory.vmId, next);
-    faultPoint('vm.adjust:limited');
+    await faultPoint('vm.adjust:limited', this.directory.vmId);
     if (!set.ok) await keep(document);
     return set.ok ? ok('not-asked') : set;
   }
@@ -135,11 +136,11 @@ export class HotPlug {
       return heldBy(answer, deviceId, change.waitMs);
     }
     this.kept.delete(deviceId);
-    faultPoint('vm.adjust:unplugged');
+    await faultPoint('vm.adjust:unplugged', this.directory.vmId);
     await clean();
     const next = applied(document.spec, change);
     await keep({ ...document, spec: next, argv: await this.argvOf(next, document) });
-    faultPoint('vm.adjust:kept');
+    await faultPoint('vm.adjust:kept', this.directory.vmId);
     return ok(isThere ? 'confirmed' : 'not-asked');
   }
 

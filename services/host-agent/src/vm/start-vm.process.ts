@@ -61,12 +61,12 @@ async function run(input: StartInput, { argv, cgroups }: Prepared): Promise<Resu
   const { environment: { qemu, identity }, directory, spec, epoch, signal } = input;
   await directory.writeDocument({ epoch, spec, argv: [qemu.program, ...argv], saved: null });
   if (signal.aborted) return givenUp();
-  faultPoint('vm.start:prepared');
+  await faultPoint('vm.start:prepared', spec.vmId);
   const tpm = await tpmFirst(input, cgroups);
   if (!tpm.ok) return tpm;
   const groups = [identity.templateGid, ...(qemu.accelerator === 'kvm' && qemu.kvmGid !== null ? [qemu.kvmGid] : [])];
   const launched = await launch({ pidFile: directory.pidFile, openLog: () => directory.openQemuLog(), program: qemu.program, argv, uid: spec.uid, groups, cgroups });
-  faultPoint('vm.start:launched');
+  await faultPoint('vm.start:launched', spec.vmId);
   const startTicks = await startTicksOf(launched.pid);
   if (startTicks === null) return neverRan(directory);
   const process = { pid: launched.pid, startTicks, startedAt: await startedAt(startTicks) };
@@ -78,7 +78,7 @@ async function run(input: StartInput, { argv, cgroups }: Prepared): Promise<Resu
 async function tpmFirst({ environment: { qemu }, directory, spec, signal }: StartInput, cgroups: readonly string[]): Promise<Result<void>> {
   if (spec.tpm === null) return ok(undefined);
   const started = await startTpm({ directory, program: qemu.swtpm, place: spec.tpm, uid: spec.uid, cgroups });
-  faultPoint('vm.start:tpm');
+  await faultPoint('vm.start:tpm', spec.vmId);
   return started.ok && signal.aborted ? givenUp() : started;
 }
 
@@ -87,7 +87,7 @@ async function takeOver(running: QemuProcess, { directory, memory, signal }: Sta
     const monitor = await running.connect(monitorLimitMs, signal);
     await directory.lockRun();
     if (memory !== null) await loadMemory(monitor, memory.place);
-    faultPoint('vm.start:running');
+    await faultPoint('vm.start:running', directory.vmId);
     return ok(running);
   } catch (error) {
     await running.end(false);

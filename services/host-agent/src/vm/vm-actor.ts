@@ -177,9 +177,9 @@ export class VmActor {
     // The world has moved already, journal or not; the next look at it will find the same.
     if (!kept.ok) this.environment.log.error({ vmId: vm.vmId, fault: kept.fault }, 'a VM’s journal cannot be written');
     this.memory.accept(vm, command);
-    if (command) faultPoint(`${command.type}:intent`);
+    if (command) await faultPoint(`${command.type}:intent`, vm.vmId);
     for (const { open, result } of answers) {
-      faultPoint(`${open.name}:done`);
+      await faultPoint(`${open.name}:done`, vm.vmId);
       this.settle(open.commandId, result);
     }
     // Whoever waits for a command that was dropped is told to send it again.
@@ -233,8 +233,9 @@ export class VmActor {
 
   private async forget({ commandId, epoch }: Extract<VmEffect, { do: 'forget' }>): Promise<void> {
     const buried = await this.hooks.bury(this.vm.vmId, epoch, commandId, this.memory.book);
-    faultPoint('vm.delete:buried');
+    await faultPoint('vm.delete:buried', this.vm.vmId);
     if (buried.ok) await this.memory.remove();
+    await faultPoint('vm.delete:removed', this.vm.vmId);
     this.post({ type: 'forgotten', fault: buried.ok ? null : buried.fault });
   }
 

@@ -10,7 +10,7 @@ import { optionOf } from '../host/adoption.ts';
 import { isRefusal } from '../qmp/errors.ts';
 import { withGuestAgent } from '../qmp/guest-agent.socket.ts';
 import type { QmpEvent } from '../qmp/wire.ts';
-import { guestAgentChardev } from './command-line.ts';
+import { guestAgentChardev, isNicDevice } from './command-line.ts';
 import { BalloonWatch } from '../balloon/balloon.socket.ts';
 import type { Guest } from '../balloon/targets.ts';
 import { GuestWatch } from './guest-watch.socket.ts';
@@ -42,6 +42,8 @@ export interface WorldEvents {
 interface Looked { readonly finding: Finding; readonly also: VmInput | null; readonly devices: readonly string[] }
 
 const lookLimitMs = 4_000;
+/** What QEMU calls a guest that was held still, or that was to be from the start. */
+const heldStill: ReadonlySet<string> = new Set(['paused', 'prelaunch']);
 const qmpOf: Readonly<Record<Steering, string>> = { 'vm.pause': 'stop', 'vm.resume': 'cont', 'vm.reset': 'system_reset' };
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -63,7 +65,7 @@ export class VmWorld {
 
   async write({ spec, epoch, attempt }: EffectOf<'write'>): Promise<void> {
     const fault = await this.directory.writeDocument({ spec, epoch, argv: null, saved: null }).then(() => null, journalFault);
-    faultPoint('vm.define:written');
+    await faultPoint('vm.define:written', spec.vmId);
     this.events.post({ type: 'written', attempt, fault });
   }
 
@@ -103,7 +105,7 @@ export class VmWorld {
 
   async steer({ commandId, how }: EffectOf<'steer'>): Promise<void> {
     const error = await this.tell(qmpOf[how]).then(() => null, (thrown: unknown) => thrown);
-    faultPoint(`${how}:steered`);
+    await faultPoint(`${how}:steered`, this.directory.vmId);
     if (error !== null && !isRefusal(error)) {
       // QEMU may have done it and could not say so: what a look finds answers the command.
       this.environment.log.warn({ vmId: this.directory.vmId, how, err: error }, 'QEMU was told something and did not answer');
@@ -116,7 +118,7 @@ export class VmWorld {
   async save({ commandId, place }: EffectOf<'save'>, document: VmDocument | null, keep: (document: VmDocument) => Promise<void>): Promise<void> {
     const saved = await this.saveTo(place, document, keep).catch((error: unknown) =>
       HostCommandFailed.fail(`The memory could not be saved: ${textOf(error)}`, { reason: textOf(error) }, error));
-    faultPoint('vm.save:saved');
+    await faultPoint('vm.save:saved', this.directory.vmId);
     this.events.post({ type: 'saved', of: commandId, fault: saved.ok ? null : saved.fault });
   }
 
@@ -183,7 +185,7 @@ export class VmWorld {
     }
     const target = this.qemu ?? (process === null ? undefined : this.holdOn(process));
     await target?.end(gently);
-    faultPoint('vm.end:gone');
+    await faultPoint('vm.end:gone', this.directory.vmId);
     this.let();
     this.events.post({ type: 'gone', reason: 'requested', detail: null });
   }
@@ -193,7 +195,7 @@ export class VmWorld {
     const released = this.releaseAll(vmId).catch(textOf);
     this.releasing = released;
     const problem = await released;
-    faultPoint('vm.release:done');
+    await faultPoint('vm.release:done', vmId);
     this.events.post({ type: 'released', problem });
   }
 
@@ -233,10 +235,12 @@ export class VmWorld {
     this.qemu = qemu;
     this.guest.portOpen(await monitor.isOpenInGuest(guestAgentChardev));
     const devices = await monitor.deviceIds();
+    // An agent that died while it made a port anew has left the NIC without its link.
+    for (const name of devices.filter(isNicDevice)) await monitor.execute('set_link', { name, up: true });
     const reason = endOfStatus(status);
     if (reason !== null) return { finding: { kind: 'running', process, detail: null }, also: { type: 'guest-ended', reason }, devices };
     if (isRunningStatus(status)) return { finding: { kind: 'running', process, detail: await this.lacking() }, also: null, devices };
-    return { finding: { kind: 'paused', process, detail: status === 'paused' ? null : `QEMU says ${status}` }, also: null, devices };
+    return { finding: { kind: 'paused', process, detail: heldStill.has(status) ? null : `QEMU says ${status}` }, also: null, devices };
   }
 
   /** A TPM that was killed is back with the VM's next start; its guest's commands to it fail until then. */

@@ -130,6 +130,15 @@ describe('after a look', () => {
     expect(doing(step(starting, looked('none', [], ['start'])))).toEqual(['release', 'drop']);
     expect(after(starting, looked('none', [], ['start']))).toMatchObject({ state: 'stopped', exitReason: null, open: [] });
   });
+  test('a VM whose document was written is defined; one whose document was not is not there, and is defined when it is sent again', () => {
+    const define: VmInput = { type: 'vm.define', commandId: 'define', epoch: 1, spec };
+    const defining = after(absentVm(vmId), define);
+    expect(after(defining, looked('none', ['define']))).toMatchObject({ state: 'defined', epoch: 1, open: [] });
+    const dropped = after(defining, looked('none', [], ['define']));
+    expect(dropped).toMatchObject({ state: 'absent', open: [] });
+    expect(doing(step(dropped, define))).toEqual(['write']);
+    expect(after(running, off(), gone, released, define, looked('none', ['define']))).toMatchObject({ state: 'stopped' });
+  });
   test('a process found in the middle of a delete is ended before anything is forgotten, and both commands are answered', () => {
     const deleting = after(running, off(), gone, released, remove());
     const found = after(deleting, looked('silent'), off());

@@ -294,7 +294,9 @@ function onLooked(vm: Vm, { finding, done, dropped }: { finding: Finding; done: 
     if (done.includes(command.commandId)) return [answer(command)];
     return dropped.includes(command.commandId) ? [{ do: 'drop', command }] : [];
   });
-  const left: Vm = { ...vm, open: vm.open.filter(({ commandId }) => !settled.has(commandId)) };
+  // A document that is there and was not yet told: its VM is.
+  const defined = vm.state === 'absent' && vm.open.some(({ name, commandId }) => name === 'vm.define' && done.includes(commandId));
+  const left: Vm = { ...vm, state: defined ? 'defined' : vm.state, open: vm.open.filter(({ commandId }) => !settled.has(commandId)) };
   if (finding.kind !== 'none') return moved({ ...left, state: finding.kind, process: finding.process, detail: finding.detail, exitReason: null, ending: null, failure: null }, ...effects);
   const atRest = ['absent', 'defined', 'stopped', 'failed'].includes(vm.state);
   if (atRest) return moved(left, ...effects);
