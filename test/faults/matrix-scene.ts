@@ -81,6 +81,7 @@ export async function runRound(world: World, rows: Readonly<Record<string, Row>>
     const ends = await endsOf(world, [...new Set([...begun.flatMap(({ taskId }) => taskId ?? []), ...held.values()])]);
     note('ended');
     const loose = await eventually('each VM has the QEMUs that its state says', async () => ((await wrongQemus(world)).length === 0 ? 'right' : false)).then(() => [], () => wrongQemus(world));
+    if (loose.length > 0) note(`loose: ${loose.join('; ')};`);
     return judgeAll({ begun, held, ends, loose, killed: round.victims });
   } finally {
     empty(join(holdDir, 'wanted'));

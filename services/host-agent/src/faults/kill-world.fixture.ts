@@ -51,7 +51,7 @@ export class KillWorld {
     const port = new URL(process.env['TOK_TEST_NATS_URL'] ?? '').port;
     const link = spawn(process.execPath, [join(root, 'tools/lab.d/bus-link.mjs'), ovs.host, port], { stdio: 'ignore' });
     lab.run.around.push(...inside(ovs.host));
-    lab.run.file = join(root, 'services/host-agent/main.ts');
+    lab.run.program = 'host-agent';
     Object.assign(lab.run.environment, { ...ovs.env, TOK_OVS_RUNDIR: ovs.rundir, TOK_TEMPLATE_GID: String(templateGid) });
     const world = new KillWorld({ lab, ovs, store, link });
     lab.run.environment['TOK_CGROUP_NAME'] = world.cgroup;
