@@ -3,7 +3,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { joinPrograms } from '../../tools/build/joined.mjs';
 import { startBackends } from '../../tools/lab.d/backends.mjs';
 import { writeWhole } from '../../tools/lab.d/files.mjs';
 import { cacheDir, REPO } from '../../tools/lab.d/layout.mjs';
@@ -36,6 +35,7 @@ export default async function setup() {
 
 /** What tests run in processes of their own, again and again: joined, as the product is. */
 async function joinTestPrograms() {
+  const { joinPrograms } = await import('../../tools/build/joined.mjs'); // not before its packages are installed
   const dir = mkdtempSync(join(REPO, 'dist/test-programs-'));
   globalThis.tokTestPrograms = dir;
   const source = (path) => join(REPO, path);
