@@ -203,6 +203,23 @@ describe('a host that falls silent', () => {
     world.bus.host.reachable = true;
   });
 
+  it('of a whole service is made up for as soon as a replica begins: it asks every host, and later each in its turn', async () => {
+    const { db } = world.scene;
+    const more = Array.from({ length: 11 }, () => newUuid());
+    for (const [index, id] of more.entries()) await db.query("INSERT INTO host (id, cluster_id, name, number, state, heartbeat, state_since, created_at, updated_at) SELECT ?, cluster_id, ?, ?, 'connected', 'connected', state_since, created_at, updated_at FROM host WHERE id = ?", [id, `host-${id}`, 500 + index, world.hostId]);
+    const asked: string[] = [];
+    const reconciler = hostReconciler(db, { doubt: () => Promise.resolve(), look: (hostId) => Promise.resolve(asked.push(hostId) > 0) });
+    const round = async (): Promise<string[]> => {
+      await reconciler.run(new AbortController().signal);
+      return asked.splice(0).filter((id) => more.includes(id)).sort();
+    };
+    expect(await round()).toEqual([...more].sort());
+    const later = [await round(), await round(), await round(), await round(), await round(), await round()];
+    expect(later.every((ids) => ids.length <= 2)).toBe(true);
+    expect(later.flat().sort()).toEqual([...more].sort());
+    await db.query('DELETE FROM host WHERE id IN (?)', [more]);
+  });
+
   it('while a task has just started a VM there leaves that one unknown too', async () => {
     const vmId = await world.vm('running');
     await transaction(world.scene.db, (tx) => tx.query("UPDATE host SET state = 'not-responding' WHERE id = ?", [world.hostId]));

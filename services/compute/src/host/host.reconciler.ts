@@ -1,5 +1,6 @@
-// Asks hosts for what was missed: those of which something is not known each time, all others in turn. Takes no input and
-// may run at any moment, in every replica.
+// Asks hosts for what was missed: all when a replica begins, since nobody may have heard what they told before; after that
+// those of which something is not known each time, all others in turn. Takes no input and may run at any moment, in every
+// replica.
 import type { DataSource } from 'typeorm';
 import type { Reconciler } from '#service';
 import { allHostIds, hostsToAskNow } from './host-order.store.ts';
@@ -16,8 +17,9 @@ export function hostReconciler(db: DataSource, reports: Pick<HostReports, 'doubt
     everyMs: 5_000,
     run: async (signal) => {
       await reports.doubt();
-      const turn = round++ % ROUNDS;
-      const due = new Set([...(await hostsToAskNow(db)), ...(await allHostIds(db)).filter((_id, index) => index % ROUNDS === turn)]);
+      const [now, turn] = [round, round % ROUNDS];
+      const due = new Set([...(await hostsToAskNow(db)), ...(await allHostIds(db)).filter((_id, index) => now === 0 || index % ROUNDS === turn)]);
+      round++;
       const queue = [...due];
       const ask = async (): Promise<void> => {
         for (let hostId = queue.shift(); hostId !== undefined && !signal.aborted; hostId = queue.shift()) await reports.look(hostId);
