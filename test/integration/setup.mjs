@@ -35,12 +35,13 @@ export default async function setup() {
 
 /** What tests run in processes of their own, again and again: joined, as the product is. */
 async function joinTestPrograms() {
-  const { joinPrograms } = await import('../../tools/build/joined.mjs'); // not before its packages are installed
+  const { joinPrograms, stopJoining } = await import('../../tools/build/joined.mjs'); // not before its packages are installed
   const dir = mkdtempSync(join(REPO, 'dist/test-programs-'));
   globalThis.tokTestPrograms = dir;
   const source = (path) => join(REPO, path);
   await joinPrograms({ agent: source('services/host-agent/src/agent.fixture.ts'), 'host-agent': source('services/host-agent/main.ts') }, join(dir, 'host-agent'), ['source']);
   await joinPrograms({ sample: source('libs/service/fixtures/sample-service.mjs'), register: source('libs/telemetry/src/register.ts') }, join(dir, 'service'), ['source']);
+  await stopJoining();
   return dir;
 }
 

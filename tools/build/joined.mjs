@@ -1,7 +1,7 @@
 // Joins what a program loads into a few files: one that starts reads a dozen of them then and not fifteen hundred, and
 // leaves out what nothing calls.
 import { createRequire } from 'node:module';
-import { build } from 'esbuild';
+import { build, stop } from 'esbuild';
 
 /**
  * Libraries that stay outside: those that another would load if they were there (other databases, other transports), and
@@ -50,3 +50,6 @@ export const joinPrograms = (entryPoints, outdir, conditions = []) => build({
   // Libraries in CommonJS ask for Node's own modules by `require`.
   banner: { js: "import { createRequire as requireFrom } from 'node:module';\nconst require = requireFrom(import.meta.url);" },
 });
+
+/** Ends what joins, where the process that asked goes on. */
+export const stopJoining = stop;
