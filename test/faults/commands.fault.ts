@@ -6,7 +6,7 @@ import { jetstream } from '@nats-io/jetstream';
 import type { PubAck } from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { createGrant, createUser, deleteDeadLetter, deleteUser, listDeadLetters, listEvents, listRoles, retryDeadLetter } from '#contracts';
+import { createGrant, createUser, deleteDeadLetter, deleteUser, listDeadLetters, listEvents, listRoles, listTasks, retryDeadLetter } from '#contracts';
 import type { createVm, RequestOf, UserId } from '#contracts';
 import { credentials, enter } from '../e2e/bus-user.ts';
 import { eventually } from '../e2e/eventually.ts';
@@ -132,6 +132,8 @@ describe('published while the doors and the owner die again and again', () => {
     const told = await outcomesOf(user, keys, keys.length);
     expect(told.map(({ name, key }) => `${name} ${String(key)}`).sort()).toEqual(keys.map((key) => `gateway.command.accepted ${key}`).sort());
     await eventually('the VMs are made', async () => (await ownVms(world)).every(({ status }) => status.state === 'stopped'), { withinMs: 120_000 });
+    const failed = (await world.rest.ask(listTasks, { state: 'failed', limit: 500 })).items.filter(({ object }) => object.name?.includes('-many-'));
+    expect(failed.map(({ object, error }) => `${object.name ?? ''}: ${JSON.stringify(error)}`)).toEqual([]);
     expect((await named()).filter((name) => name.startsWith('many-'))).toHaveLength(keys.length);
   }, 300_000);
 });
