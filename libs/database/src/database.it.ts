@@ -1,7 +1,8 @@
 // The database library against a real server.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { afterCommit, dbNow, defineMigration, execute, fromBit, fromJson, insertRow, insertRows, nextNumber, openDatabase, pageQuery, searchFilter, selectRow, selectRows, sql, tasksMigrations, toJson, transaction } from './index.ts';
+import { sleep } from '#kernel';
+import { afterCommit, dbNow, defineMigration, execute, fromBit, fromJson, insertRow, insertRows, isOutage, nextNumber, openDatabase, pageQuery, searchFilter, selectRow, selectRows, sql, tasksMigrations, toJson, transaction } from './index.ts';
 import { makeTestSchema } from './testing/test-schema.store.ts';
 import type { TestSchema } from './testing/test-schema.store.ts';
 
@@ -100,6 +101,16 @@ describe('transaction', () => {
     expect(runs).toBeGreaterThan(2);
     expect((await selectRows<{ size: number | string }>(db, "SELECT size FROM thing WHERE id IN ('x', 'y')")).map((row) => Number(row.size))).toEqual([2, 2]);
     await execute(db, 'DELETE FROM thing');
+  });
+  it.each([['at once', 0], ['when the client has seen it', 300]])('whose connection is lost says that the database is away, asked for the next statement %s', async (_when, waitMs) => {
+    const lost = transaction(db, async (tx) => {
+      const [{ id }] = await selectRows<{ id: number }>(tx, 'SELECT CONNECTION_ID() AS id') as [{ id: number }];
+      await execute(db, `KILL ${id}`);
+      await sleep(waitMs);
+      await selectRows(tx, 'SELECT 1');
+    });
+    const error = await lost.then(() => undefined, (thrown: unknown) => thrown);
+    expect(isOutage(error) ? 'an outage' : error).toBe('an outage');
   });
   it('does what waits for the commit only after one', async () => {
     const done: string[] = [];

@@ -8,6 +8,7 @@ describe('an error of the database', () => {
     expect(isOutage(coded('ECONNREFUSED'))).toBe(true);
     expect(isOutage(Object.assign(new Error('query failed'), { driverError: coded('PROTOCOL_CONNECTION_LOST') }))).toBe(true);
     expect(isOutage(new Error('outer', { cause: coded('ECONNRESET') }))).toBe(true);
+    expect(isOutage(Object.assign(new Error('query failed'), { driverError: new Error("Can't add new command when connection is in closed state") }))).toBe(true);
   });
 
   it('is none when the statement is wrong, or when it wraps itself', () => {
