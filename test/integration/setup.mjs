@@ -1,7 +1,7 @@
-// Starts one private NATS, MariaDB and Redis for a whole run of integration tests and says in the environment where
-// they are. Servers that the environment already names are used as they are, and never stopped.
+// Starts one private NATS, MariaDB and Redis for a whole run of integration tests, joins the programs that tests start, and
+// says in the environment where they are. Servers that the environment already names are used as they are, and never stopped.
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { startBackends } from '../../tools/lab.d/backends.mjs';
 import { writeWhole } from '../../tools/lab.d/files.mjs';
@@ -17,12 +17,13 @@ const ADMIN = 'tok_admin';
 export default async function setup() {
   process.env.TOK_TEST_NATS_BINARY ??= await ensureNats(cacheDir(), say);
   if (process.getuid() === 0) await openTunDevice({ cache: cacheDir(), say }); // for the agent's tests with a NIC
-  process.env.TOK_TEST_PROGRAMS = await joinTestPrograms();
-  if (GIVEN.every((name) => process.env[name])) return;
   await removeLeftovers();
   const dir = resolve(REPO, `${PREFIX}${process.pid}`);
   globalThis.tokTestServers = dir; // before the first start, so that a setup that fails halfway is cleaned up too
   try {
+    process.env.TOK_TEST_PROGRAMS = join(dir, 'programs');
+    await joinTestPrograms(process.env.TOK_TEST_PROGRAMS);
+    if (GIVEN.every((name) => process.env[name])) return;
     const backends = await startBackends({ dir, writeNatsConfig, say });
     process.env.TOK_TEST_NATS_URL ??= backends.nats.url;
     process.env.TOK_TEST_REDIS_URL ??= backends.redis.url;
@@ -34,15 +35,12 @@ export default async function setup() {
 }
 
 /** What tests run in processes of their own, again and again: joined, as the product is. */
-async function joinTestPrograms() {
+async function joinTestPrograms(dir) {
   const { joinPrograms, stopJoining } = await import('../../tools/build/joined.mjs'); // not before its packages are installed
-  const dir = mkdtempSync(join(REPO, 'dist/test-programs-'));
-  globalThis.tokTestPrograms = dir;
   const source = (path) => join(REPO, path);
   await joinPrograms({ agent: source('services/host-agent/src/agent.fixture.ts'), 'host-agent': source('services/host-agent/main.ts') }, join(dir, 'host-agent'), ['source']);
   await joinPrograms({ sample: source('libs/service/fixtures/sample-service.mjs'), register: source('libs/telemetry/src/register.ts') }, join(dir, 'service'), ['source']);
   await stopJoining();
-  return dir;
 }
 
 /** Stops what runs in the directory and removes it. */
