@@ -158,7 +158,8 @@ export function qemuPidsOf(dir: string): number[] {
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && commandLineOf(name).includes(`${dir}/vms/`)).map(Number);
 }
 
-function commandLineOf(pid: string): string {
+/** Its arguments, each with a NUL behind it; empty where it has ended. */
+export function commandLineOf(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
   } catch {

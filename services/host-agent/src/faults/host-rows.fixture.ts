@@ -12,6 +12,7 @@ import type { UploadId, VolumePlace } from '#contracts';
 import { newUuid } from '#kernel';
 import { until } from '#testing';
 import { endProcess, smallVm } from '../agent-lab.fixture.ts';
+import { errorCode } from '../error-code.ts';
 import { runCommand } from '../run-command.ts';
 import { tapName } from '../switch/names.ts';
 import { startTicksOf } from '../vm/process-table.proc.ts';
@@ -96,7 +97,8 @@ function stopped(pid: number): boolean {
   try {
     process.kill(pid, 'SIGSTOP');
     return true;
-  } catch {
+  } catch (error) {
+    if (errorCode(error) !== 'ESRCH') throw error;
     return false;
   }
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { HostNic, SwitchId, hostSwitchApply, hostSwitchRemove, hostVmDelete, hostVmPowerOff, hostVolumeDelete } from '#contracts';
 import type { HostOperation, ReplyOf, RequestOf, VmId, VolumePlace } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
-import { AgentLab } from '../agent-lab.fixture.ts';
+import { AgentLab, commandLineOf } from '../agent-lab.fixture.ts';
 import { outputOf } from '../run-command.ts';
 import { inside, SwitchLab } from '../switch/switch-lab.testing.ts';
 import { startTicksOf } from '../vm/process-table.proc.ts';
@@ -160,14 +160,6 @@ export async function running(word: string): Promise<{ pid: number; startTicks: 
   const named = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map((pid) => ({ pid: Number(pid), cmdline: commandLineOf(pid) })).filter(({ cmdline }) => cmdline.includes(word));
   const all = await Promise.all(named.map(async ({ pid, cmdline }) => ({ pid, startTicks: await startTicksOf(pid), argv: cmdline.split('\0').slice(0, -1) })));
   return all.flatMap(({ startTicks, ...one }) => (startTicks === null ? [] : [{ ...one, startTicks }]));
-}
-
-function commandLineOf(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-  } catch {
-    return ''; // it has ended meanwhile
-  }
 }
 
 const namesIn = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory) : []);
