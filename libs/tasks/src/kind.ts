@@ -183,4 +183,10 @@ export function pointOfNoReturn(kind: TaskKind): number {
   return index === -1 ? Infinity : index;
 }
 
+/** Whether a task turns back by a fault of the step at this index; else it is stuck there. */
+export function turnsBack(kind: TaskKind, at: number, fault: Fault): boolean {
+  const noReturn = pointOfNoReturn(kind);
+  return at < noReturn || (at === noReturn && kind.steps[at]?.turnsBackOn?.(fault) === true);
+}
+
 export type StepAnswer = Failed | Result<unknown>;

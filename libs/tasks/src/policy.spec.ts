@@ -28,7 +28,9 @@ describe('a fault', () => {
 describe('a table of steps', () => {
   const step = (name: string) => ({ name, run: () => Promise.resolve() });
   const kind = (...names: string[]) => ({ kind: 'compute.vm.test', object: 'vm', steps: names.map(step) });
-  it.each([['has no steps', kind()], ['is not a name', kind('Bad Name')], ['two steps', kind('a', 'a')], ['is not <service>', { ...kind('a'), kind: 'test' }]])('is refused when it %s', (text, table) => {
+  it.each([['has no steps', kind()], ['is not a name', kind('Bad Name')], ['two steps', kind('a', 'a')], ['is not <service>', { ...kind('a'), kind: 'test' }],
+    ['turnsBackOn belongs', { ...kind('a'), steps: [{ ...step('a'), turnsBackOn: () => true }] }],
+    ['turnsBackOn belongs', { ...kind('a'), steps: [{ ...step('a'), noReturn: true as const }, { ...step('b'), noReturn: true as const, turnsBackOn: () => true }] }]])('is refused when it %s', (text, table) => {
     expect(() => defineTask(table)).toThrow(text);
   });
   it('knows where it cannot turn back any more', () => {

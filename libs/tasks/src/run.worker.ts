@@ -11,7 +11,7 @@ import type { RunControl } from './control.ts';
 import { bugFault, pauseMs } from './fault.ts';
 import type { Holds } from './hold.ts';
 import { CancelAsked, ClaimLost } from './interrupt.ts';
-import { pointOfNoReturn } from './kind.ts';
+import { turnsBack } from './kind.ts';
 import type { TaskKind, TaskLog } from './kind.ts';
 import { outcomeOf, outputIn } from './outcome.ts';
 import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordSlots, recordTurn, recordUndo, recordUnknown } from './record.store.ts';
@@ -116,7 +116,6 @@ async function leave(shop: Workshop, claim: Claim, row: TaskRow, before: Before)
 
 async function forward(run: Run): Promise<DueAgain | 'turned'> {
   const { kind, boundary } = run;
-  const noReturn = pointOfNoReturn(kind);
   if (boundary.begun === undefined && run.row.cancel_requested_at !== null) return turn(run, null, null);
   for (let at = boundary.begun ?? nextStep(run.steps); ; at++) {
     const plan = kind.steps[at];
@@ -128,7 +127,7 @@ async function forward(run: Run): Promise<DueAgain | 'turned'> {
     const halt = await ahead(work);
     if (halt !== undefined) return halt;
     const end = await runStep(work);
-    if (end.is !== 'done') return unfinished(run, now, end, (fault) => (at < noReturn || (at === noReturn && plan.turnsBackOn?.(fault) === true) ? turn(run, fault, at) : stuck(run, at, fault)));
+    if (end.is !== 'done') return unfinished(run, now, end, (fault) => (turnsBack(kind, at, fault) ? turn(run, fault, at) : stuck(run, at, fault)));
     run.steps[at] = { ...now, state: 'done', output: toJson(end.output) };
     boundary.finish({ seq: at, output: end.output, hasSlots: plan.slots !== undefined });
   }
