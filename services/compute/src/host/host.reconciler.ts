@@ -17,9 +17,8 @@ export function hostReconciler(db: DataSource, reports: Pick<HostReports, 'doubt
     everyMs: 5_000,
     run: async (signal) => {
       await reports.doubt();
-      const [now, turn] = [round, round % ROUNDS];
-      const due = new Set([...(await hostsToAskNow(db)), ...(await allHostIds(db)).filter((_id, index) => now === 0 || index % ROUNDS === turn)]);
-      round++;
+      const [isFirst, turn] = [round === 0, round++ % ROUNDS];
+      const due = new Set([...(await hostsToAskNow(db)), ...(await allHostIds(db)).filter((_id, index) => isFirst || index % ROUNDS === turn)]);
       const queue = [...due];
       const ask = async (): Promise<void> => {
         for (let hostId = queue.shift(); hostId !== undefined && !signal.aborted; hostId = queue.shift()) await reports.look(hostId);

@@ -46,12 +46,13 @@ type Placed = ReplyOf<typeof claimPlacement>;
 /** A claim that still fits is kept; else the best host with room is taken, in the order of the decision. */
 async function place(tx: EntityManager, input: InputOf<typeof claimPlacement>, ctx: BusContext): Promise<Result<Placed> | Placed> {
   const held = await claimOfVm(tx, input.vmId);
-  if (held && fits(held, input, await decideNow(tx, input, held))) {
+  if (held && fits(held, input, await decideBeside(tx, input, held))) {
     decided(ctx, 'it keeps the capacity that it holds', { hostId: held.hostId });
     return { claim: held, refusals: [] };
   }
   if (held) await dropClaim(tx, input.vmId, { ctx });
-  const { candidates, refusals } = await decideNow(tx, input);
+  const hosts = await hostViews(tx);
+  const { candidates, refusals } = decide(hosts, input);
   ctx.dryRun?.decided(...wordsOfPlacement(input, { candidates, refusals }));
   for (const { hostId, hostName } of candidates) {
     const claim = await takeClaim(tx, hostId, input.vmId, input.demand, { ctx });
@@ -59,7 +60,7 @@ async function place(tx: EntityManager, input: InputOf<typeof claimPlacement>, c
     refusals.push({ hostId: hostId as ClaimValue['hostId'], hostName, reason: 'memory', text: 'was filled by others a moment ago' });
   }
   const words = refusals.map((refusal) => `${refusal.hostName} ${refusal.text}`).join('; ');
-  const [silent] = silentCandidates(await hostViews(tx), input);
+  const [silent] = silentCandidates(hosts, input);
   if (silent) return HostUnreachable.fail(`No host can take the VM now: ${words}. A host that does not respond would.`, { hostId: silent.hostId });
   return NoCapacity.fail(refusals.length === 0 ? 'No host is registered in the cluster.' : `No host can take the VM: ${words}.`, { refusals });
 }
@@ -74,10 +75,9 @@ async function resize(tx: EntityManager, input: InputOf<typeof resizeClaim>, ctx
   return NoCapacity.fail(`The host cannot reserve so much: ${refusal ? `${refusal.hostName} ${refusal.text}` : 'it is not registered'}.`, { refusals: refusal ? [refusal] : [] });
 }
 
-const decideNow = async (tx: EntityManager, input: InputOf<typeof claimPlacement>, held?: ClaimValue): Promise<Decision> => {
-  const hosts = await hostViews(tx);
-  return decide(hosts.map((host) => (held?.hostId === host.hostId ? without(host, held) : host)), input);
-};
+/** As if the claim were not held. */
+const decideBeside = async (tx: EntityManager, input: InputOf<typeof claimPlacement>, held: ClaimValue): Promise<Decision> =>
+  decide((await hostViews(tx)).map((host) => (held.hostId === host.hostId ? without(host, held) : host)), input);
 
 /** The host as it would be if the claim were not held. */
 const without = (host: HostView, claim: ClaimValue): HostView => ({
