@@ -101,6 +101,7 @@ describe('a report about a VM', () => {
     await transaction(world.scene.db, (tx) => tx.query('UPDATE vm SET task_id = ?, host_id = ?, state = ?, epoch = 1 WHERE id = ?', [newUuid(), world.hostId, 'starting', vmId]));
     await said(statusOf(vmId, 'running', 1));
     expect(await world.record(vmId)).toMatchObject({ hostState: 'running', vm: { status: { state: 'starting', pid: 4711 } } });
+    await transaction(world.scene.db, (tx) => buryVm(tx, vmId));
   });
 });
 
@@ -117,6 +118,17 @@ describe('an answer of a host', () => {
     late.resolve(undefined);
     expect(await looking).toBe(true);
     expect(await stateOf(vmId)).toBe('running');
+  });
+
+  it('is asked for again soon when a task kept it from being believed, and no more when all is taken over', async () => {
+    const vmId = await world.vm('running');
+    const task = (id: string | null) => transaction(world.scene.db, (tx) => tx.query('UPDATE vm SET task_id = ? WHERE id = ?', [id, vmId]));
+    await task(newUuid());
+    await reports.look(world.hostId);
+    expect([await stateOf(vmId), reports.hostsToAskAgain()]).toEqual(['running', [world.hostId]]);
+    await task(null);
+    await reports.look(world.hostId);
+    expect([await stateOf(vmId), reports.hostsToAskAgain()]).toEqual(['stopped', []]);
   });
 
   it('says which VMs are gone, and a start that ended at once is not shown as running', async () => {
@@ -208,7 +220,8 @@ describe('a host that falls silent', () => {
     const more = Array.from({ length: 11 }, () => newUuid());
     for (const [index, id] of more.entries()) await db.query("INSERT INTO host (id, cluster_id, name, number, state, heartbeat, state_since, created_at, updated_at) SELECT ?, cluster_id, ?, ?, 'connected', 'connected', state_since, created_at, updated_at FROM host WHERE id = ?", [id, `host-${id}`, 500 + index, world.hostId]);
     const asked: string[] = [];
-    const reconciler = hostReconciler(db, { doubt: () => Promise.resolve(), look: (hostId) => Promise.resolve(asked.push(hostId) > 0) });
+    let again: string[] = [];
+    const reconciler = hostReconciler(db, { doubt: () => Promise.resolve(), hostsToAskAgain: () => again, look: (hostId) => Promise.resolve(asked.push(hostId) > 0) });
     const round = async (): Promise<string[]> => {
       await reconciler.run(new AbortController().signal);
       return asked.splice(0).filter((id) => more.includes(id)).sort();
@@ -217,6 +230,8 @@ describe('a host that falls silent', () => {
     const later = [await round(), await round(), await round(), await round(), await round(), await round()];
     expect(later.every((ids) => ids.length <= 2)).toBe(true);
     expect(later.flat().sort()).toEqual([...more].sort());
+    again = more;
+    expect(await round()).toEqual([...more].sort());
     await db.query('DELETE FROM host WHERE id IN (?)', [more]);
   });
 

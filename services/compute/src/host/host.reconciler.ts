@@ -1,6 +1,6 @@
 // Asks hosts for what was missed: all when a replica begins, since nobody may have heard what they told before; after that
-// those of which something is not known each time, all others in turn. Takes no input and may run at any moment, in every
-// replica.
+// those of which something is not known, or whose answer could not be taken over whole, each time, all others in turn.
+// Takes no input and may run at any moment, in every replica.
 import type { DataSource } from 'typeorm';
 import type { Reconciler } from '#service';
 import { allHostIds, hostsToAskNow } from './host-order.store.ts';
@@ -10,7 +10,7 @@ import type { HostReports } from './host.reports.ts';
 const ROUNDS = 6;
 const ASKED_AT_ONCE = 16;
 
-export function hostReconciler(db: DataSource, reports: Pick<HostReports, 'doubt' | 'look'>): Reconciler {
+export function hostReconciler(db: DataSource, reports: Pick<HostReports, 'doubt' | 'hostsToAskAgain' | 'look'>): Reconciler {
   let round = 0;
   return {
     name: 'hosts',
@@ -18,7 +18,8 @@ export function hostReconciler(db: DataSource, reports: Pick<HostReports, 'doubt
     run: async (signal) => {
       await reports.doubt();
       const [isFirst, turn] = [round === 0, round++ % ROUNDS];
-      const due = new Set([...(await hostsToAskNow(db)), ...(await allHostIds(db)).filter((_id, index) => isFirst || index % ROUNDS === turn)]);
+      const [now, again] = [await hostsToAskNow(db), new Set(reports.hostsToAskAgain())];
+      const due = new Set([...now, ...(await allHostIds(db)).filter((id, index) => isFirst || index % ROUNDS === turn || again.has(id))]);
       const queue = [...due];
       const ask = async (): Promise<void> => {
         for (let hostId = queue.shift(); hostId !== undefined && !signal.aborted; hostId = queue.shift()) await reports.look(hostId);

@@ -26,6 +26,8 @@ const DOUBTED_AT_ONCE = 500;
 export class HostReports {
   /** Looks that go on; true = somebody asked for another one meanwhile. */
   private readonly looking = new Map<string, boolean>();
+  /** Hosts that said something else than the rows of VMs which were not to be touched then. */
+  private readonly unsettled = new Set<string>();
 
   constructor(
     private readonly db: DataSource,
@@ -59,7 +61,7 @@ export class HostReports {
    * only for VMs that nobody touched since the question: a start that overtook it would otherwise look like an absence.
    */
   async look(hostId: string): Promise<boolean> {
-    const before = (await vmsOnHost(this.db, hostId)).filter(({ vm }) => vm.taskId === null);
+    const before = await vmsOnHost(this.db, hostId);
     const told = await this.bus.requestHost(hostId, hostStatus, {}, { as: 'system', timeoutMs: 3_000 });
     if (!told.ok) {
       await transaction(this.db, (tx) => this.lostUnheard(tx, hostId));
@@ -69,15 +71,25 @@ export class HostReports {
     if (!known) return true;
     const said = new Map(told.value.vms.map((status) => [status.vmId as string, status]));
     const same: string[] = [];
+    let settled = true;
     for (const record of before) {
       const { vm } = record;
       const status = said.get(vm.id) ?? (holdsHost.includes(vm.status.state) ? absent(vm.id, vm.status.epoch) : undefined);
-      if (status && agrees(record, status)) same.push(vm.id);
-      else if (status) await this.observeOne(hostId, status, null, vm.version);
+      if (!status) continue;
+      if (agrees(record, status)) {
+        if (vm.taskId === null) same.push(vm.id);
+      } else if (vm.taskId !== null || !(await this.observeOne(hostId, status, null, vm.version))) settled = false;
     }
+    if (settled) this.unsettled.delete(hostId);
+    else this.unsettled.add(hostId);
     await touchObserved(this.db, same);
     await this.cleanUp(hostId, told.value.vms);
     return true;
+  }
+
+  /** Those whose last answer could not be taken over whole. */
+  hostsToAskAgain(): readonly string[] {
+    return [...this.unsettled];
   }
 
   /** Looks without making anybody wait; at most one look at a host goes on at a time. */
@@ -158,14 +170,15 @@ export class HostReports {
     return true;
   }
 
-  /** `version` = only if the VM is still as it was then. */
-  private observeOne(hostId: string, status: HostVmStatus, order: ReportOrder | null, version?: number): Promise<void> {
+  /** `version` = only if the VM is still as it was then; false = it is not. */
+  private observeOne(hostId: string, status: HostVmStatus, order: ReportOrder | null, version?: number): Promise<boolean> {
     return transaction(this.db, async (tx) => {
       const record = await lockVm(tx, status.vmId);
-      if (record?.vm.status.hostId !== hostId) return;
-      if (version !== undefined && record.vm.version !== version) return;
+      if (record?.vm.status.hostId !== hostId) return true;
+      if (version !== undefined && record.vm.version !== version) return false;
       const next = await observe(tx, record, status, order);
       if (next) await emit(tx, vmChanged, { objectId: next.id, data: { vm: next, from: record.vm.status.state } });
+      return true;
     });
   }
 
