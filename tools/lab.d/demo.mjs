@@ -37,21 +37,21 @@ async function ensure(rest, collection, body) {
   return rest.get(`/v1/${collection}/${made.objectId}`);
 }
 
-/** Hosts, storage and network: everything but the VM. Returns what was found or made. */
-export async function prepareSite(lab, rest) {
+/** Hosts, storage and network: everything but the VM. Returns what was found or made; `timed` tells how long each part took. */
+export async function prepareSite(lab, rest, timed = (_text, work) => work()) {
   const clusters = (await rest.get('/v1/clusters')).items;
   const cluster = clusters[0] ?? (await ensure(rest, 'clusters', { name: NAMES.cluster }));
   const hosts = hostIdentities(lab);
   for (const { id, name } of hosts) {
     if (!(await rest.named('hosts', name))) await rest.post('/v1/hosts', { hostId: id, name, clusterId: cluster.id });
   }
-  await allConnected(rest, hosts);
+  await timed('hosts are connected', () => allConnected(rest, hosts));
   const hostIds = hosts.map(({ id }) => id);
-  const [datastore, network] = await Promise.all([
+  const [datastore, network] = await timed('datastore and network are set up', () => Promise.all([
     ensure(rest, 'datastores', { name: NAMES.datastore, scope: 'shared', path: lab.paths.datastore, hostIds }),
     ensureNetwork(lab, rest, hostIds),
-  ]);
-  await allSee(rest, datastore, hosts);
+  ]));
+  await timed('every host sees the datastore', () => allSee(rest, datastore, hosts));
   updateRecord(lab, { cluster: { id: cluster.id, name: cluster.name }, datastore: { id: datastore.id, name: datastore.name, path: lab.paths.datastore }, network });
   return { cluster, datastore, network };
 }
@@ -137,7 +137,7 @@ export async function runDemo(lab, { guestImage }) {
     return result;
   };
   const rest = await signIn(lab);
-  const site = await timed('hosts, datastore and network are set up', () => prepareSite(lab, rest));
+  const site = await prepareSite(lab, rest, timed);
   const template = await timed('image uploaded and template made', async () => ensureTemplate(rest, { ...site, guestImage: await guestImage }));
   const { vm, ip } = await timed('VM demo runs and answers a ping', () => ensureDemoVm(lab, rest, { ...site, template }));
   return { vm, ip };
