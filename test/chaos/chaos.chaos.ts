@@ -5,15 +5,14 @@ import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { createApiToken, deleteDeadLetter, listDeadLetters, revokeApiToken, updateCluster } from '#contracts';
-import type { TaskId, TokenId } from '#contracts';
+import { deleteDeadLetter, listDeadLetters, updateCluster } from '#contracts';
+import type { TaskId } from '#contracts';
 import { credentials, enter } from '../e2e/bus-user.ts';
 import { eventually } from '../e2e/eventually.ts';
 import type { Holdings } from '../e2e/holdings.ts';
 import { waitReady } from '../e2e/lab.mjs';
-import { Rest } from '../e2e/rest.ts';
+import { openLastingWorld } from '../e2e/lasting-world.ts';
 import { roomFor } from '../e2e/vms.ts';
-import { openWorld } from '../e2e/world.ts';
 import type { World } from '../e2e/world.ts';
 import { rowsOf } from '../faults/kinds.ts';
 import { numbersOf } from '../faults/matrix-plan.ts';
@@ -45,7 +44,7 @@ let bus: NatsConnection;
 let journals: JournalWatch;
 let before: Holdings;
 let since: Date;
-let tokenId: TokenId;
+let lasting: Awaited<ReturnType<typeof openLastingWorld>>;
 let users: Users;
 let breaker: Breaker;
 const known = new Set<TaskId>();
@@ -60,11 +59,8 @@ const note = (found: Record<string, unknown>): void => {
 
 beforeAll(async () => {
   mkdirSync(options.dir, { recursive: true });
-  const signedIn = await openWorld('chaos');
-  // A session ends after minutes; a run takes as long as it was asked to.
-  const { token: { id }, secret } = await signedIn.rest.ask(createApiToken, { name: signedIn.prefix, expiresInDays: 2 });
-  tokenId = id;
-  world = { ...signedIn, rest: new Rest(signedIn.record.gateway.url, secret) };
+  lasting = await openLastingWorld('chaos');
+  ({ world } = lasting);
   bus = await enter(world, await credentials(world.rest, Math.min(1_440, Math.ceil(2 * options.minutes) + 60)), world.record.admin.user, true);
   stage = new Stage(world);
   await world.rest.ask(updateCluster, { clusterId: world.record.cluster.id, ...ROOMY });
@@ -81,7 +77,7 @@ afterAll(async () => {
   await waitReady(world.lab);
   await stage.clear();
   journals.end();
-  await world.rest.ask(revokeApiToken, { tokenId });
+  await lasting.close();
   await bus.close();
   await closeOwners();
 }, 5 * MINUTE);

@@ -1,7 +1,9 @@
 // What a run of the kill matrix was asked for (TOK_MATRIX, written by tools/test), and what earlier runs recorded.
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { cellName, places } from './matrix-plan.ts';
+import { cellsOf, readRecord, withCells } from '../../tools/test/matrix-record.mjs';
+import { cellName, places, pointsOf } from './matrix-plan.ts';
+import type { KindSteps } from './matrix-plan.ts';
 
 const Options = z.strictObject({
   mode: z.enum(['quick', 'whole']).default('quick'),
@@ -20,9 +22,13 @@ export const matrixOptions = (text: string | undefined): MatrixOptions => Option
 
 const Line = z.object({ kind: z.string(), step: z.string(), place: z.enum(places), victims: z.array(z.string()), state: z.enum(['passed', 'failed', 'skipped']) });
 
-/** The cells that passed before: a run goes on where the last one was ended. */
-export function doneCells(file: string | null): ReadonlySet<string> {
-  if (file === null || !existsSync(file)) return new Set();
-  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean).map((text) => Line.parse(JSON.parse(text)));
-  return new Set(lines.filter(({ state }) => state === 'passed').map((line) => cellName(line, line.victims)));
+/** The points that each kind has now, as the record of the matrix names them. */
+export const pointNames = (registry: readonly KindSteps[]): Record<string, string[]> =>
+  Object.fromEntries(registry.map((kind) => [kind.kind, pointsOf(kind).map(({ place, step }) => `${place} ${step}`)]));
+
+/** The cells that passed before, here or on record: a run goes on where the last one was ended. */
+export function doneCells(file: string | null, registry: readonly KindSteps[]): ReadonlySet<string> {
+  const lines: unknown[] = file === null || !existsSync(file) ? [] : readFileSync(file, 'utf8').split('\n').filter(Boolean).map((text): unknown => JSON.parse(text));
+  const recorded = cellsOf(withCells(readRecord(), pointNames(registry), [], { commit: '', day: '' }));
+  return new Set([...lines, ...recorded].map((line) => Line.parse(line)).filter(({ state }) => state === 'passed').map((line) => cellName(line, line.victims)));
 }

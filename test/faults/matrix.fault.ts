@@ -8,10 +8,10 @@ import { updateCluster } from '#contracts';
 import { eventually } from '../e2e/eventually.ts';
 import type { Holdings } from '../e2e/holdings.ts';
 import { waitReady } from '../e2e/lab.mjs';
+import { openLastingWorld } from '../e2e/lasting-world.ts';
 import { roomFor } from '../e2e/vms.ts';
-import { openWorld } from '../e2e/world.ts';
 import type { World } from '../e2e/world.ts';
-import { doneCells, matrixOptions } from './matrix-options.ts';
+import { doneCells, matrixOptions, pointNames } from './matrix-options.ts';
 import { declaredKinds, rowsOf, withoutRow } from './kinds.ts';
 import type { Row } from './kinds.ts';
 import { cellName, faultsOf, pointsOf, samplePoints, sampleVictims, whole } from './matrix-plan.ts';
@@ -28,6 +28,7 @@ const CLEAN = 'clean slate';
 /** Room for guests that only sit there. */
 const ROOMY = { cpuOvercommit: 64, memoryOvercommit: 4 };
 
+let lasting: Awaited<ReturnType<typeof openLastingWorld>>;
 let world: World;
 let rows: Readonly<Record<string, Row>>;
 let stage: Stage;
@@ -36,7 +37,8 @@ let holds: Awaited<ReturnType<typeof openHolds>>;
 let before: Holdings;
 
 beforeAll(async () => {
-  world = await openWorld('matrix');
+  lasting = await openLastingWorld('matrix');
+  ({ world } = lasting);
   rows = rowsOf(world);
   stage = new Stage(world);
   await world.rest.ask(updateCluster, { clusterId: world.record.cluster.id, ...ROOMY });
@@ -44,13 +46,14 @@ beforeAll(async () => {
   await roomFor(world, 200);
   before = await everything(world);
   registry = holds.kinds().filter(({ kind }) => options.only === null || kind === options.only);
-  if (options.file !== null) writeFileSync(join(dirname(options.file), 'plan.json'), JSON.stringify(Object.fromEntries(holds.kinds().map((kind) => [kind.kind, pointsOf(kind).length]))));
+  if (options.file !== null) writeFileSync(join(dirname(options.file), 'plan.json'), JSON.stringify(pointNames(holds.kinds())));
   say(`seed ${options.seed}; ${registry.length} kinds, ${registry.flatMap(pointsOf).length} points`);
 }, 120_000);
 afterAll(async () => {
   await waitReady(world.lab);
   await stage.clear();
   await holds.close();
+  await lasting.close();
   await closeOwners();
 }, 240_000);
 
@@ -105,7 +108,7 @@ describe('F28: the kill matrix', () => {
     }, 300_000);
   } else {
     it('as much of it as there was time for: each task ends as declared, and nothing is left', async () => {
-      const done = doneCells(options.file);
+      const done = doneCells(options.file, registry);
       const rounds = whole(registry, options.seed, options.shard, (cell) => done.has(cell), options.most);
       const failures: string[] = [];
       const startedAt = performance.now();

@@ -1,9 +1,12 @@
 // Writes docs/faults.md from the results of the fault tests: every fault of the plan with what its tests showed, so that
 // a reader sees what is proven, what is not, and what is not tested yet. A test says in its title which fault it is, and
 // "in part" when it shows less than the plan asks for.
+import { execFileSync } from 'node:child_process';
+import { REPO } from '../lab.d/layout.mjs';
 import { besideText } from './beside-the-code.mjs';
 import { MATRIX_FILE, PLAN_FILE } from './matrix-options.mjs';
-import { matrixText, readCells, readPlan } from './matrix-report.mjs';
+import { cellsOf, readRecord, withCells, writeRecord } from './matrix-record.mjs';
+import { lastOf, matrixText, readCells, readPlan } from './matrix-report.mjs';
 import { writePart } from './page-parts.mjs';
 
 /** The plan: number, fault, what must happen. */
@@ -89,7 +92,16 @@ export function writeFaultReport(result, say) {
   writePart('own', reportText(result), say);
 }
 
-/** Puts what the matrix has come to in the place of what it had come to before. */
+/** Adds what the matrix has come to to its record, and puts both in the place of what stood on the page before. */
 export function writeMatrixReport(say) {
-  writePart('matrix', matrixText(readCells(MATRIX_FILE), readPlan(PLAN_FILE)), say);
+  const [cells, points] = [readCells(MATRIX_FILE), readPlan(PLAN_FILE)];
+  const record = withCells(readRecord(), points, cells, { commit: commitHere(), day: new Date().toISOString().slice(0, 10) });
+  writeRecord(record);
+  writePart('matrix', matrixText(lastOf([...cellsOf(record), ...cells]), points, record.sets), say);
+}
+
+/** The commit, with a `+` where the tree has changed since. */
+function commitHere() {
+  const git = (...words) => execFileSync('git', words, { cwd: REPO, encoding: 'utf8' }).trim();
+  return `${git('rev-parse', '--short=12', 'HEAD')}${git('status', '--porcelain', '--untracked-files=no') === '' ? '' : '+'}`;
 }

@@ -3,11 +3,12 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { REPO } from '../lab.d/layout.mjs';
+import { RECORD_FILE } from './matrix-record.mjs';
 
-/** One line per cell; kept between runs, so that the whole can be gone through in parts. */
+/** One line per cell; kept between runs of this checkout. What has passed whole goes into the record (`matrix-record.mjs`). */
 export const MATRIX_FILE = join(REPO, '.lab-matrix', 'cells.ndjson');
 
-/** Points per kind, written by the run beside its cells. */
+/** The points of each kind, written by the run beside its cells. */
 export const PLAN_FILE = join(dirname(MATRIX_FILE), 'plan.json');
 
 export const MATRIX_USAGE = '--quick | --matrix [--seed N] [--only KIND] [--shard I/N] [--minutes N] [--tasks N] [--fresh]';
@@ -50,8 +51,8 @@ export function readWords(words) {
   return { stages, matrix: { mode, seed: mode === 'quick' ? seedOfDay() : 0, file: mode === 'whole' ? MATRIX_FILE : null, ...found }, fresh };
 }
 
-/** The place of the record; `fresh` forgets what earlier runs recorded. */
+/** The place of the cells; `fresh` forgets what earlier runs, here and elsewhere, have come to. */
 export function beginMatrix(fresh) {
   mkdirSync(dirname(MATRIX_FILE), { recursive: true });
-  if (fresh) rmSync(MATRIX_FILE, { force: true });
+  if (fresh) for (const file of [MATRIX_FILE, RECORD_FILE]) rmSync(file, { force: true });
 }

@@ -10,11 +10,13 @@ const STATES = ['passed', 'failed', 'skipped'];
 
 export function readCells(file) {
   if (!existsSync(file)) return [];
-  const cells = readFileSync(file, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
-  return [...new Map(cells.map((cell) => [[cell.kind, cell.step, cell.place, ...[...cell.victims].sort()].join(' '), cell])).values()];
+  return lastOf(readFileSync(file, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line)));
 }
 
-/** Points per kind, as the run has met them in the services; {} before the first run. */
+/** Of each cell its last outcome. */
+export const lastOf = (cells) => [...new Map(cells.map((cell) => [[cell.kind, cell.step, cell.place, ...[...cell.victims].sort()].join(' '), cell])).values()];
+
+/** The points of each kind, as the run has met them in the services; {} before the first run. */
 export const readPlan = (file) => (existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {});
 
 /** `12` when all of `due` passed, else `9 of 12`, with what failed or was skipped; `–` when there is nothing. */
@@ -29,15 +31,24 @@ export const table = (head, rows) => [row(head), row(head.map(() => '---')), ...
 const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
 const grouped = (number) => String(number).replaceAll(/\B(?=(\d{3})+$)/g, ',');
 
-/** Markdown, between its two marks. */
-export function matrixText(cells, plan = {}) {
+/** When and on which state of the code the kinds of the record have passed. */
+function originText(sets) {
+  if (sets.length === 0) return [];
+  const days = sets.map(({ day }) => day).sort();
+  const commits = [...new Set(sets.map(({ commit }) => commit))];
+  return [`On record (\`docs/kill-matrix.json\`) are kinds that have passed whole under what was killed: from ${days[0]} to ${days.at(-1)}, on the commit${commits.length === 1 ? '' : 's'} ${commits.join(', ')}.`, ''];
+}
+
+/** Markdown, between its two marks; `points` = of each kind, `sets` = the entries of the record. */
+export function matrixText(cells, points = {}, sets = []) {
+  const plan = Object.fromEntries(Object.entries(points).map(([kind, names]) => [kind, names.length]));
   const kinds = [...new Set([...cells.map(({ kind }) => kind), ...Object.keys(plan)])].sort((a, b) => Number(a === SLATE) - Number(b === SLATE) || (a < b ? -1 : 1));
   const alone = cells.filter(({ victims }) => victims.length === 1);
   const paired = cells.filter(({ victims }) => victims.length === 2);
   const slates = cells.filter(({ kind }) => kind === SLATE);
   const real = cells.filter(({ kind }) => kind !== SLATE);
   const count = (state) => real.filter((cell) => cell.state === state).length;
-  const points = sum(Object.values(plan));
+  const total = sum(Object.values(plan));
   const pairs = (NAMES.length * (NAMES.length - 1)) / 2;
   const due = (kind) => plan[kind] ?? 0;
   const ofKind = (from, kind) => from.filter((cell) => cell.kind === kind);
@@ -54,11 +65,12 @@ export function matrixText(cells, plan = {}) {
     'locks, claims, ports, addresses, uids, volumes, files and QEMUs there are is what the VMs, volumes and images account for, and no task is open.',
     'At the end of a run all is removed, and the pool must be as it was before it.', '',
     'A cell is a point and what was killed. A number is the cells passed; `9 of 12` means that the others were not gone through yet, `–` that none was.', '',
-    ...(points === 0 ? [] : [`The whole: ${grouped(points)} points of ${Object.keys(plan).length} kinds, killed ${NAMES.length} times alone and ${pairs} times in pairs: ${grouped(points * (NAMES.length + pairs))} cells, ${grouped(points * NAMES.length)} of them alone.`, '']),
+    ...(total === 0 ? [] : [`The whole: ${grouped(total)} points of ${Object.keys(plan).length} kinds, killed ${NAMES.length} times alone and ${pairs} times in pairs: ${grouped(total * (NAMES.length + pairs))} cells, ${grouped(total * NAMES.length)} of them alone.`, '']),
     `Gone through: ${grouped(real.length)} cells, ${grouped(count('passed'))} passed, ${grouped(count('failed'))} failed, ${grouped(count('skipped'))} skipped. Kills that left nothing over: ${slates.filter(({ state }) => state === 'passed').length} of ${slates.length}.`, '',
+    ...originText(sets),
     ...table(['kind', 'points', ...NAMES, 'in pairs'], kinds.map((kind) => [kind, due(kind) || '', ...NAMES.map((name) => countText(ofKind(alone, kind).filter(({ victims }) => victims[0] === name), due(kind))), countText(ofKind(paired, kind), due(kind) * pairs)])), '',
     '### Killed together', '',
-    ...table(['', ...NAMES.slice(1)], NAMES.slice(0, -1).map((one, at) => [one, ...NAMES.slice(1).map((other, column) => (column < at ? '' : countText(pairOf(one, other), points)))])), '',
+    ...table(['', ...NAMES.slice(1)], NAMES.slice(0, -1).map((one, at) => [one, ...NAMES.slice(1).map((other, column) => (column < at ? '' : countText(pairOf(one, other), total)))])), '',
     '### Steps met', '',
     ...kinds.filter((kind) => kind !== SLATE).map((kind) => `- ${kind}: ${stepsOf(kind)}`), '',
     ...(odd.length === 0 ? [] : ['### Failed or skipped', '', ...odd.map(({ kind, step, place, victims, state, why }) => `- ${state}: ${kind}, ${place} ${step}, ${victims.join(' and ')} killed: ${String(why).replaceAll(/\s+/g, ' ').slice(0, 300)}`), '']),

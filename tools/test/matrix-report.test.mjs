@@ -32,7 +32,8 @@ test('the page has a row per kind, the pairs, and why something did not pass', (
   assert.match(text, /Gone through: 2 cells, 1 passed, 1 failed, 0 skipped/);
   assert.match(text, /\| compute\.vm\.stop \|.*\| \d[^|]*\| –/);
   assert.match(text, /failed: compute\.vm\.stop, before press, nats and qemu killed: because/);
-  assert.match(matrixText([cell('passed'), { ...cell('passed'), place: 'undo-after' }], { 'compute.vm.stop': 8 }), /The whole: 8 points of 1 kinds, killed 14 times alone and 91 times in pairs: 840 cells, 112 of them alone[^]*\| compute\.vm\.stop \| 8 \|.*\| 2 of 8 \|[^]*- compute\.vm\.stop: press, undo of press/);
+  assert.match(matrixText([cell('passed'), { ...cell('passed'), place: 'undo-after' }], { 'compute.vm.stop': Array.from({ length: 8 }, (_, at) => `before step-${at}`) }), /The whole: 8 points of 1 kinds, killed 14 times alone and 91 times in pairs: 840 cells, 112 of them alone[^]*\| compute\.vm\.stop \| 8 \|.*\| 2 of 8 \|[^]*- compute\.vm\.stop: press, undo of press/);
+  assert.match(matrixText([], {}, [{ day: '2026-01-02', commit: 'b' }, { day: '2026-01-01', commit: 'a' }]), /from 2026-01-01 to 2026-01-02, on the commits b, a\./);
   assert.equal(partOf(`before\n${text}\nafter`, PARTS.matrix), text);
   assert.equal(partOf('no such part', PARTS.matrix), '');
 });
