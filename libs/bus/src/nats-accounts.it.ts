@@ -157,6 +157,8 @@ const table: [who: string, action: 'pub' | 'sub', subject: string, expected: 'al
   ['gateway', 'sub', 'tok.v1.user.*.evt.>', 'denied'],
   ['compute', 'pub', 'tok.v1.user.bob.evt.x', 'denied'],
   ['gateway', 'pub', '_INBOX.user.bob.x', 'denied'],
+  ['gateway', 'pub', '_INBOX.gateway.outbox', 'allowed'],
+  ['gateway', 'pub', '_INBOX.compute.outbox', 'denied'],
   // a user has his own doors and nothing else, whatever his name
   ['user-bob', 'pub', 'tok.v1.user.bob.req.compute.vm.start', 'allowed'],
   ['user-bob', 'sub', '_INBOX.user.bob.x', 'allowed'],
@@ -253,7 +255,9 @@ describe('the authority', () => {
   });
 
   test('lets nobody in longer than it said', async () => {
-    const carl = await enter(await signed(Date.now() + 2_500));
+    // On a slow machine he may come when his time is over: then he gets more of it.
+    const enterFor = (ms: number): Promise<NatsConnection> => signed(Date.now() + ms).then(enter).catch((error: unknown) => (ms < 30_000 ? enterFor(2 * ms) : Promise.reject(error as Error)));
+    const carl = await enterFor(2_500);
     expect(String(await carl.closed())).toMatch(/expired/i);
     await expect(enter(await signed(Date.now() - 1_000))).rejects.toThrow(/authoriz|expired/i);
   });

@@ -25,7 +25,7 @@ const userFeeds = 'tok.v1.user.*.evt.>';
  * a host takes for the sessions alone that compute has opened there.
  */
 const gateway = (services: readonly string[]): RolePermissions => ({
-  publish: [...subjectsOf(services), 'tok.v1.evt.gateway.>', 'tok.v1.console.*.*.in', userFeeds, ...jetStream, discovery],
+  publish: [...subjectsOf(services), 'tok.v1.evt.gateway.>', 'tok.v1.console.*.*.in', userFeeds, ...jetStream, discovery, ownInbox],
   subscribe: ['tok.v1.gateway.>', 'tok.v1.evt.>', 'tok.v1.console.*.*.out', userRequests, discovery, ownInbox],
   answersForMs: HOUR_MS,
 });

@@ -295,7 +295,8 @@ class Consumer implements Consumption {
   private async passOver(events: readonly EventEnvelope[]): Promise<number> {
     for (const [index, event] of events.entries()) {
       const source = event.source as ServiceName;
-      const last = event.seq === (this.reached.get(source) ?? 0) + 1 ? event.seq - 1 : await this.position(source);
+      const reached = this.reached.get(source) ?? 0;
+      const last = event.seq <= reached + 1 ? reached : await this.position(source);
       if (event.seq > last + 1) return index;
       if (event.seq <= last) continue;
       this.reached.set(source, event.seq);

@@ -109,6 +109,29 @@ describe('the relay', () => {
     expect(heard.map((event) => event.seq)).toEqual([seq, seq]);
     listening.unsubscribe();
   });
+  it('hears of the events that another replica writes, long before it would look for them', async () => {
+    const patient = (from: DataSource, over: NatsConnection): OutboxRelay => {
+      const made = new OutboxRelay({ service: 'network', db: from, nats: over, log: silentTaskLog, ensureStreams, pollMs: 3_600_000, leaseMs: 3_600_000 });
+      made.start();
+      running.push(made);
+      return made;
+    };
+    const [db2, nats2] = [await openDatabase({ url: schema.url, migrations: [...tasksMigrations, seen], name: 'replica' }), await connect({ servers: server.url })];
+    try {
+      patient(db, nats);
+      await emitOne();
+      await allSent();
+      const other = patient(db2, nats2);
+      for (let times = 0; times < 3; times++) {
+        await transaction(db2, (tx) => emit(tx, happened, { objectId: 'o1', data: { n: (last += 1) } }));
+        await until('it has its number', async () => (await count('SELECT COUNT(*) AS n FROM outbox WHERE seq IS NULL')) === 0);
+      }
+      await other.stop();
+    } finally {
+      await nats2.close();
+      await db2.destroy();
+    }
+  });
   it('gives no number that was rolled back', async () => {
     relay();
     await expect(transaction(db, async (tx) => {

@@ -1,8 +1,9 @@
 // Carries the outbox to JetStream: one relay per schema at a time (a lease), which numbers the events without gaps and
-// records the numbers before it sends, so that an event keeps its number however often it is sent again.
+// records the numbers before it sends, so that an event keeps its number however often it is sent again. Whose process
+// writes an event while another one holds the lease tells that one, which otherwise would find it at its next look.
 import { jetstream } from '@nats-io/jetstream';
 import type { JetStreamClient } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
+import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
 import type { ServiceName } from '#contracts';
 import { execute, selectRows, sql, toJson, transaction } from '#database';
@@ -51,6 +52,8 @@ export class OutboxRelay {
   private lease: Lease | null = null;
   private renewAt = 0;
   private forget: (() => void) | undefined;
+  private readonly pokes: string;
+  private listening: Subscription | undefined;
   /** What has been sent, and is not marked yet. Should it never be, it is sent again under its number. */
   private unmarked: OutboxRow['id'][] = [];
   /** There may be numbered rows that nobody has sent: those of the relay before this one, and those that could not be sent. Looked for now and then too. */
@@ -58,19 +61,28 @@ export class OutboxRelay {
 
   constructor(private readonly options: RelayOptions) {
     this.js = jetstream(options.nats, { timeout: ACK_MS });
-    this.pollMs = options.pollMs ?? 250;
+    this.pokes = `_INBOX.${options.service}.outbox`;
+    this.pollMs = options.pollMs ?? 1_000;
     this.leaseMs = options.leaseMs ?? 10_000;
     this.loop = new Loop(() => this.turn(), (error) => this.outage(error));
   }
 
   start(): void {
-    this.forget = onOutboxFilled(this.options.db, () => { this.loop.poke(); });
+    this.forget = onOutboxFilled(this.options.db, () => { this.filled(); });
+    this.listening = this.options.nats.subscribe(this.pokes, { callback: () => { if (this.lease !== null) this.loop.poke(); } });
     this.loop.start();
+  }
+
+  private filled(): void {
+    const { nats } = this.options;
+    if (this.lease !== null) this.loop.poke();
+    else if (!nats.isClosed() && !nats.isDraining()) nats.publish(this.pokes);
   }
 
   /** Finishes the batch in hand and lets another relay in. */
   async stop(): Promise<void> {
     this.forget?.();
+    this.listening?.unsubscribe();
     await this.loop.stop();
     if (this.lease !== null) await this.mark(this.options.db);
     if (this.lease !== null) await releaseLease(this.options.db, this.lease);
@@ -94,7 +106,7 @@ export class OutboxRelay {
       return this.pollMs;
     }
     await this.send(rows);
-    // Whoever commits more meanwhile pokes; other replicas' events wait for the next look.
+    // Whoever commits more meanwhile pokes.
     return this.leftOver || rows.length === BATCH ? 0 : MARK_MS;
   }
 
