@@ -5,6 +5,7 @@ export * from './access.ts';
 export * from './cursor.ts';
 export * from './search.ts';
 export * from './rows.store.ts';
+export * from './gathered.ts';
 export * from './page.store.ts';
 export * from './transaction.store.ts';
 export * from './open.store.ts';

@@ -7,12 +7,12 @@ import {
   InUse, InvalidArgument, PermissionDenied, createFolder, deleteFolder, folderChanged, folderDeleted, listImages, listTemplates, listVolumes, updateFolder,
   type Folder, type FolderId, type foldersBelow, type InputOf, type Permission, type ReplyOf,
 } from '#contracts';
-import { allowed, mayAccess, whoOf } from '#database';
+import { allowed, gathered, mayAccess, whoOf } from '#database';
 import { FaultError, newUuid, ok, orThrow, type Result } from '#kernel';
 import { Bus, Db } from '#service';
 import { emit, runCommand } from '#tasks';
 import { conflict } from '../cluster/cluster.store.ts';
-import { changeFolder, contentOf, deleteFolderRow, findFolder, foldersUnder, heightOf, insertFolder, lockTree, noFolder, pathOf } from './folder.store.ts';
+import { changeFolder, contentOf, deleteFolderRow, findFolder, foldersById, foldersUnder, heightOf, insertFolder, lockTree, noFolder, pathOf } from './folder.store.ts';
 
 /** Levels of the tree: each is a step for whoever reads it, and a bound for whoever walks it. */
 const DEEPEST = 16;
@@ -22,6 +22,8 @@ const misplaced = (message: string): Result<never> => InvalidArgument.fail(`pare
 
 @Injectable()
 export class FolderCommands {
+  private readonly find = gathered((ids) => foldersById(this.db, ids));
+
   constructor(@Inject(Db) private readonly db: DataSource, @Inject(Bus) private readonly bus: Pick<BusClient, 'request'>) {}
 
   create(input: InputOf<typeof createFolder>, ctx: BusContext): Promise<Result<Folder>> {
@@ -62,7 +64,7 @@ export class FolderCommands {
   }
 
   async get(folderId: string, ctx: BusContext): Promise<Result<Folder>> {
-    return reached(ctx, folderId, await findFolder(this.db, folderId), 'folder.read');
+    return reached(ctx, folderId, await this.find(folderId), 'folder.read');
   }
 
   async below(folderId: FolderId): Promise<Result<ReplyOf<typeof foldersBelow>>> {

@@ -23,6 +23,10 @@ export async function findFolder(tx: Queryable, id: string, lock = ''): Promise<
   return row && view(row);
 }
 
+export async function foldersById(tx: Queryable, ids: readonly string[]): Promise<Folder[]> {
+  return (await selectRows<Row>(tx, sql`SELECT ${{ sql: columns, params: [] }} FROM folder WHERE folder.id IN (${ids})`)).map(view);
+}
+
 /** That the folder is there, and stays until the transaction ends; null is the top, which always is. */
 export async function keepFolder(tx: EntityManager, id: string | null): Promise<Result<undefined>> {
   if (id === null) return ok(undefined);

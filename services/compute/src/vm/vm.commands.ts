@@ -8,7 +8,7 @@ import {
   VmBusy, type ClusterId, type DatastoreId, type DiskId, type FolderId, type HostId, type InputOf, type NicId, type Operation, type Permission, type PortId, type ReplyOf, type TaskRef, type Template,
   type Vm, type VmId, type VolumeId,
 } from '#contracts';
-import { allowed, mayAccess, whoOf } from '#database';
+import { allowed, gathered, mayAccess, whoOf } from '#database';
 import { newUuid, ok, orThrow, sizeText, type Result } from '#kernel';
 import { emit, runCommand, type TaskEngine, type TaskKind } from '#tasks';
 import { clusterFor } from '../cluster/cluster.store.ts';
@@ -25,7 +25,7 @@ import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
 import { refuseSpec } from './pending.ts';
 import { begin, firstSpec, holdsHost, volumeName, type VmOperation } from './vm.ts';
 import { wordsOfEnd } from './vm-plan.ts';
-import { changeVm, checkVersion, findVm, insertVm, lockVm, nameTaken, type VmRecord } from './vm.store.ts';
+import { changeVm, checkVersion, findVm, insertVm, lockVm, nameTaken, vmsById, type VmRecord } from './vm.store.ts';
 import { takeUid } from './vm-uid.store.ts';
 
 export interface UidRange { readonly first: number; readonly last: number }
@@ -50,6 +50,8 @@ const runOf = ({ id, status }: Vm): { vmId: VmId; hostId: HostId; epoch: number 
 const besideMemory = 128 * 1024 * 1024;
 
 export class VmCommands {
+  private readonly find = gathered(async (ids) => (await vmsById(this.db, ids)).map(({ vm }) => vm));
+
   constructor(
     private readonly db: DataSource,
     private readonly bus: Pick<BusClient, 'request'>,
@@ -175,7 +177,7 @@ export class VmCommands {
   }
 
   async get(vmId: string, ctx: BusContext): Promise<Result<Vm>> {
-    return allowed(whoOf(ctx), 'vm.read', (await findVm(this.db, vmId))?.vm, { noun: 'vm', id: vmId, read: 'vm.read' });
+    return allowed(whoOf(ctx), 'vm.read', await this.find(vmId), { noun: 'vm', id: vmId, read: 'vm.read' });
   }
 
   /** Every operation of a VM that exists begins alike: right, state, task, row, event. */

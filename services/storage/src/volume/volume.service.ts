@@ -6,7 +6,7 @@ import {
   copyVolume, createVolume, deleteVolume, discardImageVolume, discardVolume, ingestVolume, keepVolume, listVolumes, NotFound, PermissionDenied, provisionVolume, updateVolume, VersionConflict, volumeChanged, WrongState,
 } from '#contracts';
 import type { BodyOf, DatastoreId, HostId, hostVolumeProgress, InputOf, Operation, placesOfVolumes, ReplyOf, TaskRef, Volume, VolumeId } from '#contracts';
-import { allowed, mayAccess, whoOf } from '#database';
+import { allowed, gathered, mayAccess, whoOf } from '#database';
 import type { Who } from '#database';
 import { FaultError, newUuid, ok, orThrow, sizeText } from '#kernel';
 import type { Fault, Result } from '#kernel';
@@ -41,6 +41,8 @@ interface Making {
 
 @Injectable()
 export class VolumeService {
+  private readonly find = gathered((ids) => findVolumes(this.db, ids));
+
   constructor(@Inject(Db) private readonly db: DataSource, @Inject(Bus) private readonly bus: BusClient, @Inject(Tasks) private readonly tasks: TaskEngine, @Inject(VolumeTasks) private readonly kinds: VolumeTasks) {}
 
   create(input: InputOf<typeof createVolume>, ctx: BusContext): Replied<typeof createVolume> {
@@ -144,7 +146,7 @@ export class VolumeService {
   }
 
   async get(volumeId: VolumeId, ctx: BusContext): Promise<Result<Volume>> {
-    const volume = allowed(whoOf(ctx), 'volume.read', await findVolume(this.db, volumeId), { noun: 'volume', id: volumeId, read: 'volume.read' });
+    const volume = allowed(whoOf(ctx), 'volume.read', await this.find(volumeId), { noun: 'volume', id: volumeId, read: 'volume.read' });
     return volume.ok ? ok(volumeView(volume.value)) : volume;
   }
 
