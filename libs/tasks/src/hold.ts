@@ -1,6 +1,6 @@
 // Lets a test hold a task at one step of it, or of its undo, so that "killed exactly there" is done and not hoped for. A
 // process without TOK_TEST_HOLD has no holds at all; one that has it and is not a test's refuses to work.
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Internal } from '#contracts';
 import { FaultError, sleep } from '#kernel';
@@ -72,12 +72,17 @@ export class Holds {
   /** A task that has a point keeps it, also in another run of its step. */
   private takes(where: 'held' | 'failing', point: string, step: HeldStep): boolean {
     if (!this.wants(point, step)) return false;
+    // Whole from the first moment: whoever sees the file reads whose point it is.
+    const aside = join(this.dir, `${step.taskId}.${process.pid}`);
+    writeFileSync(aside, step.taskId);
     try {
-      writeFileSync(join(this.dir, where, point), step.taskId, { flag: 'wx' });
+      linkSync(aside, join(this.dir, where, point));
       return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       return this.ownerOf(where, point) === step.taskId;
+    } finally {
+      unlinkSync(aside);
     }
   }
 

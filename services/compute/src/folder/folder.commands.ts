@@ -12,7 +12,7 @@ import { FaultError, newUuid, ok, orThrow, type Result } from '#kernel';
 import { Bus, Db } from '#service';
 import { emit, runCommand } from '#tasks';
 import { conflict } from '../cluster/cluster.store.ts';
-import { changeFolder, contentOf, deleteFolderRow, findFolder, foldersById, foldersUnder, heightOf, insertFolder, lockTree, noFolder, pathOf } from './folder.store.ts';
+import { changeFolder, contentOf, deleteFolderRow, findFolder, foldersById, foldersUnder, heightOf, insertFolder, lockFolder, lockTree, noFolder, pathOf, type LockedFolder } from './folder.store.ts';
 
 /** Levels of the tree: each is a step for whoever reads it, and a bound for whoever walks it. */
 const DEEPEST = 16;
@@ -32,7 +32,7 @@ export class FolderCommands {
       orThrow(await place(tx, ctx, input.parentId, 1));
       const id = newUuid();
       await insertFolder(tx, { id, ...input });
-      return announce(tx, id, ctx);
+      return announce(tx, (await findFolder(tx, id))!, ctx);
     });
   }
 
@@ -43,8 +43,7 @@ export class FolderCommands {
       if (input.version !== undefined && input.version !== folder.version) throw new FaultError(conflict(input.version, folder.version));
       const parentId = input.parentId === undefined ? folder.parentId : input.parentId;
       if (parentId !== folder.parentId) orThrow(await place(tx, ctx, parentId, await heightOf(tx, folder.id), folder.id));
-      await changeFolder(tx, folder, { parentId, name: input.name ?? folder.name, description: input.description ?? folder.description });
-      return announce(tx, folder.id, ctx);
+      return announce(tx, await changeFolder(tx, folder, { parentId, name: input.name ?? folder.name, description: input.description ?? folder.description }), ctx);
     });
   }
 
@@ -88,12 +87,12 @@ export class FolderCommands {
 const counted = (by: readonly { noun: string }[]): string => [...Map.groupBy(by, ({ noun }) => noun)].map(([noun, all]) => `${all.length}${all.length >= NAMED ? '+' : ''} ${noun}`).join(', ');
 
 /** A folder belongs to itself: a grant on it reaches it and, as auth sees to, all below it. */
-const reached = (ctx: BusContext, id: string, folder: Folder | undefined, permission: Permission): Result<Folder> => {
+const reached = <F extends Folder>(ctx: BusContext, id: string, folder: F | undefined, permission: Permission): Result<F> => {
   const found = allowed(whoOf(ctx), permission, folder && { id: folder.id, folderId: folder.id, folder }, { noun: 'folder', id, read: 'folder.read' });
   return found.ok ? ok(found.value.folder) : found;
 };
 
-const own = async (tx: EntityManager, ctx: BusContext, id: string, permission: Permission): Promise<Folder> => orThrow(reached(ctx, id, await findFolder(tx, id, 'FOR UPDATE'), permission));
+const own = async (tx: EntityManager, ctx: BusContext, id: string, permission: Permission): Promise<LockedFolder> => orThrow(reached(ctx, id, await lockFolder(tx, id), permission));
 
 /** Whether a subtree of that height may stand there; `moving` = the folder that would come there. */
 async function place(tx: EntityManager, ctx: BusContext, parentId: string | null, height: number, moving?: string): Promise<Result<undefined>> {
@@ -106,9 +105,7 @@ async function place(tx: EntityManager, ctx: BusContext, parentId: string | null
   return path.length + height > DEEPEST ? misplaced(`folders are at most ${DEEPEST} deep`) : ok(undefined);
 }
 
-async function announce(tx: EntityManager, id: string, ctx: BusContext): Promise<Folder> {
-  const folder = await findFolder(tx, id);
-  if (folder === undefined) throw new Error('a folder vanished inside of a transaction');
-  await emit(tx, folderChanged, { objectId: id, data: { folder }, ctx });
+async function announce(tx: EntityManager, folder: Folder, ctx: BusContext): Promise<Folder> {
+  await emit(tx, folderChanged, { objectId: folder.id, data: { folder }, ctx });
   return folder;
 }

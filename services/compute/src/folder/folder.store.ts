@@ -18,9 +18,17 @@ const view = (row: Row): Folder => ({
 
 export const noFolder = (id: string): ReturnType<typeof NotFound.fail> => NotFound.fail('There is no folder with this id.', { noun: 'folder', id });
 
-export async function findFolder(tx: Queryable, id: string, lock = ''): Promise<Folder | undefined> {
-  const row = await selectRow<Row>(tx, `SELECT ${columns} FROM folder WHERE folder.id = ? ${lock}`, [id]);
+export async function findFolder(tx: Queryable, id: string): Promise<Folder | undefined> {
+  const row = await selectRow<Row>(tx, `SELECT ${columns} FROM folder WHERE folder.id = ?`, [id]);
   return row && view(row);
+}
+
+/** A folder whose row is locked until the transaction ends, and by the database's clock since when: never before its last change. */
+export type LockedFolder = Folder & { readonly lockedAt: string };
+
+export async function lockFolder(tx: EntityManager, id: string): Promise<LockedFolder | undefined> {
+  const row = await selectRow<Row & { locked_at: Date }>(tx, `SELECT ${columns}, GREATEST(UTC_TIMESTAMP(3), folder.updated_at) AS locked_at FROM folder WHERE folder.id = ? FOR UPDATE`, [id]);
+  return row && { ...view(row), lockedAt: isoAt(row.locked_at) };
 }
 
 export async function foldersById(tx: Queryable, ids: readonly string[]): Promise<Folder[]> {
@@ -75,10 +83,13 @@ export async function insertFolder(tx: EntityManager, folder: { id: string; pare
   await unlessTaken(folder.name, () => insertRow(tx, 'folder', { id: folder.id, parent_id: folder.parentId ?? '', name: folder.name, description: folder.description, ...made }));
 }
 
-export async function changeFolder(tx: EntityManager, folder: Folder, next: Pick<Folder, 'parentId' | 'name' | 'description'>): Promise<void> {
-  const met = await unlessTaken(next.name, () => execute(tx, 'UPDATE folder SET parent_id = ?, name = ?, description = ?, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ? AND version = ?',
-    [next.parentId ?? '', next.name, next.description, folder.id, folder.version]));
+/** Changes a locked folder and answers it as it is now. */
+export async function changeFolder(tx: EntityManager, folder: LockedFolder, next: Pick<Folder, 'parentId' | 'name' | 'description'>): Promise<Folder> {
+  const { lockedAt, ...before } = folder;
+  const met = await unlessTaken(next.name, () => execute(tx, 'UPDATE folder SET parent_id = ?, name = ?, description = ?, version = version + 1, updated_at = ? WHERE id = ? AND version = ?',
+    [next.parentId ?? '', next.name, next.description, new Date(lockedAt), folder.id, folder.version]));
   if (met === 0) throw new FaultError(conflict(folder.version, folder.version + 1));
+  return { ...before, ...next, version: folder.version + 1, updatedAt: lockedAt };
 }
 
 async function unlessTaken<T>(name: string, work: () => Promise<T>): Promise<T> {

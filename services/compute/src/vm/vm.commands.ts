@@ -31,12 +31,14 @@ import { takeUid } from './vm-uid.store.ts';
 export interface UidRange { readonly first: number; readonly last: number }
 
 /** A VM that `ctx` may `permission`, with its row locked. One in the recycle bin is out of reach, unless the bin is meant. */
-export async function own(tx: EntityManager, ctx: BusContext, vmId: string, permission: Permission, where: 'out' | 'in' = 'out'): Promise<Vm> {
-  const found = (await lockVm(tx, vmId))?.vm;
-  const vm = orThrow(allowed(whoOf(ctx), permission, found, { noun: 'vm', id: vmId, read: 'vm.read' }));
+export const own = async (tx: EntityManager, ctx: BusContext, vmId: string, permission: Permission, where: 'out' | 'in' = 'out'): Promise<Vm> => (await ownRecord(tx, ctx, vmId, permission, where)).vm;
+
+async function ownRecord(tx: EntityManager, ctx: BusContext, vmId: string, permission: Permission, where: 'out' | 'in'): Promise<VmRecord> {
+  const record = await lockVm(tx, vmId);
+  const vm = orThrow(allowed(whoOf(ctx), permission, record?.vm, { noun: 'vm', id: vmId, read: 'vm.read' }));
   orThrow(refuseBin(vm, where));
   checked(ctx, `You have the right ${permission} on the VM "${vm.name}".`);
-  return vm;
+  return record!;
 }
 
 /** A kind of task and what it begins with. */
@@ -186,12 +188,13 @@ export class VmCommands {
     where: 'out' | 'in' = 'out',
   ): Promise<Result<ReplyOf<O>>> {
     return runCommand(this.db, { ctx, operation, input }, async (tx): Promise<Result<ReplyOf<O>>> => {
-      const vm = await own(tx, ctx, input.vmId, permission, where);
+      const record = await ownRecord(tx, ctx, input.vmId, permission, where);
+      const { vm } = record;
       const hostResponds = vm.status.hostId !== null && (await stateOfHost(tx, vm.status.hostId)) === 'connected';
       const via = begin({ id: vm.id, state: vm.status.state, taskId: vm.taskId, hostId: vm.status.hostId }, what, hostResponds);
       if (!via.ok) return via;
       checked(ctx, `The VM is ${vm.status.state}, which allows this, and no task works on it.`);
-      const chosen = choose(vm, (await lockVm(tx, vm.id))!);
+      const chosen = choose(vm, record);
       if ('ok' in chosen) return chosen;
       const ref = await this.tasks.start(tx, chosen.kind, { objectId: vm.id, objectName: vm.name, ctx, ownerId: vm.ownerId, lock: [{ noun: 'vm', id: vm.id }], input: chosen.input });
       const next = await changeVm(tx, vm.id, { taskId: ref.taskId, state: via.value, reason: null });
