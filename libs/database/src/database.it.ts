@@ -1,8 +1,8 @@
 // The database library against a real server.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { sleep } from '#kernel';
-import { afterCommit, dbNow, defineMigration, execute, fromBit, fromJson, insertRow, insertRows, isOutage, nextNumber, openDatabase, pageQuery, searchFilter, selectRow, selectRows, sql, tasksMigrations, toJson, transaction } from './index.ts';
+import { afterCommit, dbNow, defineMigration, execute, executeLater, fromBit, fromJson, insertRow, insertRows, isDuplicate, isOutage, nextNumber, openDatabase, pageQuery, searchFilter, selectRow, selectRows, sql, tasksMigrations, toJson, transaction } from './index.ts';
 import { makeTestSchema } from './testing/test-schema.store.ts';
 import type { TestSchema } from './testing/test-schema.store.ts';
 
@@ -111,6 +111,60 @@ describe('transaction', () => {
     });
     const error = await lost.then(() => undefined, (thrown: unknown) => thrown);
     expect(isOutage(error) ? 'an outage' : error).toBe('an outage');
+  });
+  it('sends what nobody waits for with the next statement, in order, or with the commit', async () => {
+    await transaction(db, async (tx) => {
+      await executeLater(tx, "INSERT INTO thing (id, name, size, at) VALUES ('later', 'a', 1, UTC_TIMESTAMP(3))");
+      await executeLater(tx, sql`UPDATE thing SET size = size + ${1} WHERE id = 'later'`);
+      expect(await selectRow(tx, "SELECT CONCAT(name, size) AS is_now FROM thing WHERE id = 'later'")).toEqual({ is_now: 'a2' });
+      expect(await execute(tx, "UPDATE thing SET name = 'b' WHERE id = 'later'")).toBe(1);
+      await executeLater(tx, "UPDATE thing SET size = 5 WHERE id = 'later'");
+    });
+    expect(await selectRow(db, "SELECT CONCAT(name, size) AS is_now FROM thing WHERE id = 'later'")).toEqual({ is_now: 'b5' });
+    await executeLater(db, "DELETE FROM thing WHERE id = 'later'"); // outside of one: at once
+    expect(await selectRow(db, "SELECT name FROM thing WHERE id = 'later'")).toBeUndefined();
+  });
+  it('rolls back what was sent and drops what was not, also where that cannot be done', async () => {
+    const add = (id: string) => sql`INSERT INTO thing (id, name, size, at) VALUES (${id}, 'a', 1, UTC_TIMESTAMP(3))`;
+    await expect(transaction(db, async (tx) => {
+      await execute(tx, add('sent'));
+      await executeLater(tx, add('waiting'));
+      throw new Error('no');
+    })).rejects.toThrow('no');
+    await expect(transaction(db, async (tx) => {
+      await executeLater(tx, add('first'));
+      await executeLater(tx, 'UPDATE nothing SET a = 1');
+    })).rejects.toThrow(/nothing/);
+    expect(await selectRows(db, "SELECT id FROM thing WHERE id IN ('sent', 'waiting', 'first')")).toEqual([]);
+  });
+  it('goes on behind a statement that was refused', async () => {
+    await transaction(db, async (tx) => {
+      const taken = "INSERT INTO thing (id, name, size, at) VALUES ('twice', 'a', 1, UTC_TIMESTAMP(3))";
+      await execute(tx, taken);
+      await executeLater(tx, "UPDATE thing SET size = 2 WHERE id = 'twice'");
+      expect(isDuplicate(await execute(tx, taken).catch((error: unknown) => error))).toBe(true);
+    });
+    expect(await selectRow(db, "SELECT CONCAT(size) AS size FROM thing WHERE id = 'twice'")).toEqual({ size: '2' });
+    await execute(db, 'DELETE FROM thing');
+  });
+  it('that asks nothing costs nothing', async () => {
+    const asked: string[] = [];
+    const runner = db.createQueryRunner.bind(db);
+    const spy = jest.spyOn(db, 'createQueryRunner').mockImplementation(() => {
+      const made = runner();
+      const query = made.query.bind(made);
+      jest.spyOn(made, 'query').mockImplementation((text, params) => { asked.push(text); return query(text, params); });
+      return made;
+    });
+    try {
+      await transaction(db, () => Promise.resolve());
+      await expect(transaction(db, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+      expect(asked).toEqual([]);
+      await transaction(db, (tx) => selectRow(tx, 'SELECT 1'));
+      expect(asked).toEqual(['START TRANSACTION; SELECT 1', 'COMMIT']);
+    } finally {
+      spy.mockRestore();
+    }
   });
   it('does what waits for the commit only after one', async () => {
     const done: string[] = [];

@@ -8,6 +8,7 @@ export * from './rows.store.ts';
 export * from './gathered.ts';
 export * from './page.store.ts';
 export * from './transaction.store.ts';
+export * from './number.store.ts';
 export * from './open.store.ts';
 export * from './outage.ts';
 export * from './task-tables.migration.ts';

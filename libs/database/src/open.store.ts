@@ -51,7 +51,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<DataSource
     timezone: 'Z',
     synchronize: false,
     logging: false,
-    extra: { jsonStrings: true, trace: false, connectAttributes: { program_name: options.name } },
+    extra: { jsonStrings: true, trace: false, multipleStatements: true, connectAttributes: { program_name: options.name } },
   });
   return source.initialize();
 }

@@ -7,7 +7,7 @@ export interface Queryable {
   query(sql: string, params?: unknown[]): Promise<unknown>;
 }
 
-type Statement = Sql | string;
+export type Statement = Sql | string;
 
 const run = (tx: Queryable, statement: Statement, params: readonly unknown[]): Promise<unknown> =>
   typeof statement === 'string' ? tx.query(statement, [...params]) : tx.query(statement.sql, [...statement.params]);
@@ -35,20 +35,26 @@ export const insertRow = (tx: Queryable, table: string, row: Readonly<Record<str
 
 /** Inserts rows of the same columns in one statement. */
 export async function insertRows(tx: Queryable, table: string, rows: readonly Readonly<Record<string, ColumnValue>>[]): Promise<number> {
-  const first = rows[0];
-  if (first === undefined) return 0;
-  const columns = Object.keys(first);
-  const marks = `(${columns.map(() => '?').join(', ')})`;
-  const params = rows.flatMap((row) => columns.map((column) => row[column] ?? null));
-  return execute(tx, `INSERT INTO ${name(table)} (${columns.map(name).join(', ')}) VALUES ${rows.map(() => marks).join(', ')}`, params);
+  return rows.length === 0 ? 0 : execute(tx, insertOf(table, rows));
 }
 
-/** Updates the rows that `where` meets; answers how many. */
-export async function updateRows(tx: Queryable, table: string, set: Readonly<Record<string, ColumnValue>>, where: Sql): Promise<number> {
+/** Inserts these rows, of which there is one at least, with the columns of the first. */
+export function insertOf(table: string, rows: readonly Readonly<Record<string, ColumnValue>>[]): Sql {
+  const columns = Object.keys(rows[0] ?? {});
+  const marks = `(${columns.map(() => '?').join(', ')})`;
+  const params = rows.flatMap((row) => columns.map((column) => row[column] ?? null));
+  return { sql: `INSERT INTO ${name(table)} (${columns.map(name).join(', ')}) VALUES ${rows.map(() => marks).join(', ')}`, params };
+}
+
+/** Updates the rows that `where` meets. */
+export function updateOf(table: string, set: Readonly<Record<string, ColumnValue>>, where: Sql): Sql {
   const columns = Object.keys(set);
   const params = [...columns.map((column) => set[column] ?? null), ...where.params];
-  return execute(tx, `UPDATE ${name(table)} SET ${columns.map((column) => `${name(column)} = ?`).join(', ')} WHERE ${where.sql}`, params);
+  return { sql: `UPDATE ${name(table)} SET ${columns.map((column) => `${name(column)} = ?`).join(', ')} WHERE ${where.sql}`, params };
 }
+
+/** Answers how many rows it met. */
+export const updateRows = (tx: Queryable, table: string, set: Readonly<Record<string, ColumnValue>>, where: Sql): Promise<number> => execute(tx, updateOf(table, set, where));
 
 function name(identifier: string): string {
   if (!/^[a-z_][a-z0-9_]*$/i.test(identifier)) throw new Error(`"${identifier}" is not a name of a table or column`);
@@ -60,11 +66,4 @@ export async function dbNow(tx: Queryable | EntityManager): Promise<Date> {
   const row = await selectRow<{ now: Date }>(tx, 'SELECT UTC_TIMESTAMP(3) AS now');
   if (row === undefined) throw new Error('the database did not tell the time');
   return row.now;
-}
-
-/** The next small number of a noun: unique for ever, rising; the sequence's row stays locked until the transaction ends. */
-export async function nextNumber(tx: EntityManager, noun: string): Promise<number> {
-  await execute(tx, 'INSERT INTO number_sequence (noun, last_number) VALUES (?, LAST_INSERT_ID(1)) ON DUPLICATE KEY UPDATE last_number = LAST_INSERT_ID(last_number + 1)', [noun]);
-  const row = await selectRow<{ number: number | string }>(tx, 'SELECT LAST_INSERT_ID() AS number');
-  return Number(row?.number);
 }

@@ -1,7 +1,10 @@
 // One transaction, run again when the server broke it off for the sake of another (deadlock, lock wait). Work that must
-// not happen before the commit is noted inside and runs after it.
+// not happen before the commit is noted inside and runs after it. What a statement costs is mostly its way to the server and
+// back, so those whose answer nobody reads, the beginning and the commit among them, go along with others (ADR 43).
 import { sleep } from '#kernel';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
+import type { Queryable, Statement } from './rows.store.ts';
+import { execute } from './rows.store.ts';
 
 /** Deadlock, lock wait timeout, and MariaDB's "record has changed since last read": rolled back, safe to run again. */
 const brokenOff = new Set([1213, 1205, 1020]);
@@ -13,6 +16,60 @@ interface Noted {
 }
 
 const notes = new WeakMap<EntityManager, Noted>();
+const lines = new WeakMap<object, Line>();
+
+/** The statements of one transaction in their order, of which some wait for the next that is asked. */
+class Line {
+  private waiting: { readonly sql: string; readonly params: readonly unknown[] }[] = [{ sql: 'START TRANSACTION', params: [] }];
+  private begun = false;
+
+  constructor(private readonly runner: QueryRunner) {}
+
+  later(sql: string, params: readonly unknown[]): void {
+    this.waiting.push({ sql, params });
+  }
+
+  /** Sent with all that wait, which come before it: an error may be that of one of them. */
+  async ask(sql: string, params: readonly unknown[] = []): Promise<unknown> {
+    const all = [...this.waiting, { sql, params }];
+    this.waiting = [];
+    this.begun = true;
+    const answer: unknown = await this.runner.query(all.map((statement) => statement.sql).join('; '), all.flatMap((statement) => statement.params));
+    return all.length === 1 ? answer : (answer as unknown[]).at(-1);
+  }
+
+  /** Where nothing was asked there is nothing to commit. */
+  async commit(): Promise<void> {
+    if (this.begun || this.waiting.length > 1) await this.ask('COMMIT');
+  }
+
+  /** A connection that is lost takes its transaction along. */
+  async rollback(): Promise<void> {
+    this.waiting = [];
+    if (this.begun) await this.runner.query('ROLLBACK').catch(() => undefined);
+  }
+}
+
+async function inTransaction<T>(source: DataSource, work: (tx: EntityManager) => Promise<T>): Promise<T> {
+  const runner = source.createQueryRunner();
+  try {
+    await runner.connect();
+    const line = new Line(runner);
+    const tx: EntityManager = runner.manager;
+    Object.assign(tx, { query: (sql: string, params?: readonly unknown[]) => line.ask(sql, params) });
+    lines.set(tx, line);
+    try {
+      const value = await work(tx);
+      await line.commit();
+      return value;
+    } catch (error) {
+      await line.rollback();
+      throw error;
+    }
+  } finally {
+    await runner.release();
+  }
+}
 
 /**
  * Runs `work` in a READ COMMITTED transaction. It may run several times: no effect outside of the database belongs in it.
@@ -22,7 +79,7 @@ export async function transaction<T>(source: DataSource, work: (tx: EntityManage
   for (let tries = 1; ; tries++) {
     const noted: Noted = { before: [], after: [] };
     try {
-      const value = await source.transaction(async (tx) => {
+      const value = await inTransaction(source, async (tx) => {
         notes.set(tx, noted);
         const answer = await work(tx);
         for (const action of noted.before) await action();
@@ -40,6 +97,17 @@ export async function transaction<T>(source: DataSource, work: (tx: EntityManage
 /** Runs `action` at the end of the transaction of `tx`, as part of it; never when it rolls back. */
 export function beforeCommit(tx: EntityManager, action: () => Promise<void>): void {
   noteOf(tx).before.push(action);
+}
+
+/**
+ * Runs a statement before the next one of its transaction, or before its commit, and together with that: for one whose
+ * answer nobody reads and which fails for nobody's reasons but the server's. Outside of a transaction it runs at once.
+ */
+export async function executeLater(tx: Queryable, statement: Statement, params: readonly unknown[] = []): Promise<void> {
+  const line = lines.get(tx);
+  if (line === undefined) await execute(tx, statement, params);
+  else if (typeof statement === 'string') line.later(statement, params);
+  else line.later(statement.sql, statement.params);
 }
 
 /** Runs `action` once the transaction of `tx` has committed; never when it rolls back. It must not throw. */

@@ -5,7 +5,7 @@ import type { BusContext, PlanDraft } from '#bus';
 import type { InputOf, Operation, ReplyOf } from '#contracts';
 import { IdempotencyKeyReused } from '#contracts';
 import { auditMutation } from './audit/audit.store.ts';
-import { execute, fromJson, isDuplicate, selectRow, toJson, transaction } from '#database';
+import { execute, executeLater, fromJson, isDuplicate, selectRow, toJson, transaction } from '#database';
 import type { Queryable } from '#database';
 import { bodyHash, FaultError, failed, ok } from '#kernel';
 import type { Result } from '#kernel';
@@ -68,7 +68,7 @@ async function once<O extends Operation>(tx: EntityManager, call: CommandCall<O>
   const hash = bodyHash(call.input);
   if (!(await reserve(tx, [actor, key, call.operation.name, hash]))) return recorded(tx, actor, key, call.operation, hash);
   const reply = await audited(tx, call, work);
-  await execute(tx, 'UPDATE task_command SET reply = ? WHERE actor = ? AND idem_key = ?', [toJson(reply), actor, key]);
+  await executeLater(tx, 'UPDATE task_command SET reply = ? WHERE actor = ? AND idem_key = ?', [toJson(reply), actor, key]);
   return reply;
 }
 

@@ -8,7 +8,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { stopWhenGone } from '#bus';
 import type { EventEnvelope, ServiceName } from '#contracts';
 import { EventEnvelope as Envelope } from '#contracts';
-import { execute, selectRow, transaction } from '#database';
+import { execute, executeLater, selectRow, transaction } from '#database';
 import { FaultError } from '#kernel';
 import { holdLease, releaseLease } from './lease.store.ts';
 import type { TaskLog } from './kind.ts';
@@ -314,7 +314,7 @@ class Consumer implements Consumption {
   }
 
   private async move(tx: EntityManager, source: ServiceName, seq: number): Promise<void> {
-    await execute(tx, 'UPDATE consumer_position SET last_seq = GREATEST(last_seq, ?) WHERE consumer = ? AND source = ?', [seq, this.options.name, source]);
+    await executeLater(tx, 'UPDATE consumer_position SET last_seq = GREATEST(last_seq, ?) WHERE consumer = ? AND source = ?', [seq, this.options.name, source]);
   }
 }
 

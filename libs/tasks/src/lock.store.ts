@@ -1,7 +1,7 @@
 // Locks on objects: an object belongs to one root task at a time; that task's children may share it. Taken and released
 // in the transactions that begin and end a task, so no crash leaves one behind.
 import { Busy } from '#contracts';
-import { execute, selectRow } from '#database';
+import { execute, executeLater, selectRow } from '#database';
 import type { Queryable } from '#database';
 import { FaultError } from '#kernel';
 import type { ObjectRef } from './kind.ts';
@@ -14,7 +14,7 @@ export interface Holder {
 /** Throws BUSY with the holder when an object belongs to another root task. */
 export async function takeLocks(tx: Queryable, holder: Holder, objects: readonly ObjectRef[]): Promise<void> {
   for (const { noun, id } of inOrder(objects)) {
-    await execute(tx, `INSERT INTO task_lock (noun, object_id, root_task_id, task_id, holders, since) VALUES (?, ?, ?, ?, 1, UTC_TIMESTAMP(3))
+    await executeLater(tx, `INSERT INTO task_lock (noun, object_id, root_task_id, task_id, holders, since) VALUES (?, ?, ?, ?, 1, UTC_TIMESTAMP(3))
       ON DUPLICATE KEY UPDATE holders = holders + IF(root_task_id = ?, 1, 0)`, [noun, id, holder.rootTaskId, holder.taskId, holder.rootTaskId]);
     const row = await selectRow<{ root_task_id: string; task_id: string }>(tx, 'SELECT root_task_id, task_id FROM task_lock WHERE noun = ? AND object_id = ?', [noun, id]);
     if (row !== undefined && row.root_task_id !== holder.rootTaskId) {

@@ -6,7 +6,7 @@ import type { JetStreamClient } from '@nats-io/jetstream';
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
 import type { ServiceName } from '#contracts';
-import { execute, selectRows, sql, toJson, transaction } from '#database';
+import { executeLater, selectRows, sql, toJson, transaction } from '#database';
 import type { Queryable } from '#database';
 import { holdLease, releaseLease, underLease } from './lease.store.ts';
 import type { Lease } from './lease.store.ts';
@@ -40,7 +40,7 @@ const OUTAGE_MS = 1_000;
 const MARK_MS = 50;
 
 async function markSent(tx: Queryable, ids: readonly OutboxRow['id'][]): Promise<void> {
-  if (ids.length > 0) await execute(tx, sql`UPDATE outbox SET sent_at = UTC_TIMESTAMP(3) WHERE id IN (${ids})`);
+  if (ids.length > 0) await executeLater(tx, sql`UPDATE outbox SET sent_at = UTC_TIMESTAMP(3) WHERE id IN (${ids})`);
 }
 
 export class OutboxRelay {
@@ -141,8 +141,8 @@ export class OutboxRelay {
       const ids = found.map((row) => row.id);
       if (ids.length === 0) return [];
       const last = Number(held.last_seq);
-      await execute(tx, sql`UPDATE outbox SET seq = ${last} + FIELD(id, ${ids}) WHERE id IN (${ids})`);
-      await execute(tx, 'UPDATE relay_lease SET last_seq = ? WHERE name = ?', [last + ids.length, lease.name]);
+      await executeLater(tx, sql`UPDATE outbox SET seq = ${last} + FIELD(id, ${ids}) WHERE id IN (${ids})`);
+      await executeLater(tx, 'UPDATE relay_lease SET last_seq = ? WHERE name = ?', [last + ids.length, lease.name]);
       return found.map((row, index) => ({ ...row, seq: last + 1 + index }));
     });
     if (rows === undefined) this.lease = null;

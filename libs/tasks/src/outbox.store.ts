@@ -4,7 +4,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { BusContext } from '#bus';
 import type { Actor, DataOf, EventDef, EventEnvelope } from '#contracts';
 import { eventSubject } from '#contracts';
-import { afterCommit, beforeCommit, execute, fromJson, selectRow, selectRows, toJson } from '#database';
+import { afterCommit, beforeCommit, execute, executeLater, fromJson, selectRow, selectRows, toJson } from '#database';
 import type { Queryable } from '#database';
 import { newUuid } from '#kernel';
 
@@ -70,7 +70,7 @@ const SAID = `(?, ?, CONCAT('{"at":"', LEFT(DATE_FORMAT(COALESCE(?, UTC_TIMESTAM
 
 async function write(tx: EntityManager, said: readonly Said[]): Promise<void> {
   const events = said.toSorted((a, b) => Number(a.ofTask) - Number(b.ofTask));
-  await execute(tx, `INSERT INTO outbox (event_id, subject, event, created_at) VALUES ${events.map(() => SAID).join(', ')}`,
+  await executeLater(tx, `INSERT INTO outbox (event_id, subject, event, created_at) VALUES ${events.map(() => SAID).join(', ')}`,
     events.flatMap(({ id, subject, text, at }) => [id, subject, at, text, at]));
 }
 

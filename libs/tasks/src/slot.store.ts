@@ -1,7 +1,7 @@
 // Slots in the schema: one row for each task that holds or waits for one, and a row per thing whose lock keeps takers apart.
 // They are taken and given back in the transactions that begin and end steps, so no crash leaves one behind.
 import type { EntityManager } from 'typeorm';
-import { execute, fromJson, selectRow, selectRows, sql } from '#database';
+import { execute, executeLater, fromJson, selectRow, selectRows, sql } from '#database';
 import type { Parked } from './interrupt.ts';
 import { limitNameOf, resourceOf, turnOf } from './slot.ts';
 import type { Claimant, Slot, SlotLimits } from './slot.ts';
@@ -19,8 +19,8 @@ export interface Taken {
 }
 
 /** Locks a thing's slots until the transaction ends. */
-const lock = (tx: EntityManager, resource: string, most: number): Promise<number> =>
-  execute(tx, 'INSERT INTO task_slot_gate (resource, most) VALUES (?, ?) ON DUPLICATE KEY UPDATE most = ?', [resource, most, most]);
+const lock = (tx: EntityManager, resource: string, most: number): Promise<void> =>
+  executeLater(tx, 'INSERT INTO task_slot_gate (resource, most) VALUES (?, ?) ON DUPLICATE KEY UPDATE most = ?', [resource, most, most]);
 
 /** In the order in which they have asked. */
 const claimantsOf = async (tx: EntityManager, resource: string): Promise<Claimant[]> =>
@@ -49,7 +49,7 @@ export async function takeSlots(tx: EntityManager, row: TaskRow, seq: number, sl
     if (most === undefined) continue;
     const resource = resourceOf(slot);
     await lock(tx, resource, most);
-    await execute(tx, 'INSERT IGNORE INTO task_slot (resource, task_id, seq, user_id, asked_at) VALUES (?, ?, ?, ?, UTC_TIMESTAMP(3))', [resource, row.id, seq, userOf(row)]);
+    await executeLater(tx, 'INSERT IGNORE INTO task_slot (resource, task_id, seq, user_id, asked_at) VALUES (?, ?, ?, ?, UTC_TIMESTAMP(3))', [resource, row.id, seq, userOf(row)]);
     const turn = await grant(tx, resource, most);
     granted.push(...turn.granted.filter((taskId) => taskId !== row.id));
     if (!turn.holders.includes(row.id)) return { blocker: blockerOf(slot, most, turn.holders, turn.waiting.indexOf(row.id) + 1), granted };

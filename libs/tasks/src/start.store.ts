@@ -2,7 +2,7 @@
 import type { EntityManager } from 'typeorm';
 import type { BusContext } from '#bus';
 import type { TaskRef, TaskService } from '#contracts';
-import { insertRow, insertRows, selectRow, dbNow, toJson } from '#database';
+import { executeLater, insertOf, selectRow, dbNow, toJson } from '#database';
 import { newUuid } from '#kernel';
 import { childTaskId, parentOfKey } from './keys.ts';
 import type { Parentage } from './keys.ts';
@@ -44,8 +44,8 @@ export async function startTask<I>(tx: EntityManager, service: TaskService, kind
     task_id: id, seq, name: step.name, state: 'pending', attempt: 0, errors: 0, parks: 0,
     retry_since: null, calls: null, output: null, error: null, started_at: null, ended_at: null,
   }));
-  await insertRow(tx, 'task', columnsOf(row));
-  await insertRows(tx, 'task_step', steps.map(columnsOf));
+  await executeLater(tx, insertOf('task', [columnsOf(row)]));
+  if (steps.length > 0) await executeLater(tx, insertOf('task_step', steps.map(columnsOf)));
   await emitTask(tx, service, new TaskInHand(row, steps, now));
   return { taskId: id as TaskRef['taskId'], objectId: start.objectId };
 }

@@ -1,7 +1,7 @@
 // A task's row and its steps, locked, read in one question, changed in memory and written back: a task moves one place on
 // with five statements and its event, however many columns and steps change.
 import type { EntityManager } from 'typeorm';
-import { execute, selectRows, sql, updateRows } from '#database';
+import { executeLater, selectRows, sql, updateOf } from '#database';
 import type { ColumnValue, Queryable, Sql } from '#database';
 import type { StepRow, TaskRow } from './rows.ts';
 
@@ -38,9 +38,9 @@ export class TaskInHand {
     Object.assign(this.step(seq), change);
   }
 
-  /** Writes what has changed. */
+  /** Writes what has changed, with the next statement of the transaction or its commit. */
   async write(tx: EntityManager): Promise<void> {
-    if (this.changed.size > 0) await updateRows(tx, 'task', picked(this.row, [...this.changed]), sql`id = ${this.row.id}`);
+    if (this.changed.size > 0) await executeLater(tx, updateOf('task', picked(this.row, [...this.changed]), sql`id = ${this.row.id}`));
     await this.writeSteps(tx);
     this.changed.clear();
     this.changedSteps.clear();
@@ -57,7 +57,7 @@ export class TaskInHand {
       for (const seq of cases) params.push(seq, this.step(seq)[column]);
       return `${column} = CASE seq ${cases.map(() => 'WHEN ? THEN ?').join(' ')} ELSE ${column} END`;
     });
-    await execute(tx, `UPDATE task_step SET ${sets.join(', ')} WHERE task_id = ? AND seq IN (${seqs.map(() => '?').join(', ')})`, [...params, this.row.id, ...seqs]);
+    await executeLater(tx, `UPDATE task_step SET ${sets.join(', ')} WHERE task_id = ? AND seq IN (${seqs.map(() => '?').join(', ')})`, [...params, this.row.id, ...seqs]);
   }
 }
 

@@ -2,7 +2,7 @@
 import type { EntityManager } from 'typeorm';
 import type { HostVmStatus, ReportOrder, Vm } from '#contracts';
 import { canonicalJson } from '#kernel';
-import { execute, selectRows, sql, toJson, type Queryable } from '#database';
+import { execute, executeLater, selectRows, sql, toJson, type Queryable } from '#database';
 import { holdsHost, isNews, reasonOf, stateFromHost } from './vm.ts';
 import { findVm, type VmRecord } from './vm.store.ts';
 
@@ -36,7 +36,7 @@ export async function observe(tx: EntityManager, record: VmRecord, status: HostV
   const same = agrees(record, status);
   const place = order ? ', seen_boot = ?, seen_epoch = ?, seen_seq = ?' : '';
   const version = same ? '' : ', version = version + 1, updated_at = UTC_TIMESTAMP(3)';
-  await execute(tx, `UPDATE vm SET state = ?, reason = ?, host_state = ?, host_reason = ?, pid = ?, started_at = ?, guest_agent = ?, addresses = ?, guest_memory = ?,
+  await executeLater(tx, `UPDATE vm SET state = ?, reason = ?, host_state = ?, host_reason = ?, pid = ?, started_at = ?, guest_agent = ?, addresses = ?, guest_memory = ?,
     observed_at = UTC_TIMESTAMP(3)${place}${version} WHERE id = ?`, [
     state, reason, status.state, reasonOf(status)?.slice(0, 1000) ?? null, status.pid, status.startedAt === null ? null : new Date(status.startedAt), status.guestAgent,
     toJson(addressesOf(status)), status.memory === null ? null : toJson(status.memory), ...(order ? [order.bootId, order.epoch, order.seq] : []), vm.id,

@@ -1,7 +1,7 @@
 // Rows of VMs: the only file that knows their tables. A VM is changed under its row lock; every change raises `version`.
 import type { EntityManager } from 'typeorm';
 import { NameTaken, type DatastoreId, type HostVmStatus, type SavedMemory, type Vm, type VmPending, type VmSpec, type VmState, type VmStatus, type VolumeId } from '#contracts';
-import { execute, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, isoAtOrNull, selectRow, selectRows, sql, toJson, type Queryable } from '#database';
+import { execute, executeLater, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, isoAtOrNull, selectRow, selectRows, sql, toJson, type Queryable } from '#database';
 import { FaultError } from '#kernel';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
 
@@ -143,9 +143,11 @@ export async function changeVm(tx: EntityManager, id: string, change: VmChange):
   const given = Object.entries(change).filter(([, value]) => value !== undefined);
   const set = Object.assign({}, ...given.map(([key, value]) => columnOf[key as keyof VmChange](value as Value))) as Columns;
   const columns = Object.keys(set);
+  const assignments = [...columns.map((column) => `${column} = ?`), 'version = version + 1', 'updated_at = UTC_TIMESTAMP(3)'];
+  // A name may be taken, which is for this statement alone to say.
+  const write = change.name === undefined ? executeLater : execute;
   try {
-    const assignments = [...columns.map((column) => `${column} = ?`), 'version = version + 1', 'updated_at = UTC_TIMESTAMP(3)'];
-    await execute(tx, `UPDATE vm SET ${assignments.join(', ')} WHERE id = ?`, [...columns.map((column) => set[column] ?? null), id]);
+    await write(tx, `UPDATE vm SET ${assignments.join(', ')} WHERE id = ?`, [...columns.map((column) => set[column] ?? null), id]);
   } catch (error) {
     throw isDuplicate(error) ? nameTaken(change.name ?? '') : error;
   }
