@@ -10,7 +10,7 @@ import type { BusLog } from './context.ts';
 import { atMost } from './deadline.ts';
 import { header } from './headers.ts';
 import { Lanes } from './lanes.ts';
-import { COMMANDS_STREAM, ensureCommandStream, unlessGone } from './streams.nats.ts';
+import { COMMANDS_STREAM, ensureCommandStream, unlessGone, type CommandRoom } from './streams.nats.ts';
 
 export interface PublishedCommand {
   readonly subject: string;
@@ -40,7 +40,7 @@ export interface CommandTaker {
   /** Throwing means: deliver it again soon. */
   take(command: PublishedCommand): Promise<Verdict>;
   /** What the stream may hold before it refuses; default: what `ensureCommandStream` says. */
-  readonly streamBytes?: number;
+  readonly room?: CommandRoom;
   /** For tests, which cannot wait as long. */
   readonly ackWaitMs?: number;
 }
@@ -112,8 +112,8 @@ export class CommandConsumer {
   }
 
   private async listen(): Promise<void> {
-    const { connection, name, atOnce, streamBytes, ackWaitMs } = this.taker;
-    await ensureCommandStream(connection, streamBytes);
+    const { connection, name, atOnce, room, ackWaitMs } = this.taker;
+    await ensureCommandStream(connection, room);
     const consumer = await ensureConsumer(connection, { ...wanted, durable_name: name, ack_wait: nanos(ackWaitMs ?? ACK_WAIT_MS) });
     while (!this.hasEnded()) {
       if (!this.hasRoom()) {

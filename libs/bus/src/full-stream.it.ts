@@ -31,7 +31,7 @@ beforeAll(async () => {
   writeFileSync(creds, await scopedCreds('bob', newSeed('user'), keys.account, keys.roles['user'] ?? ''));
   gateway = await connectBus({ url: server.url, name: 'gateway', credsFile: setup.creds['gateway'] ?? '', log: silentLog });
   bob = await connect({ servers: server.url, inboxPrefix: '_INBOX.user.bob', authenticator: credsAuthenticator(readFileSync(creds)), reconnectTimeWait: 50, maxReconnectAttempts: -1 });
-  await ensureCommandStream(gateway, limitBytes);
+  await ensureCommandStream(gateway, { bytes: limitBytes });
 });
 afterAll(async () => {
   await bob.close();
@@ -52,10 +52,10 @@ async function publishUntilRefused(): Promise<unknown> {
     accepted.push(key);
   }
 }
-async function publish(key: string): Promise<void> {
+async function publish(key: string, to = subject): Promise<void> {
   const sent = headers();
   sent.set('Idempotency-Key', key);
-  await jetstream(bob).publish(subject, 'x'.repeat(4_000), { headers: sent });
+  await jetstream(bob).publish(to, 'x'.repeat(4_000), { headers: sent });
 }
 const held = async (): Promise<number> => (await (await jetstreamManager(gateway)).streams.info(COMMANDS_STREAM)).state.messages;
 
@@ -80,7 +80,7 @@ describe('a full stream of commands', () => {
     await server.crashAndRestart();
     await until('we are back', () => gateway.flush().then(() => true, () => false));
     await until('JetStream is back', () => held().then((count) => count === accepted.length, () => false));
-    await ensureCommandStream(gateway, limitBytes / 4);
+    await ensureCommandStream(gateway, { bytes: limitBytes / 4 });
     expect(await held()).toBe(accepted.length);
     await expect(publish('late')).rejects.toThrow('maximum bytes exceeded');
   });
@@ -88,7 +88,7 @@ describe('a full stream of commands', () => {
   it('is drained when services return, every command once, and takes new ones', async () => {
     const taken: string[] = [];
     const taker = new CommandConsumer({
-      connection: gateway, log: silentLog, name: 'takers', atOnce: 4, streamBytes: limitBytes, laneOf: () => 'one',
+      connection: gateway, log: silentLog, name: 'takers', atOnce: 4, room: { bytes: limitBytes }, laneOf: () => 'one',
       take({ idempotencyKey }) {
         taken.push(idempotencyKey);
         return Promise.resolve('done');
@@ -100,5 +100,37 @@ describe('a full stream of commands', () => {
     await publish('again');
     await until('the new one is taken', () => taken.includes('again'));
     await taker.stop(1_000);
+  });
+});
+
+describe('a user who publishes one operation without end', () => {
+  const [most, other] = [20, 'tok.v1.user.bob.cmd.compute.vm.stop'];
+
+  it('is refused that one, and takes no room from other operations', async () => {
+    await ensureCommandStream(gateway, { perOperation: most });
+    for (let count = 0; count < most; count++) await publish(`o${count}`);
+    const refusal: unknown = await publish('one too many').catch((error: unknown) => error);
+    expect(refusal).toMatchObject({ code: 10077, message: 'maximum messages per subject exceeded' });
+    await publish('of another', other);
+    expect(await held()).toBe(most + 1);
+  });
+
+  it('loses nothing by a limit below what is there, which is not set then, nor when the server is killed', async () => {
+    await ensureCommandStream(gateway, { perOperation: most / 2 });
+    expect(await held()).toBe(most + 1);
+    await server.crashAndRestart();
+    await until('JetStream is back', () => held().then((count) => count === most + 1, () => false));
+    await expect(publish('late')).rejects.toThrow('maximum messages per subject exceeded');
+    await ensureCommandStream(gateway, { perOperation: most * 2 });
+    await publish('now there is room');
+  });
+
+  it('loses nothing when a stream that had no such limit gets one', async () => {
+    const manager = await jetstreamManager(gateway);
+    await manager.streams.update(COMMANDS_STREAM, { max_msgs_per_subject: -1, discard_new_per_subject: false });
+    await ensureCommandStream(gateway, { perOperation: most });
+    expect(await held()).toBe(most + 2);
+    await ensureCommandStream(gateway);
+    expect([await held(), (await manager.streams.info(COMMANDS_STREAM)).config.max_msgs_per_subject]).toEqual([most + 2, 10_000]);
   });
 });

@@ -30,7 +30,7 @@ const events: Wanted = {
  * A full stream refuses instead of forgetting, so what was acknowledged is there. The window is the smallest there is: by
  * JetStream's own message ids, which one user could choose as another does, a command could be swallowed.
  */
-const commands: Wanted = {
+const commands: Wanted & Pick<StreamConfig, 'max_msgs_per_subject'> = {
   name: COMMANDS_STREAM,
   subjects: ['tok.v1.user.*.cmd.>'],
   storage: StorageType.File,
@@ -38,6 +38,8 @@ const commands: Wanted = {
   discard: DiscardPolicy.New,
   max_age: 0,
   max_bytes: GiB,
+  max_msgs_per_subject: 10_000,
+  discard_new_per_subject: true,
   max_msg_size: 300 * 1024,
   duplicate_window: nanos(100),
   allow_rollup_hdrs: false,
@@ -53,8 +55,26 @@ export async function ensureStreams(connection: NatsConnection): Promise<void> {
   await ensure(manager, events);
 }
 
-/** `maxBytes`: what it holds before it refuses. Set below what is in it, it refuses until enough was carried out, and drops nothing. */
-export const ensureCommandStream = async (connection: NatsConnection, maxBytes: number = commands.max_bytes): Promise<void> => ensure(await jetstreamManager(connection), { ...commands, max_bytes: maxBytes });
+/** What the stream of commands holds before it refuses. */
+export interface CommandRoom {
+  readonly bytes?: number | undefined;
+  /** Of one user for one operation: one whose program runs wild leaves room to the others. */
+  readonly perOperation?: number | undefined;
+}
+
+/**
+ * Set below the bytes that are in it, the stream refuses until enough was carried out, and drops nothing. By a limit of messages
+ * per subject that is below what is there the server would drop the oldest: it stays as it was until there is much less.
+ */
+export async function ensureCommandStream(connection: NatsConnection, { bytes = commands.max_bytes, perOperation = commands.max_msgs_per_subject }: CommandRoom = {}): Promise<void> {
+  const manager = await jetstreamManager(connection);
+  const known = await unlessGone(manager.streams.info(COMMANDS_STREAM, { subjects_filter: '>' }));
+  const most = Math.max(0, ...Object.values(known?.state.subjects ?? {}));
+  const before = known?.config.max_msgs_per_subject ?? 0;
+  // Half of it: more are published while we look.
+  const isSafe = most <= perOperation / 2 || (before > 0 && before <= perOperation);
+  await ensure(manager, { ...commands, max_bytes: bytes, ...(isSafe ? { max_msgs_per_subject: perOperation } : { max_msgs_per_subject: before, discard_new_per_subject: before > 0 }) });
+}
 
 async function ensure(manager: JetStreamManager, wanted: Wanted): Promise<void> {
   if ((await unlessGone(manager.streams.info(wanted.name))) === undefined) await manager.streams.add(wanted); // adding one that is there and equal is no error

@@ -83,6 +83,7 @@ export const gatewayConfig = databaseServiceConfig.extend({
   TOK_HTTP_REQUESTS_PER_SECOND: z.coerce.number().int().min(1).max(1_000_000).default(1_000).describe('requests that one user, and one address, may send per second for long; five times as many at once'),
   TOK_HTTP_SIGN_INS_PER_SECOND: z.coerce.number().int().min(1).max(100_000).default(20).describe('requests without known credentials that one address may send per second for long; ten times as many at once'),
   TOK_COMMANDS_BYTES: whole(1_048_576, 1e15).default(1024 ** 3).describe('bytes of published commands that may wait to be carried out; a stream that is full refuses the next ones and drops none'),
+  TOK_COMMANDS_PER_OPERATION: whole(10, 1e9).default(10_000).describe('published commands of one user for one operation that may wait to be carried out; the next ones are refused'),
   TOK_KEEP_DEAD_LETTERS_DAYS: whole(1, 36_500).default(90).describe('days that a published command which was refused is kept among the dead letters'),
   TOK_KEEP_DEAD_LETTERS: whole(10, 1_000_000).default(1_000).describe('dead letters of one user that are kept at most, the newest'),
 });

@@ -77,7 +77,7 @@ export function commandsDoor({ nats, log, db, metrics, config, get }: DatabasePa
     name: 'commands',
     async open() {
       const desk = { db, log, commands: get(UserCommands), numbers: await doorNumbers(metrics.registry, 'commands'), lettersKept: config.TOK_KEEP_DEAD_LETTERS };
-      consumer = consumerAt(desk, nats, { streamBytes: config.TOK_COMMANDS_BYTES, ...over });
+      consumer = consumerAt(desk, nats, { room: { bytes: config.TOK_COMMANDS_BYTES, perOperation: config.TOK_COMMANDS_PER_OPERATION }, ...over });
       consumer.start();
       log.info({}, 'published commands are taken in');
     },
