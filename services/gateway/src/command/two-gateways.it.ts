@@ -23,7 +23,8 @@ import { GatewayUnderTest, people } from '../gateway.fixture.ts';
 import type { Play } from '../gateway.fixture.ts';
 import { DeadLetterCommands } from './dead-letter.commands.ts';
 
-const ackWaitMs = 2_000;
+/** A crowded machine keeps a process waiting for a second or two: it lives all the same. */
+const ackWaitMs = 5_000;
 const script = fileURLToPath(new URL('./mortal-taker.fixture.ts', import.meta.url));
 let under: GatewayUnderTest;
 let beside: RunningService | undefined;
