@@ -10,7 +10,7 @@ export const RECORD_FILE = join(REPO, 'docs', 'kill-matrix.json');
 
 /**
  * { points: kind → its points as `<place> <step>`, sets: [{ victims, kinds, commit, day }] }; victims and kinds are sorted, a set
- * of victims has an entry for each commit, and a kind is in one of them.
+ * of victims has an entry for each commit, and a kind is in one of them: that of the run which made it whole.
  */
 export const readRecord = (file = RECORD_FILE) => (existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { points: {}, sets: [] });
 
@@ -19,7 +19,11 @@ const victimsOf = (set) => [...set.victims].sort().join('+');
 /** Map.groupBy, which Node.js 20 lacks. */
 function grouped(items, keyOf) {
   const groups = new Map();
-  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  for (const item of items) {
+    const key = keyOf(item);
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(item);
+  }
   return groups;
 }
 const isSame = (one, other) => one !== undefined && other !== undefined && [...one].sort().join() === [...other].sort().join();

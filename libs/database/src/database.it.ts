@@ -137,6 +137,27 @@ describe('transaction', () => {
     })).rejects.toThrow(/nothing/);
     expect(await selectRows(db, "SELECT id FROM thing WHERE id IN ('sent', 'waiting', 'first')")).toEqual([]);
   });
+  it('that cannot be rolled back leaves nothing for the next one to commit', async () => {
+    const one = await openDatabase({ url: schema.url, migrations: [], name: 'one', poolSize: 1 });
+    const made = one.createQueryRunner.bind(one);
+    const spy = jest.spyOn(one, 'createQueryRunner').mockImplementationOnce(() => {
+      const runner = made();
+      const query = runner.query.bind(runner);
+      jest.spyOn(runner, 'query').mockImplementation((text, params) => (text === 'ROLLBACK' ? Promise.reject(new Error('not now')) : query(text, params)));
+      return runner;
+    });
+    try {
+      await expect(transaction(one, async (tx) => {
+        await execute(tx, "INSERT INTO thing (id, name, size, at) VALUES ('left', 'a', 1, UTC_TIMESTAMP(3))");
+        throw new Error('no');
+      })).rejects.toThrow('no');
+      await transaction(one, (tx) => selectRow(tx, 'SELECT 1'));
+      expect(await selectRow(db, "SELECT id FROM thing WHERE id = 'left'")).toBeUndefined();
+    } finally {
+      spy.mockRestore();
+      await one.destroy();
+    }
+  });
   it('goes on behind a statement that was refused', async () => {
     await transaction(db, async (tx) => {
       const taken = "INSERT INTO thing (id, name, size, at) VALUES ('twice', 'a', 1, UTC_TIMESTAMP(3))";

@@ -53,9 +53,6 @@ export function updateOf(table: string, set: Readonly<Record<string, ColumnValue
   return { sql: `UPDATE ${name(table)} SET ${columns.map((column) => `${name(column)} = ?`).join(', ')} WHERE ${where.sql}`, params };
 }
 
-/** Answers how many rows it met. */
-export const updateRows = (tx: Queryable, table: string, set: Readonly<Record<string, ColumnValue>>, where: Sql): Promise<number> => execute(tx, updateOf(table, set, where));
-
 function name(identifier: string): string {
   if (!/^[a-z_][a-z0-9_]*$/i.test(identifier)) throw new Error(`"${identifier}" is not a name of a table or column`);
   return `\`${identifier}\``;

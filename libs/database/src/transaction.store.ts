@@ -5,28 +5,25 @@ import { sleep } from '#kernel';
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import type { Queryable, Statement } from './rows.store.ts';
 import { execute } from './rows.store.ts';
+import type { Sql } from './sql.ts';
 
 /** Deadlock, lock wait timeout, and MariaDB's "record has changed since last read": rolled back, safe to run again. */
 const brokenOff = new Set([1213, 1205, 1020]);
 const MOST_TRIES = 10;
 
-interface Noted {
-  readonly before: (() => Promise<void>)[];
-  readonly after: (() => void)[];
-}
-
-const notes = new WeakMap<EntityManager, Noted>();
 const lines = new WeakMap<object, Line>();
 
-/** The statements of one transaction in their order, of which some wait for the next that is asked. */
+/** One transaction: its statements in their order, of which some wait for the next that is asked, and what was noted for its end. */
 class Line {
-  private waiting: { readonly sql: string; readonly params: readonly unknown[] }[] = [{ sql: 'START TRANSACTION', params: [] }];
+  readonly before: (() => Promise<void>)[] = [];
+  readonly after: (() => void)[] = [];
+  private waiting: Sql[] = [{ sql: 'START TRANSACTION', params: [] }];
   private begun = false;
 
   constructor(private readonly runner: QueryRunner) {}
 
-  later(sql: string, params: readonly unknown[]): void {
-    this.waiting.push({ sql, params });
+  later(statement: Sql): void {
+    this.waiting.push(statement);
   }
 
   /** Sent with all that wait, which come before it: an error may be that of one of them. */
@@ -40,20 +37,21 @@ class Line {
 
   /** Where nothing was asked there is nothing to commit. */
   async commit(): Promise<void> {
+    for (const action of this.before) await action();
     if (this.begun || this.waiting.length > 1) await this.ask('COMMIT');
   }
 
-  /** A connection that is lost takes its transaction along. */
-  async rollback(): Promise<void> {
+  /** False = that cannot be said. */
+  async rollback(): Promise<boolean> {
     this.waiting = [];
-    if (this.begun) await this.runner.query('ROLLBACK').catch(() => undefined);
+    return !this.begun || this.runner.query('ROLLBACK').then(() => true, () => false);
   }
 }
 
-async function inTransaction<T>(source: DataSource, work: (tx: EntityManager) => Promise<T>): Promise<T> {
+async function once<T>(source: DataSource, work: (tx: EntityManager) => Promise<T>): Promise<{ value: T; line: Line }> {
   const runner = source.createQueryRunner();
   try {
-    await runner.connect();
+    const connection = (await runner.connect()) as { destroy(): void };
     const line = new Line(runner);
     const tx: EntityManager = runner.manager;
     Object.assign(tx, { query: (sql: string, params?: readonly unknown[]) => line.ask(sql, params) });
@@ -61,9 +59,10 @@ async function inTransaction<T>(source: DataSource, work: (tx: EntityManager) =>
     try {
       const value = await work(tx);
       await line.commit();
-      return value;
+      return { value, line };
     } catch (error) {
-      await line.rollback();
+      // The beginning of the next one would commit what is left of this one.
+      if (!(await line.rollback())) connection.destroy();
       throw error;
     }
   } finally {
@@ -77,15 +76,9 @@ async function inTransaction<T>(source: DataSource, work: (tx: EntityManager) =>
  */
 export async function transaction<T>(source: DataSource, work: (tx: EntityManager) => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
-    const noted: Noted = { before: [], after: [] };
     try {
-      const value = await inTransaction(source, async (tx) => {
-        notes.set(tx, noted);
-        const answer = await work(tx);
-        for (const action of noted.before) await action();
-        return answer;
-      });
-      for (const action of noted.after) action();
+      const { value, line } = await once(source, work);
+      for (const action of line.after) action();
       return value;
     } catch (error) {
       if (!isBrokenOff(error) || tries >= MOST_TRIES) throw error;
@@ -96,7 +89,7 @@ export async function transaction<T>(source: DataSource, work: (tx: EntityManage
 
 /** Runs `action` at the end of the transaction of `tx`, as part of it; never when it rolls back. */
 export function beforeCommit(tx: EntityManager, action: () => Promise<void>): void {
-  noteOf(tx).before.push(action);
+  lineOf(tx).before.push(action);
 }
 
 /**
@@ -106,19 +99,18 @@ export function beforeCommit(tx: EntityManager, action: () => Promise<void>): vo
 export async function executeLater(tx: Queryable, statement: Statement, params: readonly unknown[] = []): Promise<void> {
   const line = lines.get(tx);
   if (line === undefined) await execute(tx, statement, params);
-  else if (typeof statement === 'string') line.later(statement, params);
-  else line.later(statement.sql, statement.params);
+  else line.later(typeof statement === 'string' ? { sql: statement, params } : statement);
 }
 
 /** Runs `action` once the transaction of `tx` has committed; never when it rolls back. It must not throw. */
 export function afterCommit(tx: EntityManager, action: () => void): void {
-  noteOf(tx).after.push(action);
+  lineOf(tx).after.push(action);
 }
 
-function noteOf(tx: EntityManager): Noted {
-  const noted = notes.get(tx);
-  if (noted === undefined) throw new Error('before and after a commit need a transaction that transaction() began');
-  return noted;
+function lineOf(tx: EntityManager): Line {
+  const line = lines.get(tx);
+  if (line === undefined) throw new Error('before and after a commit need a transaction that transaction() began');
+  return line;
 }
 
 const numberOf = (error: unknown): number => {

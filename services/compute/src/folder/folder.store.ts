@@ -18,10 +18,7 @@ const view = (row: Row): Folder => ({
 
 export const noFolder = (id: string): ReturnType<typeof NotFound.fail> => NotFound.fail('There is no folder with this id.', { noun: 'folder', id });
 
-export async function findFolder(tx: Queryable, id: string): Promise<Folder | undefined> {
-  const row = await selectRow<Row>(tx, `SELECT ${columns} FROM folder WHERE folder.id = ?`, [id]);
-  return row && view(row);
-}
+export const findFolder = async (tx: Queryable, id: string): Promise<Folder | undefined> => (await foldersById(tx, [id]))[0];
 
 /** A folder whose row is locked until the transaction ends, and by the database's clock since when: never before its last change. */
 export type LockedFolder = Folder & { readonly lockedAt: string };

@@ -1,7 +1,7 @@
 // Rows of the view of findings: what their owners last told. The highest version wins, whatever comes when.
 import type { EntityManager } from 'typeorm';
 import { openDriftStates, type DriftFinding, type InputOf, type SortsOf, type listDrift } from '#contracts';
-import { accessFilter, execute, fromJson, pageQuery, searchFilter, selectRow, sql, toJson, updateRows, type Queryable, type Who } from '#database';
+import { accessFilter, execute, fromJson, pageQuery, searchFilter, selectRow, sql, toJson, updateOf, type Queryable, type Who } from '#database';
 import { ok, type Result } from '#kernel';
 
 interface Row { finding: unknown }
@@ -15,7 +15,7 @@ export async function keepFinding(tx: EntityManager, finding: DriftFinding): Pro
   const columns = Object.keys(row);
   if ((await execute(tx, `INSERT IGNORE INTO drift_view (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`, Object.values(row))) === 1) return;
   // One that its owner has forgotten and found again begins anew.
-  await updateRows(tx, 'drift_view', told, sql`id = ${finding.id} AND (version < ${finding.version} OR first_seen_at < ${told.first_seen_at})`);
+  await execute(tx, updateOf('drift_view', told, sql`id = ${finding.id} AND (version < ${finding.version} OR first_seen_at < ${told.first_seen_at})`));
 }
 
 export async function findFinding(tx: Queryable, id: string): Promise<DriftFinding | undefined> {
