@@ -113,7 +113,7 @@ export class CommandConsumer {
 
   private async listen(): Promise<void> {
     const { connection, name, atOnce, room, ackWaitMs } = this.taker;
-    await ensureCommandStream(connection, room);
+    if (!(await ensureCommandStream(connection, room))) this.taker.log.warn({ ...room }, 'more commands of one user for one operation wait than half of what may; the limit stays as it was until a later start');
     const consumer = await ensureConsumer(connection, { ...wanted, durable_name: name, ack_wait: nanos(ackWaitMs ?? ACK_WAIT_MS) });
     while (!this.hasEnded()) {
       if (!this.hasRoom()) {

@@ -116,7 +116,7 @@ describe('a user who publishes one operation without end', () => {
   });
 
   it('loses nothing by a limit below what is there, which is not set then, nor when the server is killed', async () => {
-    await ensureCommandStream(gateway, { perOperation: most / 2 });
+    expect(await ensureCommandStream(gateway, { perOperation: most / 2 })).toBe(false);
     expect(await held()).toBe(most + 1);
     await server.crashAndRestart();
     await until('JetStream is back', () => held().then((count) => count === most + 1, () => false));
@@ -130,7 +130,7 @@ describe('a user who publishes one operation without end', () => {
     await manager.streams.update(COMMANDS_STREAM, { max_msgs_per_subject: -1, discard_new_per_subject: false });
     await ensureCommandStream(gateway, { perOperation: most });
     expect(await held()).toBe(most + 2);
-    await ensureCommandStream(gateway);
+    expect(await ensureCommandStream(gateway)).toBe(true);
     expect([await held(), (await manager.streams.info(COMMANDS_STREAM)).config.max_msgs_per_subject]).toEqual([most + 2, 10_000]);
   });
 });

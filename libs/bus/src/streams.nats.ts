@@ -64,9 +64,9 @@ export interface CommandRoom {
 
 /**
  * Set below the bytes that are in it, the stream refuses until enough was carried out, and drops nothing. By a limit of messages
- * per subject that is below what is there the server would drop the oldest: it stays as it was until there is much less.
+ * per subject that is below what is there the server would drop the oldest: false = it stays as it was, as there is not much less.
  */
-export async function ensureCommandStream(connection: NatsConnection, { bytes = commands.max_bytes, perOperation = commands.max_msgs_per_subject }: CommandRoom = {}): Promise<void> {
+export async function ensureCommandStream(connection: NatsConnection, { bytes = commands.max_bytes, perOperation = commands.max_msgs_per_subject }: CommandRoom = {}): Promise<boolean> {
   const manager = await jetstreamManager(connection);
   const known = await unlessGone(manager.streams.info(COMMANDS_STREAM, { subjects_filter: '>' }));
   const most = Math.max(0, ...Object.values(known?.state.subjects ?? {}));
@@ -74,6 +74,7 @@ export async function ensureCommandStream(connection: NatsConnection, { bytes = 
   // Half of it: more are published while we look.
   const isSafe = most <= perOperation / 2 || (before > 0 && before <= perOperation);
   await ensure(manager, { ...commands, max_bytes: bytes, ...(isSafe ? { max_msgs_per_subject: perOperation } : { max_msgs_per_subject: before, discard_new_per_subject: before > 0 }) });
+  return isSafe;
 }
 
 async function ensure(manager: JetStreamManager, wanted: Wanted): Promise<void> {
