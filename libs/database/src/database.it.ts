@@ -112,6 +112,38 @@ describe('transaction', () => {
     const error = await lost.then(() => undefined, (thrown: unknown) => thrown);
     expect(isOutage(error) ? 'an outage' : error).toBe('an outage');
   });
+  it.each(['mariadb', 'mysql'] as const)('that asks nothing for %s’s eight seconds, because its process is frozen, holds up nobody for longer and hears of it', async (type) => {
+    const one = await openDatabase({ url: schema.url, migrations: [], name: 'one', poolSize: 1 });
+    // MariaDB knows MySQL's way too.
+    if (type === 'mysql') await execute(one, 'SET SESSION idle_transaction_timeout = 0');
+    Object.assign(one.options, { type });
+    const timeout = (): Promise<unknown> => selectRow(one, 'SELECT CAST(@@wait_timeout AS CHAR) AS s');
+    const [before, name] = [await timeout(), `frozen-${type}`];
+    try {
+      await transaction(one, (tx) => execute(tx, sql`INSERT INTO thing (id, name, size, at) VALUES (${name}, 'a', 1, UTC_TIMESTAMP(3))`));
+      await expect(transaction(one, async (tx) => {
+        await execute(tx, sql`UPDATE thing SET size = 1 WHERE id = ${name}`);
+        throw new Error('no');
+      })).rejects.toThrow('no');
+      expect(await timeout()).toEqual(before);
+
+      const held = Promise.withResolvers<undefined>();
+      const frozen = transaction(one, async (tx) => {
+        await execute(tx, sql`UPDATE thing SET size = 2 WHERE id = ${name}`);
+        await held.promise;
+        await execute(tx, sql`UPDATE thing SET size = 3 WHERE id = ${name}`);
+      }).catch((error: unknown) => error);
+      await sleep(200);
+      await transaction(db, (tx) => execute(tx, sql`UPDATE thing SET size = size + 10 WHERE id = ${name}`));
+      held.resolve(undefined);
+      const error = await frozen;
+      expect(isOutage(error) ? 'an outage' : error).toBe('an outage');
+      expect(await selectRow(one, sql`SELECT CAST(size AS CHAR) AS size FROM thing WHERE id = ${name}`)).toEqual({ size: '11' });
+    } finally {
+      await execute(db, sql`DELETE FROM thing WHERE id = ${name}`);
+      await one.destroy();
+    }
+  }, 30_000);
   it('sends what nobody waits for with the next statement, in order, or with the commit', async () => {
     await transaction(db, async (tx) => {
       await executeLater(tx, "INSERT INTO thing (id, name, size, at) VALUES ('later', 'a', 1, UTC_TIMESTAMP(3))");

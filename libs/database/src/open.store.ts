@@ -6,6 +6,7 @@ import { DataSource } from 'typeorm';
 import { migrate } from './migrate.store.ts';
 import type { Migration } from './migration.ts';
 import { isOutage } from './outage.ts';
+import { longestPauseS } from './transaction.store.ts';
 
 export interface DatabaseOptions {
   /** `mysql://user:password@host:3306/schema` */
@@ -20,14 +21,15 @@ export interface DatabaseOptions {
 
 const session = "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 10, sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'";
 const isolation = 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED';
+const idleTransaction = `SET SESSION idle_transaction_timeout = ${longestPauseS}`;
 
 /** mysql2 whose pools prepare each connection before its first use (statements of a connection run in order). */
-const driver = {
+const driverOf = (type: 'mariadb' | 'mysql') => ({
   ...mysql,
   createPool: (options: mysql.PoolOptions): mysql.Pool => {
     const pool = mysql.createPool(options);
     pool.on('connection', (connection) => {
-      for (const statement of [session, isolation]) {
+      for (const statement of [session, isolation, ...(type === 'mariadb' ? [idleTransaction] : [])]) {
         connection.query(statement, (error) => {
           if (error) connection.destroy();
         });
@@ -35,17 +37,18 @@ const driver = {
     });
     return pool;
   },
-};
+});
 
 /** Throws when the server cannot be reached within `waitMs`, refuses the credentials, or a migration fails. */
 export async function openDatabase(options: DatabaseOptions): Promise<DataSource> {
   const waitMs = options.waitMs ?? 30_000;
   const version = await serverVersion(options.url, waitMs, options.name);
   await migrate(options.url, options.migrations, waitMs);
+  const type = /mariadb/i.test(version) ? 'mariadb' : 'mysql';
   const source = new DataSource({
-    type: /mariadb/i.test(version) ? 'mariadb' : 'mysql',
+    type,
     url: options.url,
-    driver,
+    driver: driverOf(type),
     poolSize: options.poolSize ?? 10,
     charset: 'utf8mb4',
     timezone: 'Z',

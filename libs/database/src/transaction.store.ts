@@ -11,16 +11,32 @@ import type { Sql } from './sql.ts';
 const brokenOff = new Set([1213, 1205, 1020]);
 const MOST_TRIES = 10;
 
+/**
+ * For so long, s, a transaction may ask nothing; then its server ends its connection, and its locks are others'. Its process is
+ * frozen, or its network gone. Less than others wait for a lock.
+ */
+export const longestPauseS = 8;
+
+/** What its server must be told of that with each transaction; MariaDB is told once per connection. */
+const limits = {
+  mariadb: { begin: [], end: '' },
+  mysql: { begin: [`SET SESSION wait_timeout = ${longestPauseS}`], end: '; SET SESSION wait_timeout = DEFAULT' },
+} as const;
+
 const lines = new WeakMap<object, Line>();
 
 /** One transaction: its statements in their order, of which some wait for the next that is asked, and what was noted for its end. */
 class Line {
   readonly before: (() => Promise<void>)[] = [];
   readonly after: (() => void)[] = [];
-  private waiting: Sql[] = [{ sql: 'START TRANSACTION', params: [] }];
+  private waiting: Sql[];
+  private readonly limit: (typeof limits)[keyof typeof limits];
   private begun = false;
 
-  constructor(private readonly runner: QueryRunner) {}
+  constructor(private readonly runner: QueryRunner) {
+    this.limit = limits[runner.dataSource.options.type as keyof typeof limits];
+    this.waiting = [...this.limit.begin, 'START TRANSACTION'].map((text) => ({ sql: text, params: [] }));
+  }
 
   later(statement: Sql): void {
     this.waiting.push(statement);
@@ -38,13 +54,13 @@ class Line {
   /** Where nothing was asked there is nothing to commit. */
   async commit(): Promise<void> {
     for (const action of this.before) await action();
-    if (this.begun || this.waiting.length > 1) await this.ask('COMMIT');
+    if (this.begun || this.waiting.length > this.limit.begin.length + 1) await this.ask(`COMMIT${this.limit.end}`);
   }
 
   /** False = that cannot be said. */
   async rollback(): Promise<boolean> {
     this.waiting = [];
-    return !this.begun || this.runner.query('ROLLBACK').then(() => true, () => false);
+    return !this.begun || this.runner.query(`ROLLBACK${this.limit.end}`).then(() => true, () => false);
   }
 }
 

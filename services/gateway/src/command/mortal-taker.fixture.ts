@@ -10,8 +10,8 @@ import { consumerAt, takeCommand } from './commands.door.ts';
 import type { Desk } from './commands.door.ts';
 import { UserCommands } from './user-commands.client.ts';
 
-/** Nothing was asked yet; the owner has answered; the end is on record, and not acknowledged. */
-type Point = 'begun' | 'answered' | 'recorded';
+/** Nothing was asked yet; the owner has answered; the end is half written; it is on record, and not acknowledged. */
+type Point = 'begun' | 'answered' | 'recording' | 'recorded';
 
 const [, , natsUrl = '', mysqlUrl = '', ackWaitMs = ''] = process.argv;
 const goOn = Promise.withResolvers<undefined>();
@@ -26,6 +26,17 @@ async function standAt(point: Point, key: string | null): Promise<void> {
 const connection = await connectBus({ url: natsUrl, name: 'mortal', log: silentLog });
 const bus = new BusClient({ connection, service: 'gateway' });
 const db = await openDatabase({ url: mysqlUrl, migrations: [], name: 'mortal' });
+const createRunner = db.createQueryRunner.bind(db);
+db.createQueryRunner = (mode) => {
+  const runner = createRunner(mode);
+  const query = runner.query.bind(runner);
+  runner.query = async (text: string, params?: readonly unknown[]) => {
+    const [, key] = /"idempotencyKey":"(recording-[^"]*)"/.exec(params?.map(String).join(' ') ?? '') ?? [];
+    await standAt('recording', key ?? null); // the event that tells of it goes with the commit
+    return query(text, params as unknown[]) as never;
+  };
+  return runner;
+};
 const endless = (): RateLimit => new RateLimit(1e6, 1e6, systemClock);
 const users = new UserCommands(bus, { callers: new Callers(bus, systemClock), byAddress: endless(), byUser: endless(), strangers: endless(), closing: () => false });
 const desk: Desk = {

@@ -117,7 +117,7 @@ describe('two gateways', () => {
   it.each([['is killed', 'SIGKILL'], ['is stopped past its time and thawed', 'SIGSTOP']] as const)('of which one %s: the other goes on with what it had, at whatever point that was', async (_, signal) => {
     await under.stop();
     const standing = spawnTaker();
-    const kept = ['begun', 'answered', 'recorded', 'answered-refused'].map((point) => `${point}-${signal}`);
+    const kept = ['begun', 'answered', 'recording', 'recorded', 'answered-refused'].map((point) => `${point}-${signal}`);
     const asked = `asked-${signal}`;
     slow = Promise.withResolvers();
     for (const key of [...kept, asked]) await publish(key);
