@@ -2,6 +2,7 @@
 // start time; and only processes of this network namespace belong to this host.
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { sleep } from '#kernel';
 import { errorCode } from '../error-code.ts';
 
 export interface ProcessSeen {
@@ -57,10 +58,27 @@ async function processesThat(mayBe: (cmdline: string) => boolean, is: (argv: rea
   return seen.filter((process) => process !== null);
 }
 
+/** A program is long loaded by then, or will not be. */
+const longestLoadMs = 2_000;
+
+/**
+ * Its arguments, each with a NUL behind it; empty where it has ended. While a process becomes another program it has none for
+ * a moment: it is looked at again. The kernel's own processes, and those that end, have no program.
+ */
+export async function commandLineOf(pid: number): Promise<string> {
+  const giveUpAt = performance.now() + longestLoadMs;
+  for (;;) {
+    const text = await orNull(readFile(`/proc/${pid}/cmdline`, 'utf8'));
+    if (text !== '') return text ?? '';
+    if ((await orNull(readlink(`/proc/${pid}/exe`))) === null || performance.now() > giveUpAt) return '';
+    await sleep(2);
+  }
+}
+
 /** The cheap question first: most processes of a machine are nobody's business. */
 async function processThat(pid: number, mayBe: (cmdline: string) => boolean, is: (argv: readonly string[]) => boolean, ownNamespace: string): Promise<ProcessSeen | null> {
-  const cmdline = await orNull(readFile(`/proc/${pid}/cmdline`, 'utf8'));
-  if (cmdline === null || !mayBe(cmdline)) return null;
+  const cmdline = await commandLineOf(pid);
+  if (!mayBe(cmdline)) return null;
   const argv = cmdline.split('\0').slice(0, -1);
   if (!is(argv)) return null;
   if ((await orNull(readlink(`/proc/${pid}/ns/net`))) !== ownNamespace) return null;
