@@ -202,6 +202,16 @@ describe('one task', () => {
     await expect(ask(answering((name) => failed({ code: name.startsWith('storage') ? 'UNAVAILABLE' : 'NOT_FOUND', detail: '' })), value.id)).rejects.toThrow(FaultError);
   });
 
+  it('is waited for while its owner is away: one who waits hears of it as soon as the view knows, and of the owner when his time is over', async () => {
+    const value = task();
+    const away = answering((name) => failed({ code: name.startsWith('compute') ? 'UNAVAILABLE' : 'NOT_FOUND', detail: '' }));
+    const waiting = ask(away, value.id, { waitMs: 9_000 });
+    await expect(ask(away, value.id, { waitMs: 50 })).rejects.toThrow(FaultError);
+    await keep({ ...value, state: 'succeeded' });
+    waiters.wake(value.id);
+    expect(orThrow(await waiting).state).toBe('succeeded');
+  });
+
   it('answers a waiter with the next version, at its end at once, and when the time is over', async () => {
     const value = task();
     await keep(value);

@@ -6,7 +6,7 @@ import {
   cancelTask, retryTask, type InputOf, type Permission, type ReplyOf, type Task, type TaskService, type getTask,
 } from '#contracts';
 import { mayAccess, transaction, whoOf } from '#database';
-import { FaultError, ok, type Result } from '#kernel';
+import { ok, orThrow, type Result } from '#kernel';
 import { accessOf } from '../scope/scope.store.ts';
 import { auditMutation, deedId } from '#tasks';
 import { findTask, type TaskView } from './task.store.ts';
@@ -18,22 +18,28 @@ const passed = { cancel: cancelTask, retry: retryTask } as const;
 const standing: ReadonlySet<Task['state']> = new Set(['queued', 'waiting', 'cancelling']);
 /** The view is answered when its owner takes longer. */
 const PLACE_MS = 500;
+/** Who waits for a task that no owner can tell of looks again so often. */
+const UNKNOWN_MS = 1_000;
 const missing = (taskId: string): Result<never> => NotFound.fail('There is no task with this id.', { noun: 'task', id: taskId });
 
 export class TaskReader {
   constructor(private readonly db: DataSource, private readonly bus: Pick<BusClient, 'request'>, private readonly waiters: TaskWaiters) {}
 
-  /** Answers at once, or with `waitMs` when the task has a version after `afterVersion` or has ended. */
+  /** Answers at once, or with `waitMs` when the task has a version after `afterVersion` or has ended; while its owner is away that is waited for too. */
   async get(input: InputOf<typeof getTask>, ctx: BusContext): Promise<Result<Task>> {
     const until = performance.now() + Math.min(input.waitMs, Math.max(0, ctx.deadline.leftMs() - 1_000));
     for (;;) {
       const found = await this.find(input.taskId);
-      const seen = await this.mayDo(found, 'task.read', input.taskId, ctx);
+      const mayWait = performance.now() < until && !ctx.signal.aborted && this.waiters.hasRoom;
+      if (!found.ok && mayWait) {
+        await this.waiters.news(input.taskId, Math.min(UNKNOWN_MS, until - performance.now()), ctx.signal);
+        continue;
+      }
+      const seen = await this.mayDo(orThrow(found), 'task.read', input.taskId, ctx);
       if (!seen.ok) return seen;
       const task = seen.value;
-      const leftMs = until - performance.now();
-      if (isTaskNews(input.afterVersion, task) || leftMs <= 0 || ctx.signal.aborted || !this.waiters.hasRoom) return ok(await this.withPlace(task));
-      await this.waiters.news(input.taskId, leftMs, ctx.signal);
+      if (isTaskNews(input.afterVersion, task) || !mayWait) return ok(await this.withPlace(task));
+      await this.waiters.news(input.taskId, until - performance.now(), ctx.signal);
     }
   }
 
@@ -45,7 +51,7 @@ export class TaskReader {
   }
 
   async pass(verb: 'cancel' | 'retry', input: InputOf<typeof cancelTask>, ctx: BusContext): Promise<Result<ReplyOf<typeof cancelTask>>> {
-    const found = await this.find(input.taskId);
+    const found = orThrow(await this.find(input.taskId));
     const allowed = await this.mayDo(found, 'task.cancel', input.taskId, ctx);
     if (!allowed.ok) return allowed;
     const owner = owners[allowed.value.service as TaskService];
@@ -56,16 +62,15 @@ export class TaskReader {
     return done;
   }
 
-  /** Throws the fault of an owner that does not answer, unless another one has the task: then nobody can say that it is not there. */
-  private async find(taskId: InputOf<typeof getTask>['taskId']): Promise<TaskView | undefined> {
+  /** Fails as an owner that does not answer, unless another one has the task: then nobody can say that it is not there. */
+  private async find(taskId: InputOf<typeof getTask>['taskId']): Promise<Result<TaskView | undefined>> {
     const known = await findTask(this.db, taskId);
-    if (known) return known;
+    if (known) return ok(known);
     const answers = await Promise.all(Object.values(owners).map((owner) => this.bus.request(owner.get, { taskId }, { as: 'system', timeoutMs: 2_000 })));
     const task = answers.find((answer) => answer.ok)?.value;
-    if (task) return { task, ownerId: task.actor?.userId ?? null };
+    if (task) return ok({ task, ownerId: task.actor?.userId ?? null });
     const silent = answers.find((answer) => !answer.ok && answer.fault.code !== NotFound.code);
-    if (silent && !silent.ok) throw new FaultError(silent.fault);
-    return undefined;
+    return silent === undefined || silent.ok ? ok(undefined) : silent;
   }
 
   private async mayDo(found: TaskView | undefined, permission: Permission, taskId: string, ctx: BusContext): Promise<Result<Task>> {
