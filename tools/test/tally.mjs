@@ -2,6 +2,7 @@
 // command that fails without naming a test counts as one failure, so that nothing fails silently.
 
 const MOST_TEXT = 300;
+const MOST_LINES = 12;
 
 export function sum(parts) {
   const add = (name) => parts.reduce((total, part) => total + part[name], 0);
@@ -19,13 +20,16 @@ export function fromJest(result) {
   const name = (test) => `${shortPath(test.file)}: ${test.fullName}`;
   return {
     passed: of('passed').length, failed: of('failed').length + broken.length, skipped: of('pending', 'skipped', 'todo', 'disabled').length,
-    failures: [...of('failed').map(name), ...broken.map((file) => `${shortPath(file.name)}: ${firstLine(file.message)}`)],
+    failures: [...of('failed').map((test) => [name(test), ...reasonOf(test.failureMessages)].join('\n')), ...broken.map((file) => `${shortPath(file.name)}: ${firstLine(file.message)}`)],
     skips: of('pending', 'skipped', 'todo', 'disabled').map(name),
   };
 }
 
 const shortPath = (path) => path.replace(/^.*\/(?=(libs|services|tools|test)\/)/, '');
-const firstLine = (text) => (text ?? '').replaceAll(/\u001b\[[0-9;]*m/g, '').split('\n').map((line) => line.trim()).filter(Boolean).slice(0, 3).join(' ').slice(0, MOST_TEXT);
+const linesOf = (text) => (text ?? '').replaceAll(/\u001b\[[0-9;]*m/g, '').split('\n').filter((line) => line.trim() !== '');
+const firstLine = (text) => linesOf(text).slice(0, 3).map((line) => line.trim()).join(' ').slice(0, MOST_TEXT);
+/** What the test said, shortened, without the places in the code: a log that is cut keeps its end. */
+const reasonOf = (messages) => (messages ?? []).flatMap(linesOf).filter((line) => !/^\s+at /.test(line)).slice(0, MOST_LINES).map((line) => `    ${line.slice(0, MOST_TEXT)}`);
 
 /** From the TAP that node --test writes: its closing counts, and the names of what did not pass. */
 export function fromNodeTest(tap) {

@@ -9,6 +9,11 @@ test('counts what jest tells, and names what failed and what was skipped', () =>
   assert.deepEqual(tally, { passed: 1, failed: 1, skipped: 1, failures: ['libs/a.spec.ts: a breaks'], skips: ['libs/a.spec.ts: a later'] });
 });
 
+test('says why a test failed, without colours and places in the code', () => {
+  const [failed] = fromJest({ testResults: [{ name: '/x/libs/a.spec.ts', status: 'failed', assertionResults: [{ fullName: 'a breaks', status: 'failed', failureMessages: [`\u001b[31mError: expected\u001b[39m\n\n  1\n    at Object.<anonymous> (a.spec.ts:1:1)\n${'long\n'.repeat(40)}`] }] }] }).failures;
+  assert.deepEqual(failed.split('\n'), ['libs/a.spec.ts: a breaks', '    Error: expected', '      1', ...Array.from({ length: 10 }, () => '    long')]);
+});
+
 test('a file that jest could not run is a failure', () => {
   const tally = fromJest({ testResults: [file('/x/test/e2e/b.e2e.ts', 'failed', [], '\u001b[1mCannot find module\n\n x')] });
   assert.deepEqual([tally.failed, tally.failures], [1, ['test/e2e/b.e2e.ts: Cannot find module x']]);
