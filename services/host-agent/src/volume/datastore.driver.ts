@@ -7,15 +7,17 @@ import { z } from 'zod';
 import type { InputOf, ReplyOf, VolumePlace, hostDatastoreProbe, hostDatastoreScan } from '#contracts';
 import { DatastoreFull, HostCommandFailed, InvalidArgument, VolumeId } from '#contracts';
 import type { Result } from '#kernel';
-import { ok } from '#kernel';
+import { newUuid, ok } from '#kernel';
 import { reasonOf, runCommand, succeeded } from '../run-command.ts';
-import { directoryOf, draftPrefix, markerFile, readRelativePath, stagingDirectory, whyNotDatastorePath, whyNotPlace } from './places.ts';
+import { directoryOf, draftPrefix, lookPrefix, markerFile, readRelativePath, stagingDirectory, whyNotDatastorePath, whyNotPlace } from './places.ts';
 
 export interface Space { readonly totalBytes: number; readonly freeBytes: number; readonly fileSystem: string }
 const Marker = z.object({ datastoreId: z.string() });
 const lookDeadlineMs = 8_000;
 /** Kept free for metadata, the journal of the file system and other writers. */
 const reserveBytes = 16 * 1024 * 1024;
+/** No look takes so long. */
+const leftAfterMs = 600_000;
 
 export const failedBecause = (reason: string, cause?: unknown) => HostCommandFailed.fail(reason, { reason }, cause);
 export const badInput = (path: string, message: string) => InvalidArgument.fail(message, { issues: [{ path, message }] });
@@ -84,18 +86,31 @@ async function makeLayout(path: string, datastoreId: string): Promise<void> {
     await chmod(join(path, name), mode); // whatever the umask: VMs pass through, and list nothing
   }
   if ((await readMarker(path)) !== null) return;
-  const draft = `${markerFile(path)}.${process.pid}`;
-  await writeDurably(draft, JSON.stringify({ datastoreId }), 0o644);
-  // Two hosts may do this at once: link, unlike rename, lets the first one win.
-  await link(draft, markerFile(path)).catch((error: unknown) => { if (codeOf(error) !== 'EEXIST') throw error; });
-  await unlink(draft);
+  await withOwnFile(path, JSON.stringify({ datastoreId }), 0o644, async (draft) => {
+    // Two hosts may do this at once: link, unlike rename, lets the first one win.
+    await link(draft, markerFile(path)).catch((error: unknown) => { if (codeOf(error) !== 'EEXIST') throw error; });
+  });
   await syncDirectory(path);
 }
 
-async function checkWritable(path: string): Promise<void> {
-  const file = join(stagingDirectory(path), `.probe-${process.pid}`);
-  await writeDurably(file, 'x', 0o600);
-  await unlink(file);
+/** Removes too what looks that died have left: by the clock of the file system, which may be another machine's. */
+const checkWritable = (path: string): Promise<void> => withOwnFile(path, 'x', 0o600, async (own) => {
+  const { mtimeMs: now } = await lstat(own);
+  for (const name of await readdir(stagingDirectory(path))) {
+    const file = join(stagingDirectory(path), name);
+    if (name.startsWith(lookPrefix) && now - ((await statOf(file))?.mtimeMs ?? now) > leftAfterMs) await remove(file);
+  }
+});
+
+/** A file that nobody else has, however many look at the datastore at once, here and on other hosts; gone when `use` has ended. */
+async function withOwnFile(path: string, text: string, mode: number, use: (file: string) => Promise<void>): Promise<void> {
+  const file = join(stagingDirectory(path), `${lookPrefix}${newUuid()}`);
+  try {
+    await writeDurably(file, text, mode);
+    await use(file);
+  } finally {
+    await remove(file);
+  }
 }
 
 export async function scan({ path }: InputOf<typeof hostDatastoreScan>): Promise<Result<ReplyOf<typeof hostDatastoreScan>>> {

@@ -10,6 +10,8 @@ const volumeFile = new RegExp(`^(volumes|images)/(${uuid})\\.(qcow2|raw)$`);
 export const markerFile = (datastorePath: string): string => join(datastorePath, '.tokamak-datastore');
 export const stagingDirectory = (datastorePath: string): string => join(datastorePath, '.staging');
 export const uploadFile = (datastorePath: string, uploadId: string): string => join(stagingDirectory(datastorePath), uploadId);
+/** How the files in the staging directory begin that an agent makes to see whether it can write. */
+export const lookPrefix = '.probe-';
 /** An upload that is being taken in: nobody writes to it any more. */
 export const sealedFile = (datastorePath: string, uploadId: string): string => `${uploadFile(datastorePath, uploadId)}.sealed`;
 
@@ -83,7 +85,7 @@ const names: readonly (readonly [RegExp, FileKind['kind']])[] = [
 
 /** Whose a path is by its name; null = an agent that looks whether it can write, and nothing else. */
 export function classify(path: string): FileKind | null {
-  if (path.startsWith('.staging/.probe-')) return null;
+  if (path.startsWith(`.staging/${lookPrefix}`)) return null;
   for (const [name, kind] of names) {
     const id = name.exec(path)?.[1];
     if (id !== undefined) return { kind, id };

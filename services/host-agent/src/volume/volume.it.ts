@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, readdir, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { DatastoreId, HostVmSpec, UploadId } from '#contracts';
 import type { HostDisk } from '#contracts';
 import { newUuid, orThrow, sleep } from '#kernel';
@@ -26,6 +26,16 @@ const infoOf = async (file: string): Promise<Record<string, unknown>> => JSON.pa
 const drafts = async (): Promise<string[]> => (await readdir(join(store.path, 'volumes'))).filter((name) => name.endsWith('.draft'));
 
 describe('a datastore', () => {
+  it('is looked at by many at once, and what a look that died has left goes with a later one', async () => {
+    const input = { datastoreId: store.datastoreId, path: store.path, initialise: false };
+    const [left, another] = ['.probe-left', '.probe-of-another-host'].map((name) => join(store.path, '.staging', name)) as [string, string];
+    await Promise.all([left, another].map((file) => writeFile(file, 'x')));
+    await utimes(left, new Date(), new Date(Date.now() - 3_600_000));
+    const looks = await Promise.all(Array.from({ length: 24 }, () => driver.probe(input, work())));
+    expect(looks.map((look) => (look.ok ? look.value.marker : look.fault.detail))).toEqual(looks.map(() => store.datastoreId));
+    expect(await readdir(join(store.path, '.staging'))).toEqual([basename(another)]);
+    await rm(another);
+  });
   it('keeps the marker of whoever initialised it first', async () => {
     const other = await driver.probe({ datastoreId: DatastoreId.parse(newUuid()), path: store.path, initialise: true }, work());
     expect(orThrow(other).marker).toBe(store.datastoreId);
