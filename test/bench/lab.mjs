@@ -1,15 +1,9 @@
 // How long a cold lab takes, and what the services cost when they are ready. Packages and guest image are cached.
-import { existsSync, readFileSync } from 'node:fs';
 import { down, reset } from '../../tools/lab.d/down.mjs';
 import { recordedBackends } from '../../tools/lab.d/record.mjs';
 import { startServices, stopServices } from '../../tools/lab.d/services.mjs';
 import { up } from '../../tools/lab.d/up.mjs';
-
-/** Proportional set size of a process, bytes. */
-function pssOf(pid) {
-  const file = `/proc/${pid}/smaps_rollup`;
-  return existsSync(file) ? Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(file, 'utf8'))[1]) * 1024 : 0;
-}
+import { pssOf } from './memory.mjs';
 
 export async function benchColdUp(lab) {
   await reset(lab, { all: false });
@@ -28,7 +22,7 @@ export async function benchServices(lab, services) {
   return [
     { what: 'all services and three agents started to ready', measured: ready, limit: null, unit: 's', limitText: 'none', ratio: null, target: { mostMeasured: 10 } },
     { what: 'memory of all services when ready, PSS', measured: mebi(services), limit: null, unit: 'MiB', limitText: 'none', ratio: null, target: { mostMeasured: 900 } },
-    { what: 'memory of the three agents when ready, PSS', measured: mebi(agents), limit: null, unit: 'MiB', limitText: 'none', ratio: null, target: {} },
+    { what: 'memory of the largest of three agents when ready, PSS', measured: Math.max(...agents.map((agent) => mebi([agent]))), limit: null, unit: 'MiB', limitText: 'none', ratio: null, target: { mostMeasured: 120 } },
   ];
 }
 

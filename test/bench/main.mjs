@@ -6,6 +6,7 @@ import { SERVICES, reachableDir } from '../../tools/lab.d/layout.mjs';
 import { signIn } from '../../tools/lab.d/demo.mjs';
 import { readRecord } from '../../tools/lab.d/record.mjs';
 import { reset } from '../../tools/lab.d/down.mjs';
+import { benchAgents } from './agents.mjs';
 import { benchBus } from './bus.mjs';
 import { benchCommands } from './commands.mjs';
 import { benchEvents } from './events.mjs';
@@ -44,6 +45,7 @@ try {
   take(await benchVm(lab, record, rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
   take(await benchHibernate(lab, record, rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
   take(await benchDeploys(rest, { templateId: record.demo.templateId, portGroupId: record.network.portGroupId }));
+  take(await benchAgents(lab, rest, { portGroupId: record.network.portGroupId }));
   take(await benchLists(record, rest, record.demo.vmId));
   take(await benchTasks(lab, record, rest, record.demo.vmId));
   const { accelerator, acceleratorReason } = hosts[0].inventory;
