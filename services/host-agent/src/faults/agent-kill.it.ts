@@ -151,7 +151,7 @@ describe.each(rounds)('a command', ({ round, cells }) => {
     else if (!row.comesWithTheEnd) expect(death?.seen.is).not.toEqual(row.effect);
 
     const { answer, seen, journaled, again, seenAgain, journaledAgain } = outcomeOf(cell);
-    expect(shapeOf(answer)).toEqual(shapeOf(outcomeOf(plain[rows.indexOf(row)]!).answer));
+    expect(shapeOf(answer)).toEqual({ ...(shapeOf(outcomeOf(plain[rows.indexOf(row)]!).answer) as object), ...(place?.at === 'effect' ? row.found : {}) });
     expect(seen.is).toEqual(row.effect);
     if (place?.at !== 'intent' && !row.sure) expect(seen.own).toEqual(death?.seen.own); // what was there is not made again
     expect(again).toEqual(answer);

@@ -33,6 +33,8 @@ export interface Row {
   readonly effect: Seen['is'];
   /** What of it is sure to be there at the point behind it, where not all is. */
   readonly sure?: Seen['is'];
+  /** What an agent answers otherwise that finds the effect there and was not there when it came about. */
+  readonly found?: Readonly<Record<string, unknown>>;
   /** The agent's end has the effect by itself. */
   readonly comesWithTheEnd?: true;
   /** Its result is on record before its effect: what is deleted cannot keep it. */

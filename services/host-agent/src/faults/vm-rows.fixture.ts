@@ -19,6 +19,7 @@ interface VmScene { readonly world: KillWorld; readonly spec: HostVmSpec; readon
 interface VmPart<T> {
   readonly before: 'absent' | 'defined' | 'paused' | 'running';
   readonly nics?: (world: KillWorld) => HostNic[];
+  readonly disks?: (world: KillWorld) => HostDisk[];
   /** What the command is about besides the VM. */
   readonly with?: (scene: VmScene) => T;
   readonly prepare?: (scene: VmScene, about: T) => Promise<unknown>;
@@ -35,7 +36,7 @@ const one = { qemus: 1, ports: 0, directory: true };
 
 function vmTrial<T = undefined>(part: VmPart<T>): (world: KillWorld) => Trial {
   return (world) => {
-    const spec = smallVm(firstUid + world.next(), { nics: part.nics?.(world) ?? [] });
+    const spec = smallVm(firstUid + world.next(), { nics: part.nics?.(world) ?? [], disks: part.disks?.(world) ?? [] });
     const scene: VmScene = { world, spec, commandId: newUuid() };
     const about = part.with?.(scene) as T; // undefined where there is nothing besides
     const order = { vmId: spec.vmId, epoch: 1 };
@@ -48,6 +49,7 @@ function vmTrial<T = undefined>(part: VmPart<T>): (world: KillWorld) => Trial {
     return {
       of: spec.vmId, commandId: scene.commandId,
       prepare: async () => {
+        for (const { place } of spec.disks) await writeFile(world.store.file(place), Buffer.alloc(MiB));
         await before[part.before]();
         await part.prepare?.(scene, about);
       },
@@ -59,7 +61,7 @@ function vmTrial<T = undefined>(part: VmPart<T>): (world: KillWorld) => Trial {
       },
       clean: async () => {
         await world.endVm(spec.vmId);
-        for (const place of part.volumes?.(about) ?? []) await world.deleteVolume(place);
+        for (const place of [...spec.disks.map((disk) => disk.place), ...(part.volumes?.(about) ?? [])]) await world.deleteVolume(place);
       },
     };
   };
@@ -98,12 +100,30 @@ async function setRegister({ world, spec }: VmScene, value: number): Promise<voi
   await world.lab.writePort(spec.vmId, 'b', register.data, value);
 }
 
-function newDisk({ world }: VmScene): HostDisk {
+/**
+ * Lets go of what QEMU has asked the guest for, as ACPI does: a bus is selected, the slots that shall go are read and ejected
+ * (QEMU, docs/specs/acpi_pci_hotplug). Firmware alone would never do it.
+ */
+const eject = { slots: 0xcc4, out: 0xcc8, bus: 0xcd0 };
+const buses = 40;
+async function letGo({ world, spec, commandId }: VmScene): Promise<void> {
+  if (world.journaled(commandId).at(-1) !== 'intent') return;
+  for (let bus = 0; bus < buses; bus++) {
+    await world.lab.writePort(spec.vmId, 'w', eject.bus, bus);
+    const slots = await world.lab.readPort(spec.vmId, 'w', eject.slots);
+    if (slots !== 0) await world.lab.writePort(spec.vmId, 'w', eject.out, slots);
+  }
+}
+
+function newDisk(world: KillWorld): HostDisk {
   return HostDisk.parse({ diskId: newUuid(), slot: 0, bus: 'virtio', place: world.store.place('volumes', 'raw'), readOnly: false, bootIndex: null });
 }
 
 const snapshots = async (file: string): Promise<number> => (await qemuImg('snapshot', '-l', '-U', file)).split('\n').filter((line) => /^\d/.test(line)).length;
+/** The guest let the device go when another agent asked it. */
+const letGoBefore = { guest: 'not-asked' };
 const oneNic = (world: KillWorld): HostNic[] => [world.nic()];
+const oneDisk = (world: KillWorld): HostDisk[] => [newDisk(world)];
 const changed = ({ spec }: VmScene): HostNic => ({ ...spec.nics[0]!, vlan: 20 });
 
 export const vmRows: readonly Row[] = [
@@ -141,7 +161,7 @@ export const vmRows: readonly Row[] = [
   {
     command: hostVmAdjust, about: 'of a disk', behind: 'vm.adjust:plugged', effect: { ...one, guest: 'paused', devices: 1, kept: 1 },
     begin: vmTrial<HostDisk>({
-      before: 'paused', with: newDisk, prepare: ({ world }, { place }) => writeFile(world.store.file(place), Buffer.alloc(MiB)),
+      before: 'paused', with: ({ world }) => newDisk(world), prepare: ({ world }, { place }) => writeFile(world.store.file(place), Buffer.alloc(MiB)),
       input: (_scene, disk) => ({ change: { kind: 'attach-disk', disk } }),
       look: async (scene, disk) => ({ devices: await devices(scene, diskDeviceId(disk)), kept: documentOf(scene)?.disks.length }), volumes: ({ place }) => [place],
     }),
@@ -151,6 +171,20 @@ export const vmRows: readonly Row[] = [
     begin: vmTrial<HostNic>({
       before: 'paused', with: ({ world }) => world.nic(), input: (_scene, nic) => ({ change: { kind: 'attach-nic', nic } }),
       look: async (scene, nic) => ({ devices: await devices(scene, nicDeviceId(nic)), kept: documentOf(scene)?.nics.length }),
+    }),
+  },
+  {
+    command: hostVmAdjust, about: 'that takes a disk away', behind: 'vm.adjust:unplugged', effect: { ...one, guest: 'paused', devices: 0, kept: 0 }, sure: { qemus: 1, guest: 'paused', devices: 0, kept: 1 }, found: letGoBefore,
+    begin: vmTrial({
+      before: 'paused', disks: oneDisk, guest: letGo, input: ({ spec }) => ({ change: { kind: 'detach-disk', diskId: spec.disks[0]?.diskId, waitMs: 60_000 } }),
+      look: async (scene) => ({ devices: await devices(scene, diskDeviceId(scene.spec.disks[0]!)), kept: documentOf(scene)?.disks.length }),
+    }),
+  },
+  {
+    command: hostVmAdjust, about: 'that takes a NIC away', behind: 'vm.adjust:kept', effect: { ...one, guest: 'paused', devices: 0, kept: 0 }, sure: { qemus: 1, guest: 'paused', ports: 1, devices: 0, kept: 0 }, found: letGoBefore, // its port goes last
+    begin: vmTrial({
+      before: 'paused', nics: oneNic, guest: letGo, input: ({ spec }) => ({ change: { kind: 'detach-nic', nicId: spec.nics[0]?.nicId, waitMs: 60_000 } }),
+      look: async (scene) => ({ devices: await devices(scene, nicDeviceId({ slot: 0 })), kept: documentOf(scene)?.nics.length }),
     }),
   },
   {
