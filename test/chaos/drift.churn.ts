@@ -12,19 +12,21 @@ import { eventually } from '../e2e/eventually.ts';
 import { holdings } from '../e2e/holdings.ts';
 import type { Holdings } from '../e2e/holdings.ts';
 import { agentName, crash, startAgain, waitReady } from '../e2e/lab.mjs';
+import { openLastingWorld } from '../e2e/lasting-world.ts';
 import { removeOwn, roomFor } from '../e2e/vms.ts';
-import { openWorld } from '../e2e/world.ts';
 import type { World } from '../e2e/world.ts';
 
 const MINUTES = Number(process.env['TOK_TEST_CHURN_MINUTES'] ?? 1);
 const LANES = 2;
 const FOUND_WITHIN_MS = 60_000;
 
+let lasting: Awaited<ReturnType<typeof openLastingWorld>>;
 let world: World;
 let before: Holdings;
 let known: Set<string>;
 beforeAll(async () => {
-  world = await openWorld('churn');
+  lasting = await openLastingWorld('churn');
+  ({ world } = lasting);
   await roomFor(world, LANES * 2);
   before = await holdings(world);
   known = new Set((await allFindings(world)).map(({ id }) => id));
@@ -32,6 +34,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await waitReady(world.lab);
   await removeOwn(world);
+  await lasting.close();
 }, 120_000);
 
 const fresh = async (): Promise<DriftFinding[]> => (await allFindings(world)).filter(({ id }) => !known.has(id));
