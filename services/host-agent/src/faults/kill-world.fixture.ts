@@ -63,9 +63,11 @@ export class KillWorld {
     this.bridge = (await this.done(hostSwitchApply, { commandId: newUuid(), switchId: this.switchId, name: 'kills', mtu: 1500, uplinks: [], generation: 1 })).bridge;
   }
 
-  /** For what goes before a trial and after it: however long a busy machine takes. */
+  /** For what goes before a trial and after it: however long a busy machine takes. Throws with the agent's last words. */
   async done<O extends HostOperation>(operation: O, input: RequestOf<O>): Promise<ReplyOf<O>> {
-    return orThrow(await this.lab.ask(operation, input, 60_000));
+    const answer = await this.lab.ask(operation, input, 60_000);
+    if (answer.ok) return answer.value;
+    throw new Error(`${operation.name}: ${answer.fault.code}: ${answer.fault.detail} The agent's log ends with:\n${this.lab.log().trimEnd().split('\n').slice(-8).join('\n')}`);
   }
 
   /** A number that no other trial has. */
