@@ -126,6 +126,12 @@ const oneNic = (world: KillWorld): HostNic[] => [world.nic()];
 const oneDisk = (world: KillWorld): HostDisk[] => [newDisk(world)];
 const changed = ({ spec }: VmScene): HostNic => ({ ...spec.nics[0]!, vlan: 20 });
 
+const asleep = { ...nothing, snapshots: 1 };
+const savedTrial = vmTrial<VolumePlace>({
+  before: 'paused', with: ({ world }) => world.store.place(), prepare: ({ world }, place) => qemuImg('create', '-q', '-f', 'qcow2', world.store.file(place), '32M'),
+  input: (_scene, place) => ({ place }), look: async ({ world }, place) => ({ snapshots: await snapshots(world.store.file(place)) }), volumes: (place) => [place],
+});
+
 export const vmRows: readonly Row[] = [
   {
     command: hostVmDefine, behind: 'vm.define:written', effect: { ...nothing, document: true },
@@ -151,13 +157,8 @@ export const vmRows: readonly Row[] = [
     command: hostVmReset, behind: 'vm.reset:steered', effect: { ...one, guest: 'paused', register: 0 },
     begin: vmTrial({ before: 'paused', prepare: (scene) => setRegister(scene, 0x5a), look: async (scene) => ({ register: await registerOf(scene) }) }),
   },
-  {
-    command: hostVmSave, behind: 'vm.release:done', effect: { ...nothing, snapshots: 1 },
-    begin: vmTrial<VolumePlace>({
-      before: 'paused', with: ({ world }) => world.store.place(), prepare: ({ world }, place) => qemuImg('create', '-q', '-f', 'qcow2', world.store.file(place), '32M'),
-      input: (_scene, place) => ({ place }), look: async ({ world }, place) => ({ snapshots: await snapshots(world.store.file(place)) }), volumes: (place) => [place],
-    }),
-  },
+  { command: hostVmSave, behind: 'vm.release:done', effect: asleep, begin: savedTrial },
+  { command: hostVmSave, about: 'while QEMU writes', behind: 'vm.save:begun', effect: asleep, sure: { qemus: 1 }, begin: savedTrial },
   {
     command: hostVmAdjust, about: 'of a disk', behind: 'vm.adjust:plugged', effect: { ...one, guest: 'paused', devices: 1, kept: 1 },
     begin: vmTrial<HostDisk>({

@@ -17,15 +17,15 @@ const jobPauseMs = 200;
 const Jobs = z.array(z.object({ id: z.string(), status: z.string(), error: z.string().optional() }));
 const Nodes = z.array(z.object({ 'node-name': z.string().optional(), image: z.object({ snapshots: z.array(z.object({ name: z.string() })).optional() }).optional() }));
 
-/** Holds the guest still and writes its memory; a guest that ran and whose memory cannot be written goes on. */
-export async function saveMemory(monitor: Monitor, place: VolumePlace): Promise<Result<SavedMemory>> {
+/** Holds the guest still and writes its memory; a guest that ran and whose memory cannot be written goes on. `begun` is called while QEMU writes. */
+export async function saveMemory(monitor: Monitor, place: VolumePlace, begun: () => Promise<void> | undefined = () => undefined): Promise<Result<SavedMemory>> {
   const ran = (await monitor.status()) === 'running';
   await monitor.execute('stop');
   try {
     await addNode(monitor, place);
     // What an agent wrote that died over it.
     if (await hasSnapshot(monitor)) await job(monitor, 'snapshot-delete', { tag, devices: [node] });
-    await job(monitor, 'snapshot-save', { tag, vmstate: node, devices: [node] });
+    await job(monitor, 'snapshot-save', { tag, vmstate: node, devices: [node] }, begun);
     const saved = await madeLike(monitor);
     await dropNode(monitor);
     return ok(saved);
@@ -45,6 +45,7 @@ export async function loadMemory(monitor: Monitor, place: VolumePlace): Promise<
 }
 
 async function addNode(monitor: Monitor, { datastorePath, relativePath, format }: VolumePlace): Promise<void> {
+  await letJobsEnd(monitor);
   await dropNode(monitor);
   const filename = `${datastorePath.replace(/\/+$/, '')}/${relativePath}`;
   await monitor.execute('blockdev-add', { driver: format, 'node-name': node, file: { driver: 'file', filename } });
@@ -66,21 +67,39 @@ async function madeLike(monitor: Monitor): Promise<SavedMemory> {
   return { machine: type.replace(/-machine$/, ''), rootPorts: rootPorts.sort((a, b) => a - b) };
 }
 
+type JobCommand = 'snapshot-save' | 'snapshot-load' | 'snapshot-delete';
+const idOf = (command: JobCommand): string => `${command}-${tag}`;
+const ownIds: readonly string[] = (['snapshot-save', 'snapshot-load', 'snapshot-delete'] as const).map(idOf);
+
 /** Runs a job to its end; rejects with JobFailed. */
-async function job(monitor: Monitor, command: string, args: Readonly<Record<string, unknown>>): Promise<void> {
-  const id = `${command}-${tag}`;
-  const hasEnded = ({ name, data }: QmpEvent): boolean => name === 'JOB_STATUS_CHANGE' && data['id'] === id && data['status'] === 'concluded';
-  let ended = monitor.nextEvent(hasEnded, jobPauseMs);
+async function job(monitor: Monitor, command: JobCommand, args: Readonly<Record<string, unknown>>, begun: () => Promise<void> | undefined = () => undefined): Promise<void> {
+  const id = idOf(command);
+  const ended = toldEnd(monitor, id);
   await monitor.execute(command, { 'job-id': id, ...args });
-  for (;; ended = monitor.nextEvent(hasEnded, jobPauseMs)) {
+  await begun();
+  const error = await endOf(monitor, id, ended);
+  if (error !== undefined) throw new JobFailed(command, error);
+}
+
+const toldEnd = (monitor: Monitor, id: string): Promise<unknown> =>
+  monitor.nextEvent(({ name, data }: QmpEvent) => name === 'JOB_STATUS_CHANGE' && data['id'] === id && data['status'] === 'concluded', jobPauseMs);
+
+const jobsOf = async (monitor: Monitor): Promise<z.output<typeof Jobs>> => Jobs.parse(await monitor.execute('query-jobs'));
+
+/** Waits until the job has ended and takes it from QEMU's list; answers its error. */
+async function endOf(monitor: Monitor, id: string, told: Promise<unknown>): Promise<string | undefined> {
+  for (let ended = told; ; ended = toldEnd(monitor, id)) {
     await ended;
-    const found = Jobs.parse(await monitor.execute('query-jobs')).find((one) => one.id === id);
-    if (found?.status === 'concluded') {
-      await monitor.execute('job-dismiss', { id });
-      if (found.error !== undefined) throw new JobFailed(command, found.error);
-      return;
-    }
+    const found = (await jobsOf(monitor)).find((one) => one.id === id);
+    if (found?.status !== 'concluded') continue;
+    await monitor.execute('job-dismiss', { id });
+    return found.error;
   }
+}
+
+/** QEMU goes on with the job of an agent that died over it, and keeps it on its list: nothing of its name can begin before. */
+async function letJobsEnd(monitor: Monitor): Promise<void> {
+  for (const { id } of await jobsOf(monitor)) if (ownIds.includes(id)) await endOf(monitor, id, toldEnd(monitor, id));
 }
 
 export class JobFailed extends Error {

@@ -127,7 +127,7 @@ export class VmWorld {
     if (document === null) return HostCommandFailed.fail('The host cannot work on this VM now.', { reason: 'its document cannot be read' });
     const given = await this.environment.drivers.volumes.prepareForVm({ ...document.spec, disks: [asDisk(place)] });
     if (!given.ok) return given;
-    const saved = await saveMemory(this.monitor, place);
+    const saved = await saveMemory(this.monitor, place, () => faultPoint('vm.save:begun', this.directory.vmId));
     if (saved.ok) await keep({ ...document, saved: saved.value });
     return saved.ok ? ok(undefined) : saved;
   }
