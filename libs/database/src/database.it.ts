@@ -127,13 +127,14 @@ describe('transaction', () => {
       })).rejects.toThrow('no');
       expect(await timeout()).toEqual(before);
 
-      const held = Promise.withResolvers<undefined>();
+      const [locked, held] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
       const frozen = transaction(one, async (tx) => {
         await execute(tx, sql`UPDATE thing SET size = 2 WHERE id = ${name}`);
+        locked.resolve(undefined);
         await held.promise;
         await execute(tx, sql`UPDATE thing SET size = 3 WHERE id = ${name}`);
       }).catch((error: unknown) => error);
-      await sleep(200);
+      await locked.promise;
       await transaction(db, (tx) => execute(tx, sql`UPDATE thing SET size = size + 10 WHERE id = ${name}`));
       held.resolve(undefined);
       const error = await frozen;

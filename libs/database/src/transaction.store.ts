@@ -29,13 +29,12 @@ const lines = new WeakMap<object, Line>();
 class Line {
   readonly before: (() => Promise<void>)[] = [];
   readonly after: (() => void)[] = [];
-  private waiting: Sql[];
+  private waiting: Sql[] = [];
   private readonly limit: (typeof limits)[keyof typeof limits];
   private begun = false;
 
   constructor(private readonly runner: QueryRunner) {
     this.limit = limits[runner.dataSource.options.type as keyof typeof limits];
-    this.waiting = [...this.limit.begin, 'START TRANSACTION'].map((text) => ({ sql: text, params: [] }));
   }
 
   later(statement: Sql): void {
@@ -44,7 +43,8 @@ class Line {
 
   /** Sent with all that wait, which come before it: an error may be that of one of them. */
   async ask(sql: string, params: readonly unknown[] = []): Promise<unknown> {
-    const all = [...this.waiting, { sql, params }];
+    const beginning = this.begun ? [] : [...this.limit.begin, 'START TRANSACTION'].map((text): Sql => ({ sql: text, params: [] }));
+    const all = [...beginning, ...this.waiting, { sql, params }];
     this.waiting = [];
     this.begun = true;
     const answer: unknown = await this.runner.query(all.map((statement) => statement.sql).join('; '), all.flatMap((statement) => statement.params));
@@ -54,7 +54,7 @@ class Line {
   /** Where nothing was asked there is nothing to commit. */
   async commit(): Promise<void> {
     for (const action of this.before) await action();
-    if (this.begun || this.waiting.length > this.limit.begin.length + 1) await this.ask(`COMMIT${this.limit.end}`);
+    if (this.begun || this.waiting.length > 0) await this.ask(`COMMIT${this.limit.end}`);
   }
 
   /** False = that cannot be said. */

@@ -30,12 +30,11 @@ const createRunner = db.createQueryRunner.bind(db);
 db.createQueryRunner = (mode) => {
   const runner = createRunner(mode);
   const query = runner.query.bind(runner);
-  runner.query = async (text: string, params?: readonly unknown[]) => {
+  return Object.assign(runner, { query: async (text: string, params?: unknown[]): Promise<unknown> => {
     const [, key] = /"idempotencyKey":"(recording-[^"]*)"/.exec(params?.map(String).join(' ') ?? '') ?? [];
     await standAt('recording', key ?? null); // the event that tells of it goes with the commit
-    return query(text, params as unknown[]) as never;
-  };
-  return runner;
+    return query(text, params);
+  } });
 };
 const endless = (): RateLimit => new RateLimit(1e6, 1e6, systemClock);
 const users = new UserCommands(bus, { callers: new Callers(bus, systemClock), byAddress: endless(), byUser: endless(), strangers: endless(), closing: () => false });

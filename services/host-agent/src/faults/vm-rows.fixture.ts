@@ -105,6 +105,7 @@ async function setRegister({ world, spec }: VmScene, value: number): Promise<voi
  * (QEMU, docs/specs/acpi_pci_hotplug). Firmware alone would never do it.
  */
 const eject = { slots: 0xcc4, out: 0xcc8, bus: 0xcd0 };
+/** More than a VM has. */
 const buses = 40;
 async function letGo({ world, spec, commandId }: VmScene): Promise<void> {
   if (world.journaled(commandId).at(-1) !== 'intent') return;

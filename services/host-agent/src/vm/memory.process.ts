@@ -18,7 +18,7 @@ const Jobs = z.array(z.object({ id: z.string(), status: z.string(), error: z.str
 const Nodes = z.array(z.object({ 'node-name': z.string().optional(), image: z.object({ snapshots: z.array(z.object({ name: z.string() })).optional() }).optional() }));
 
 /** Holds the guest still and writes its memory; a guest that ran and whose memory cannot be written goes on. `begun` is called while QEMU writes. */
-export async function saveMemory(monitor: Monitor, place: VolumePlace, begun: () => Promise<void> | undefined = () => undefined): Promise<Result<SavedMemory>> {
+export async function saveMemory(monitor: Monitor, place: VolumePlace, begun?: () => Promise<void> | undefined): Promise<Result<SavedMemory>> {
   const ran = (await monitor.status()) === 'running';
   await monitor.execute('stop');
   try {
@@ -67,16 +67,17 @@ async function madeLike(monitor: Monitor): Promise<SavedMemory> {
   return { machine: type.replace(/-machine$/, ''), rootPorts: rootPorts.sort((a, b) => a - b) };
 }
 
-type JobCommand = 'snapshot-save' | 'snapshot-load' | 'snapshot-delete';
+const jobCommands = ['snapshot-save', 'snapshot-load', 'snapshot-delete'] as const;
+type JobCommand = (typeof jobCommands)[number];
 const idOf = (command: JobCommand): string => `${command}-${tag}`;
-const ownIds: readonly string[] = (['snapshot-save', 'snapshot-load', 'snapshot-delete'] as const).map(idOf);
+const ownIds: ReadonlySet<string> = new Set(jobCommands.map(idOf));
 
 /** Runs a job to its end; rejects with JobFailed. */
-async function job(monitor: Monitor, command: JobCommand, args: Readonly<Record<string, unknown>>, begun: () => Promise<void> | undefined = () => undefined): Promise<void> {
+async function job(monitor: Monitor, command: JobCommand, args: Readonly<Record<string, unknown>>, begun?: () => Promise<void> | undefined): Promise<void> {
   const id = idOf(command);
   const ended = toldEnd(monitor, id);
   await monitor.execute(command, { 'job-id': id, ...args });
-  await begun();
+  await begun?.();
   const error = await endOf(monitor, id, ended);
   if (error !== undefined) throw new JobFailed(command, error);
 }
@@ -99,7 +100,7 @@ async function endOf(monitor: Monitor, id: string, told: Promise<unknown>): Prom
 
 /** QEMU goes on with the job of an agent that died over it, and keeps it on its list: nothing of its name can begin before. */
 async function letJobsEnd(monitor: Monitor): Promise<void> {
-  for (const { id } of await jobsOf(monitor)) if (ownIds.includes(id)) await endOf(monitor, id, toldEnd(monitor, id));
+  for (const { id } of await jobsOf(monitor)) if (ownIds.has(id)) await endOf(monitor, id, toldEnd(monitor, id));
 }
 
 export class JobFailed extends Error {
