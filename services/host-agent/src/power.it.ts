@@ -2,9 +2,9 @@
 // also one that dies in the middle.
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
-import { chownSync, mkdirSync } from 'node:fs';
+import { chownSync, mkdirSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { hostVmDelete, hostVmPause, hostVmReset, hostVmResume, hostVmSave, hostVmStart, VolumePlace } from '#contracts';
+import { hostVmDelete, hostVmPause, hostVmReset, hostVmResume, hostVmSave, hostVmStart, hostVolumeDelete, VolumePlace } from '#contracts';
 import type { HostVmSpec, HostVmStatus } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import { until } from '#testing';
@@ -45,6 +45,8 @@ async function markOf(vm: HostVmSpec): Promise<number> {
   await lab.writePort(vm.vmId, 'b', 0x70, cell);
   return lab.readPort(vm.vmId, 'b', 0x71);
 }
+
+const openFiles = (pid: number): string[] => readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
 
 async function begin(index: number): Promise<HostVmSpec> {
   const vm = smallVm(index);
@@ -154,6 +156,22 @@ describe('a memory', () => {
     await wake(vm, place, saved);
     expect(await markOf(vm)).toBe(0xfe);
     await lab.powerOff(vm.vmId, 2);
+  });
+
+  test('that is being written when the agent dies is let go of when its guest goes on after all', async () => {
+    const vm = await begin(82);
+    const place = memoryVolume(vm);
+    await lab.kill();
+    await lab.start({ TOK_TEST_FAULT_POINT: 'vm.save:begun' });
+    await lab.ask(hostVmSave, { ...to(vm), place }, 3_000);
+    await lab.ended();
+    await lab.start();
+    const resume = to(vm);
+    await until('it goes on', async () => { const answer = await lab.ask(hostVmResume, resume); return answer.ok && answer.value.state === 'running'; });
+    const { pid } = await lab.status(vm.vmId);
+    expect(openFiles(pid!).filter((file) => file.includes(place.volumeId))).toEqual([]); // deleted, it would take its room until QEMU ends
+    expect(await lab.ask(hostVolumeDelete, { commandId: newUuid(), place })).toEqual({ ok: true, value: {} });
+    await lab.powerOff(vm.vmId);
   });
 
   test.each(['vm.start:launched', 'vm.start:running'])('is begun with once more when the agent dies at %s: a QEMU without it never runs', async (point) => {

@@ -44,14 +44,18 @@ export async function loadMemory(monitor: Monitor, place: VolumePlace): Promise<
   await dropNode(monitor);
 }
 
-async function addNode(monitor: Monitor, { datastorePath, relativePath, format }: VolumePlace): Promise<void> {
+/** QEMU lets go of the volume that an agent left in it which died while the memory was written or read. */
+export async function letGoOfMemory(monitor: Monitor): Promise<void> {
   await letJobsEnd(monitor);
   await dropNode(monitor);
+}
+
+async function addNode(monitor: Monitor, { datastorePath, relativePath, format }: VolumePlace): Promise<void> {
+  await letGoOfMemory(monitor);
   const filename = `${datastorePath.replace(/\/+$/, '')}/${relativePath}`;
   await monitor.execute('blockdev-add', { driver: format, 'node-name': node, file: { driver: 'file', filename } });
 }
 
-/** One that an agent left which died over it goes first. */
 async function dropNode(monitor: Monitor): Promise<void> {
   if ((await monitor.blockNodes()).includes(node)) await monitor.execute('blockdev-del', { 'node-name': node });
 }

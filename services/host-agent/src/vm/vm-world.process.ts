@@ -15,7 +15,7 @@ import { BalloonWatch } from '../balloon/balloon.socket.ts';
 import type { Guest } from '../balloon/targets.ts';
 import { GuestWatch } from './guest-watch.socket.ts';
 import { HotPlug } from './hot-plug.process.ts';
-import { saveMemory } from './memory.process.ts';
+import { letGoOfMemory, saveMemory } from './memory.process.ts';
 import { endOfStatus, inputOfEvent, isRunningStatus, portChange } from './monitor-events.ts';
 import type { Monitor } from '../qmp/monitor.socket.ts';
 import { isQemuItself, qemuProcesses, startedAt } from './process-table.proc.ts';
@@ -104,7 +104,7 @@ export class VmWorld {
   }
 
   async steer({ commandId, how }: EffectOf<'steer'>): Promise<void> {
-    const error = await this.tell(qmpOf[how]).then(() => null, (thrown: unknown) => thrown);
+    const error = await this.tell(how).then(() => null, (thrown: unknown) => thrown);
     await faultPoint(`${how}:steered`, this.directory.vmId);
     if (error !== null && !isRefusal(error)) {
       // QEMU may have done it and could not say so: what a look finds answers the command.
@@ -133,8 +133,10 @@ export class VmWorld {
   }
 
   /** Also a monitor that is gone, because its QEMU has just died, is an answer and not the agent's end. */
-  private async tell(command: string): Promise<void> {
-    await this.monitor.execute(command);
+  private async tell(how: Steering): Promise<void> {
+    // A hibernation that is taken back: its volume will be deleted.
+    if (how === 'vm.resume') await letGoOfMemory(this.monitor);
+    await this.monitor.execute(qmpOf[how]);
   }
 
   private get monitor(): Monitor {
