@@ -4,7 +4,7 @@ import type { TaskService } from '#contracts';
 import { endStates, NotFound, TaskNotCancellable, WrongState } from '#contracts';
 import { fromJson, sql } from '#database';
 import { FaultError } from '#kernel';
-import { pointOfNoReturn } from './kind.ts';
+import { hasSteps, pointOfNoReturn } from './kind.ts';
 import type { ObjectRef, TaskKind } from './kind.ts';
 import { takeLocks } from './lock.store.ts';
 import { outcomeOf } from './outcome.ts';
@@ -26,7 +26,7 @@ export async function cancelTask(tx: EntityManager, book: Book, kinds: Kinds, ta
   const { row, steps } = task;
   if (row.cancel_requested_at !== null || row.state === 'cancelled') return;
   const kind = kinds.get(row.kind);
-  const noReturn = kind === undefined ? 0 : pointOfNoReturn(kind);
+  const noReturn = kind !== undefined && hasSteps(kind, steps) ? pointOfNoReturn(kind) : 0;
   const begun = steps.filter((step) => step.state !== 'pending').length;
   // A task that is being undone ends by itself, as failed.
   if (endStates.includes(row.state) || row.direction === 'undo' || begun > noReturn) {

@@ -177,6 +177,10 @@ export function defineTask<I = unknown>(kind: TaskKind<I>): TaskKind<I> {
   return kind;
 }
 
+/** Whether a task was begun with just these steps. Another version of the kind may have others, and what a task has on record is that version's. */
+export const hasSteps = (kind: TaskKind, steps: readonly { readonly name: string }[]): boolean =>
+  steps.length === kind.steps.length && kind.steps.every(({ name }, at) => name === steps[at]?.name);
+
 /** The index from which a task of this kind cannot turn back; Infinity without such a step. */
 export function pointOfNoReturn(kind: TaskKind): number {
   const index = kind.steps.findIndex((step) => step.noReturn === true);

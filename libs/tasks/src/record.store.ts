@@ -184,10 +184,10 @@ export const recordHandover = (book: Book, claim: Claim, forward: Forward): Prom
     return letGo(task, 0, -1);
   });
 
-/** Leaves a task to those who know its kind. */
+/** Leaves a task to those who know its kind and its steps. */
 export const recordUnknown = (book: Book, claim: Claim, afterMs: number, before: Before): Promise<number> =>
   quietly(book, claim, (task) => {
-    sayWait(task, `a replica of ${book.service} that knows the task ${task.row.kind}`, before);
+    sayWait(task, `a replica of ${book.service} that knows the task ${task.row.kind} with the steps it has`, before);
     return letGo(task, afterMs, before.wakes);
   });
 

@@ -11,7 +11,7 @@ import type { RunControl } from './control.ts';
 import { bugFault, pauseMs } from './fault.ts';
 import type { Holds } from './hold.ts';
 import { CancelAsked, ClaimLost } from './interrupt.ts';
-import { turnsBack } from './kind.ts';
+import { hasSteps, turnsBack } from './kind.ts';
 import type { TaskKind, TaskLog } from './kind.ts';
 import { outcomeOf, outputIn } from './outcome.ts';
 import { beginClaimed, recordEnd, recordError, recordFinishError, recordForward, recordHandover, recordPark, recordSlots, recordTurn, recordUndo, recordUnknown } from './record.store.ts';
@@ -65,7 +65,7 @@ export class Opening {
   async move(tx: EntityManager, task: TaskInHand): Promise<void> {
     // The transaction may be repeated.
     this.begun = undefined;
-    const kind = this.shop.kinds.get(task.row.kind);
+    const kind = kindOf(this.shop, task);
     const at = nextStep(task.steps);
     if (kind?.steps[at] === undefined || task.steps[at] === undefined || task.row.direction !== 'forward') return;
     if (await beginClaimed(this.shop.book, tx, task, at)) this.begun = at;
@@ -89,7 +89,7 @@ export async function runClaimed(shop: Workshop, control: RunControl, start: Sta
   try {
     for (let from: Start | undefined = start; from !== undefined; from = await readAgain(shop, claim)) {
       const { row, steps } = from.task;
-      const kind = shop.kinds.get(row.kind);
+      const kind = kindOf(shop, from.task);
       const before: Before = { wakes: row.wake_count, waitedFor: from.waitedFor };
       if (kind === undefined) return await leave(shop, claim, row, before);
       const run: Run = { shop, control, claim, kind, row, steps, boundary: new Boundary(from.begun), before };
@@ -108,9 +108,14 @@ async function readAgain({ book }: Workshop, claim: Claim): Promise<Start | unde
   return task === undefined ? undefined : { task, begun: undefined, waitedFor: null };
 }
 
-/** A kind that only another version of this service knows. */
+function kindOf({ kinds }: Workshop, { row, steps }: TaskInHand): TaskKind | undefined {
+  const kind = kinds.get(row.kind);
+  return kind !== undefined && hasSteps(kind, steps) ? kind : undefined;
+}
+
+/** A kind, or steps of one, that only another version of this service knows. */
 async function leave(shop: Workshop, claim: Claim, row: TaskRow, before: Before): Promise<DueAgain> {
-  shop.log.error({ taskId: row.id, kind: row.kind }, 'no such kind of task here; left for another replica');
+  shop.log.error({ taskId: row.id, kind: row.kind }, 'nobody here knows this kind of task with these steps; left for another replica');
   return recordUnknown(shop.book, claim, UNKNOWN_KIND_MS, before);
 }
 

@@ -86,17 +86,20 @@ it.each(Object.entries(cases))('a task that waits %s says so, and since when', a
   }
 });
 
-it('a task whose kind nobody here knows waits for one who does', async () => {
+const otherSteps = defineTask({ kind: 'compute.trial.wait', object: 'trial', steps: [{ name: 'before', run: () => Promise.reject(new Error('not a step of this task')) }, { name: 'step', run: () => Promise.resolve() }] });
+
+it.each([['kind', []], ['kind with the steps it has', [otherSteps]]])('a task whose %s nobody here knows waits for one who does', async (_what, kinds) => {
   const old = await compute.open([kindOf(() => Promise.resolve())]);
   await old.close();
   const taskId = await begin(old);
-  const engine = await compute.open([]);
+  const engine = await compute.open(kinds);
   const waits = await until('it says so', async () => {
     const found = (await engine.get(taskId))?.waitsFor;
     return found?.what.startsWith('a replica of') === true ? found : undefined;
   });
-  expect(waits.what).toBe('a replica of compute that knows the task compute.trial.wait');
+  expect(waits.what).toBe('a replica of compute that knows the task compute.trial.wait with the steps it has');
   const knows = await compute.open([kindOf(() => Promise.resolve())]);
+  await engine.close();
   await knows.wake(taskId);
   expect((await taskEnd(knows, taskId)).state).toBe('succeeded');
 });
