@@ -56,7 +56,7 @@ interface Deed {
   begin(): Promise<unknown>;
 }
 const deeds: readonly Deed[] = [
-  { name: 'create', step: 'make-disks', begin: () => world.rest.ask(createVm, small(world, `new-${randomUUID().slice(0, 8)}`, bare)) },
+  { name: 'create', step: 'make-disks-and-ports', begin: () => world.rest.ask(createVm, small(world, `new-${randomUUID().slice(0, 8)}`, bare)) },
   { name: 'start', step: 'start-on-host', begin: () => world.rest.ask(startVm, { vmId: vms.stopped.id }) },
   { name: 'hibernate', step: 'make-volume', begin: () => world.rest.ask(hibernateVm, { vmId: vms.running.id }) },
   { name: 'modify, hot', step: 'adjust-host', begin: () => world.rest.ask(modifyVm, { vmId: vms.busy.id, cpuService: { limit: 500 } }) },

@@ -115,7 +115,7 @@ describe('refusals', () => {
 });
 
 describe('a task with children', () => {
-  const step = (over: object) => ({ seq: 0, name: 'make-disks', state: 'running', attempt: 1, startedAt: null, endedAt: null, error: null, children: [], ...over });
+  const step = (over: object) => ({ seq: 0, name: 'make-disks-and-ports', state: 'running', attempt: 1, startedAt: null, endedAt: null, error: null, children: [], ...over });
   const child = (name: string, over: object = {}) => ({ taskId: someId(), service: 'storage', kind: 'storage.volume.copy', object: { noun: 'volume', id: someId(), name }, state: 'running', step: 'copy-data', progress: null, waitsFor: null, ...over });
   const progress = { done: 512 * 2 ** 20, total: 2 ** 30, unit: 'bytes', ratePerSecond: 128 * 2 ** 20, remainingMs: 4_000 };
 

@@ -9,8 +9,8 @@ import { defineTask, type Step, type StepContext, type TaskKind } from '#tasks';
 import type { z } from 'zod';
 import { endBuried, endOff, endRunning, endsOf } from './vm-end.task.ts';
 import {
-  claim, hasSwitches, pinnedTo, raiseEpochStep, seesDatastore, setVm, startOnHostStep, unclaim,
-  type Confining, type Placed,
+  allOrNone, claim, hasSwitches, nextRun, pinnedTo, seesDatastore, setVm, startOnHostStep, unclaim,
+  type Confining, type Placed, type Raised,
 } from './vm.steps.task.ts';
 import { planTpm, tpmVolume, type TpmPlan } from './tpm.steps.task.ts';
 import { volumeName } from './vm.ts';
@@ -27,6 +27,7 @@ export interface CreateVmInput {
 }
 
 interface Chosen extends Confining, TpmPlan { datastoreIds: DatastoreId[] }
+interface Made { ports: Port[] }
 type Port = ReplyOf<typeof provisionPort>;
 type Context = StepContext<CreateVmInput>;
 
@@ -60,51 +61,58 @@ const chooseDatastores: Step<CreateVmInput> = {
   },
 };
 
-const makeDisks: Step<CreateVmInput> = {
-  name: 'make-disks',
-  foreseeable: true,
-  run: async (ctx) => {
-    const { disks, name, vmId, ownerId, folderId } = ctx.input;
-    const { datastoreIds, tpm } = ctx.output<Chosen>('choose-datastores');
-    const hostId = hostFor(ctx);
-    await ctx.children([
-      ...disks.map(({ volumeId, sizeBytes, source }, index) => ({
-        operation: provisionVolume, part: `disk-${index}`,
-        input: { volumeId, name: diskName(name, index), datastoreId: datastoreIds[index]!, sizeBytes, source, vmId, hostId, ownerId, folderId },
-      })),
-      ...(tpm === null ? [] : [tpmVolume(ctx.input, tpm, hostId)]),
-    ]);
-    if (tpm !== null) await setVm(ctx, { tpm });
-    return {};
-  },
-  undo: (ctx) => {
-    const { tpm } = ctx.output<Chosen>('choose-datastores');
-    return ctx.children([
-      ...ctx.input.disks.map(({ volumeId }, index) => ({ operation: discardVolume, part: `disk-${index}`, input: { volumeId, vmId: ctx.input.vmId } })),
-      ...(tpm === null ? [] : [{ operation: discardVolume, part: 'tpm', input: { volumeId: tpm.volumeId, vmId: ctx.input.vmId } }]),
-    ]);
-  },
-};
+async function makeVolumes(ctx: Context): Promise<void> {
+  const { disks, name, vmId, ownerId, folderId } = ctx.input;
+  const { datastoreIds, tpm } = ctx.output<Chosen>('choose-datastores');
+  const hostId = hostFor(ctx);
+  await ctx.children([
+    ...disks.map(({ volumeId, sizeBytes, source }, index) => ({
+      operation: provisionVolume, part: `disk-${index}`,
+      input: { volumeId, name: diskName(name, index), datastoreId: datastoreIds[index]!, sizeBytes, source, vmId, hostId, ownerId, folderId },
+    })),
+    ...(tpm === null ? [] : [tpmVolume(ctx.input, tpm, hostId)]),
+  ]);
+}
 
 export const diskName = (vmName: string, index: number): string => volumeName(vmName, `disk ${index}`);
 
-async function portsFor(ctx: Context): Promise<Port[]> {
+async function makePorts(ctx: Context): Promise<Port[]> {
   const { nics, vmId, ownerId, folderId } = ctx.input;
   const ports: Port[] = [];
   for (const [index, nic] of nics.entries()) ports.push(await ctx.request(provisionPort, { ...nic, vmId, ownerId, folderId }, { part: `nic-${index}` }));
   return ports;
 }
 
-const makePorts: Step<CreateVmInput> = {
-  name: 'make-ports',
-  why: 'writes disks and NICs into the spec too: from here on the row tells all that the VM has',
-  run: async (ctx) => {
-    const ports = await portsFor(ctx);
-    await setVm(ctx, ({ spec }) => ({ spec: { ...spec, disks: disksIn(ctx), nics: ports.map(nicOf) } }));
-    return {};
+const makeDisksAndPorts: Step<CreateVmInput> = {
+  name: 'make-disks-and-ports',
+  foreseeable: true,
+  run: async (ctx): Promise<Made> => {
+    // A port that cannot be had is heard of first: the disks would be made for nothing.
+    const [ports] = await allOrNone(makePorts(ctx), makeVolumes(ctx));
+    return { ports };
   },
-  foresee: portsFor,
-  undo: (ctx) => ctx.request(discardPorts, { vmId: ctx.input.vmId }),
+  undo: async (ctx) => {
+    const { vmId, disks } = ctx.input;
+    const { tpm } = ctx.output<Chosen>('choose-datastores');
+    await allOrNone(ctx.request(discardPorts, { vmId }), ctx.children([
+      ...disks.map(({ volumeId }, index) => ({ operation: discardVolume, part: `disk-${index}`, input: { volumeId, vmId } })),
+      ...(tpm === null ? [] : [{ operation: discardVolume, part: 'tpm', input: { volumeId: tpm.volumeId, vmId } }]),
+    ]));
+  },
+};
+
+const record: Step<CreateVmInput> = {
+  name: 'record',
+  why: 'from here on the row tells all that the VM has; and whoever acts on an older epoch is refused by its host',
+  run: async (ctx): Promise<Raised | Record<string, never>> => {
+    const { ports } = ctx.output<Made>('make-disks-and-ports');
+    const { tpm } = ctx.output<Chosen>('choose-datastores');
+    const placed = ctx.input.start ? ctx.output<Placed>('place') : null;
+    const vm = await setVm(ctx, ({ spec, status }) => ({
+      spec: { ...spec, disks: disksIn(ctx), nics: ports.map(nicOf) }, ...(tpm === null ? {} : { tpm }), ...(placed === null ? {} : nextRun(status, placed.hostId)),
+    }));
+    return placed === null ? {} : { epoch: vm.status.epoch, hostId: placed.hostId };
+  },
 };
 
 function disksIn(ctx: Context): z.output<typeof VmDisk>[] {
@@ -126,10 +134,9 @@ export const createVmTask: TaskKind<CreateVmInput> = defineTask<CreateVmInput>({
       run: (ctx) => claim(ctx, ctx.output<Chosen>('choose-datastores')),
       undo: unclaim,
     }),
-    makeDisks,
-    makePorts,
-    whenStarting(raiseEpochStep<CreateVmInput>((ctx) => ctx.output<Placed>('place').hostId)),
-    whenStarting(startOnHostStep<CreateVmInput>()),
+    makeDisksAndPorts,
+    record,
+    whenStarting(startOnHostStep<CreateVmInput>({ raisedIn: 'record' })),
   ],
   onFinished: endsOf({
     succeeded: (tx, outcome) => ((outcome.input).start ? endRunning(tx, outcome) : endOff(tx, outcome)),

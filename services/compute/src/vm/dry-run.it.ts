@@ -66,7 +66,7 @@ describe('a dry run', () => {
     expect(seen.plan).toMatchObject({ task: 'compute.vm.create', succeeds: true, error: null, result: null });
     expect(seen.plan.checks).toEqual(expect.arrayContaining(['The name "web" is free.', 'You may deploy the template "template".']));
     expect(seen.plan.steps.map(({ name, outlook }) => `${name} ${outlook}`)).toEqual([
-      'choose-datastores foreseen', 'place foreseen', 'make-disks foreseen', 'make-ports foreseen', 'raise-epoch planned', 'start-on-host planned',
+      'choose-datastores foreseen', 'place foreseen', 'make-disks-and-ports foreseen', 'record planned', 'start-on-host planned',
     ]);
     const textsOf = (plan: Plan) => plan.steps.find(({ name }) => name === 'place')?.decisions.map(({ text }) => text);
     expect(textsOf(seen.plan)).toEqual(['host1 takes it', 'host2 is full']);
@@ -79,7 +79,7 @@ describe('a dry run', () => {
     try {
       const { plan } = await leavesNothing(() => ask(createVm, (ctx) => vms.create(createVm.input.parse({ name: 'large', disks: [{ sizeBytes: MiB }], memoryBytes: 64 * MiB }), ctx)));
       expect(plan).toMatchObject({ succeeds: false, error: { code: 'NO_CAPACITY' } });
-      expect(plan.steps.map(({ outlook }) => outlook)).toEqual(['foreseen', 'fails', 'planned', 'planned', 'planned', 'planned']);
+      expect(plan.steps.map(({ outlook }) => outlook)).toEqual(['foreseen', 'fails', 'planned', 'planned', 'planned']);
     } finally {
       world.roomBytes = Infinity;
     }

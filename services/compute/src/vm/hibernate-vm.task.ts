@@ -8,7 +8,7 @@ import type { Fault } from '#kernel';
 import { asResult, defineTask, type StepContext, type TaskKind } from '#tasks';
 import { endAsHostSays, endHibernated, endWoken, endsOf } from './vm-end.task.ts';
 import { makeTpmStep, planTpm } from './tpm.steps.task.ts';
-import { findHostsStep, forget, isOver, placeStep, raiseEpochStep, release, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
+import { allOrNone, findHostsStep, forget, isOver, placeStep, raiseEpochStep, release, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
 import type { SavedVm } from './vm.store.ts';
 
 export interface HibernateInput extends VmInput {
@@ -39,12 +39,6 @@ async function runOn(ctx: StepContext<HibernateInput>): Promise<void> {
 async function forgetIfThere(ctx: StepContext<HibernateInput>): Promise<void> {
   const done = await asResult(forget(ctx, ctx.input.hostId, ctx.input.epoch));
   if (!done.ok) ctx.log.warn({ vmId: ctx.input.vmId, fault: done.fault.code }, 'the directory of a hibernated VM stays on its host for now');
-}
-
-/** Also when one of them has to be tried again: the other must not go on behind the step. */
-async function bothEnded(...work: readonly Promise<void>[]): Promise<void> {
-  const failed = (await Promise.allSettled(work)).find((done) => done.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
 }
 
 export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInput>({
@@ -86,7 +80,7 @@ export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInp
       retryForMs: 10_000,
       why: 'capacity is free only when QEMU is gone; nothing on the host is needed to wake it, and one that is away is cleaned when it returns (host.reports)',
       run: async (ctx) => {
-        await bothEnded(release(ctx), forgetIfThere(ctx));
+        await allOrNone(release(ctx), forgetIfThere(ctx));
         return {};
       },
     },
@@ -108,7 +102,7 @@ export const wakeVmTask: TaskKind<WakeInput> = defineTask<WakeInput>({
     placeStep<WakeInput>(),
     makeTpmStep<WakeInput>('find-hosts', (ctx) => ctx.output<Placed>('place').hostId),
     raiseEpochStep<WakeInput>((ctx) => ctx.output<Placed>('place').hostId),
-    startOnHostStep<WakeInput>(({ discardMemory, saved }) => (discardMemory ? null : saved)),
+    startOnHostStep<WakeInput>({ memoryOf: ({ discardMemory, saved }) => (discardMemory ? null : saved) }),
     {
       name: 'go-on',
       noReturn: true,

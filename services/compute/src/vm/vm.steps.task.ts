@@ -135,24 +135,28 @@ export const raiseEpochStep = <I extends VmInput>(hostOf: (ctx: Context<I>) => s
   why: 'before anything starts: whoever acts on an older epoch is refused by the host',
   run: async (ctx): Promise<Raised> => {
     const hostId = hostOf(ctx);
-    const next = await setVm(ctx, ({ status }) => ({ epoch: status.epoch + 1, hostId, state: 'starting', reason: null }));
+    const next = await setVm(ctx, ({ status }) => nextRun(status, hostId));
     return { epoch: next.status.epoch, hostId };
   },
 });
 
-export const startOnHostStep = <I extends VmInput>(memoryOf: (input: I) => SavedVm | null = () => null): Step<I> => ({
+/** What a VM is that is about to be started there. */
+export const nextRun = ({ epoch }: Vm['status'], hostId: string): VmChange => ({ epoch: epoch + 1, hostId, state: 'starting', reason: null });
+
+/** `raisedIn` = the step that has raised the epoch. */
+export const startOnHostStep = <I extends VmInput>({ memoryOf = () => null, raisedIn = 'raise-epoch' }: { memoryOf?: (input: I) => SavedVm | null; raisedIn?: string } = {}): Step<I> => ({
   name: 'start-on-host',
-  slots: (ctx) => [{ noun: 'host', id: ctx.output<Raised>('raise-epoch').hostId, of: 'starts' }],
+  slots: (ctx) => [{ noun: 'host', id: ctx.output<Raised>(raisedIn).hostId, of: 'starts' }],
   run: async (ctx) => {
     const memory = memoryOf(ctx.input);
     const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
-    const status = await startOnHost(ctx, vm, ctx.output<Raised>('raise-epoch'), memory);
+    const status = await startOnHost(ctx, vm, ctx.output<Raised>(raisedIn), memory);
     await dropTpm(ctx, vm, memory !== null);
     return status;
   },
   // QEMU may run although the answer was lost, so the host is waited for, however long it is away.
   undo: async (ctx) => {
-    const { epoch, hostId } = ctx.output<Raised>('raise-epoch');
+    const { epoch, hostId } = ctx.output<Raised>(raisedIn);
     await waitOut(ctx, hostId, powerOff(ctx, hostId, epoch));
     await waitOut(ctx, hostId, forget(ctx, hostId, epoch));
     await noteTpmGone(ctx);
@@ -192,6 +196,12 @@ export const isOver = ({ code }: Fault): boolean => code === WrongState.code || 
 export async function unlessOver(work: Promise<unknown>): Promise<void> {
   const done = await asResult(work);
   if (!done.ok && !isOver(done.fault)) throw new FaultError(done.fault);
+}
+
+/** Waits for all also when one fails or has to be tried again: the others must not go on behind the step. The first of them, in this order, says why. */
+export async function allOrNone<T extends readonly Promise<unknown>[]>(...work: T): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
 }
 
 /** Waits for a silent host without end: nothing else can tell what runs there. */
