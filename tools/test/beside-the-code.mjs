@@ -9,6 +9,7 @@ const FILE = join(REPO, '.lab-matrix', 'beside-the-code.json');
 /** Fault, and how the titles of its tests read. */
 const SHOWN = [
   ['F22', /fills what it missed while the stream was deleted|goes on by itself when the stream is deleted under it|stream again when somebody deleted it/],
+  ['F25', /gives the same task to a command whose commit was not answered|come to its end at whichever of its commits/],
   ['F27', /refuses to open on a Redis that evicts/],
   ['F28', /goes on when its worker dies at each step|undoes on when its worker dies in each undo/],
   ['F29', /is stopped there past its claim and thawed/],

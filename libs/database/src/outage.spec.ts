@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { isOutage } from './outage.ts';
+import { isOutage, outageOf } from './outage.ts';
 
-const coded = (code: string): Error => Object.assign(new Error(code), { code });
+const coded = (code: string, message = code): Error => Object.assign(new Error(message), { code });
 
 describe('an error of the database', () => {
   it('is an outage when nobody answers, also when it is wrapped', () => {
@@ -9,6 +9,14 @@ describe('an error of the database', () => {
     expect(isOutage(Object.assign(new Error('query failed'), { driverError: coded('PROTOCOL_CONNECTION_LOST') }))).toBe(true);
     expect(isOutage(new Error('outer', { cause: coded('ECONNRESET') }))).toBe(true);
     expect(isOutage(Object.assign(new Error('query failed'), { driverError: new Error("Can't add new command when connection is in closed state") }))).toBe(true);
+  });
+
+  it('tells a server that has no room from one that is away', () => {
+    expect(outageOf(coded('ECONNREFUSED'))).toBe('away');
+    expect(outageOf(Object.assign(new Error('query failed'), { driverError: coded('ER_RECORD_FILE_FULL', "The table 'outbox' is full") }))).toBe('full');
+    expect(outageOf(coded('ER_ERROR_ON_WRITE', "Error writing file './aria_log' (errno: 28 \"No space left on device\")"))).toBe('full');
+    expect(outageOf(coded('ER_GET_ERRNO', 'Got error 28 "No space left on device" from storage engine InnoDB'))).toBe('full');
+    expect(outageOf(coded('ER_GET_ERRNO', 'Got error 168 "Unknown (generic) error from engine" from storage engine InnoDB'))).toBeUndefined();
   });
 
   it('is none when the statement is wrong, or when it wraps itself', () => {

@@ -4,13 +4,13 @@ import type { DataSource } from 'typeorm';
 import { ensureStreams, EVENTS_STREAM } from '#bus';
 import type { BusClient } from '#bus';
 import type { DriftConfig } from '#config';
-import { driftServices, eventsRead, taskServices, Unavailable } from '#contracts';
+import { driftServices, eventsRead, taskServices } from '#contracts';
 import type { ServiceName } from '#contracts';
-import { driftMigrations, isOutage, openDatabase, tasksMigrations } from '#database';
+import { driftMigrations, openDatabase, tasksMigrations } from '#database';
 import type { Migration } from '#database';
 import { orThrow } from '#kernel';
 import type { Fault } from '#kernel';
-import { consumeEvents, Denials, HELD_LEASE_MS, holdsOf, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
+import { consumeEvents, Denials, HELD_LEASE_MS, holdsOf, outageFault, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
 import type { Consumption, EventConsumer, SlotLimits, TaskKind, TasksKept } from '#tasks';
 import type { Health, Logger } from '#telemetry';
 import { DriftCommands } from './drift/drift.commands.ts';
@@ -75,10 +75,9 @@ export class Storage {
     if (tasks !== undefined) health.add('redis', () => (tasks.redisWorks ? null : 'not connected; tasks wait for the sweep'), { informative: true });
   }
 
-  /** A database that is away passes by itself, so a caller is told to ask again, and not of a bug. */
+  /** A database that is away or full passes by itself, so a caller is told to ask again, and not of a bug. */
   faultOf(error: unknown): Fault | undefined {
-    const { name } = this.options;
-    return isOutage(error) ? Unavailable.fault(`The database of ${name} does not answer.`, { service: name }, error) : undefined;
+    return outageFault(this.options.name, error);
   }
 
   async start(kinds: readonly TaskKind[], consumers: readonly EventConsumer[], sources: readonly DriftSource[] = []): Promise<void> {

@@ -1,6 +1,7 @@
 // Which failures pass by themselves, how long to wait before the next try, and how a thrown fault becomes a value.
-import { allErrors, Busy, CommandRunning, HostUnreachable, Internal, RateLimited, VmBusy } from '#contracts';
+import { allErrors, Busy, CommandRunning, HostUnreachable, Internal, RateLimited, Unavailable, VmBusy } from '#contracts';
 import type { ErrorBody, ErrorKind } from '#contracts';
+import { outageOf } from '#database';
 import type { Fault, Result } from '#kernel';
 import { FaultError, failed, ok } from '#kernel';
 
@@ -22,6 +23,12 @@ export const pauseMs = (tries: number, fault?: Fault): number =>
   Math.min(100 * 2 ** Math.min(tries, 10), fault !== undefined && isAtWork(fault) ? 1_000 : 5_000);
 
 export const bugFault = (error: unknown): Fault => Internal.fault('The task met an error that nobody expected; the log has it.', undefined, error);
+
+/** What an error of a service's database means to whoever asks the service; undefined where it is none that passes by itself. */
+export function outageFault(service: string, error: unknown): Fault | undefined {
+  const outage = outageOf(error);
+  return outage === undefined ? undefined : Unavailable.fault(`The database of ${service} ${outage === 'full' ? 'has no room left' : 'does not answer'}.`, { service }, error);
+}
 
 /** The form that goes into rows, events and answers: without the cause. */
 export const wireFault = (fault: Fault, traceId: string | null): ErrorBody => ({

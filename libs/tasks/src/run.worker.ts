@@ -1,7 +1,7 @@
 // Runs a claimed task from where it stands to its end, or to the place where it parks. Everything it knows comes from
 // the rows; everything it decides is recorded before it goes on.
 import type { EntityManager } from 'typeorm';
-import { fromJson, sql, toJson } from '#database';
+import { fromJson, isOutage, sql, toJson } from '#database';
 import type { Fault } from '#kernel';
 import { Boundary } from './boundary.ts';
 import type { TaskBus } from './calls.worker.ts';
@@ -214,7 +214,7 @@ async function finish(run: Run, how: Omit<Ending, 'hasSlots'>): Promise<DueAgain
     const ended = await recordEnd(shop.book, claim, run.boundary.open, row, ending, (tx) => run.kind.onFinished?.(tx, outcomeOf(run, ending)) ?? Promise.resolve());
     return ended ? null : await turn(run, null, null);
   } catch (error) {
-    if (error instanceof ClaimLost) throw error;
+    if (error instanceof ClaimLost || isOutage(error)) throw error;
     shop.log.error({ err: error, taskId: row.id, kind: row.kind }, 'the end of a task could not be recorded');
     if (row.finish_errors + 1 < shop.settings.mostErrors) return recordFinishError(shop.book, claim, pauseMs(row.finish_errors), run.before);
     const last = run.steps.length - 1;

@@ -4,7 +4,7 @@ import type { Failed, Fault, Result } from '#kernel';
 import { FaultError } from '#kernel';
 import { cancelChild, ChildFailed, gaveUp, hasEnded, lookAtChild, parkOrThrow } from './calls.worker.ts';
 import type { Caller } from './calls.worker.ts';
-import { passesByItself } from './fault.ts';
+import { outageFault, passesByItself } from './fault.ts';
 import type { HeldStep, Holds } from './hold.ts';
 import { CancelAsked, ClaimLost, Parked, Stopping } from './interrupt.ts';
 import { requestKeyOf } from './keys.ts';
@@ -70,7 +70,7 @@ async function outcome(work: StepToRun, ctx: StepRun, act: (ctx: StepRun) => Pro
   try {
     const answer = await act(ctx);
     if (ctx.parked !== undefined) return { is: 'parked', parked: ctx.parked };
-    if (isFailed(answer)) return await failure(ctx, work, answer.fault);
+    if (isFailed(answer)) return await failure(work, answer.fault);
     return { is: 'done', output: outputOf(answer) };
   } catch (error) {
     if (error instanceof Parked) return { is: 'parked', parked: error };
@@ -78,17 +78,19 @@ async function outcome(work: StepToRun, ctx: StepRun, act: (ctx: StepRun) => Pro
     if (error instanceof Stopping) return { is: 'stopping' };
     if (error instanceof CancelAsked) return { is: 'cancelled' };
     if (error instanceof ChildFailed) return { is: 'failed', fault: error.fault };
-    if (error instanceof FaultError) return failure(ctx, work, error.fault);
-    return { is: 'error', error };
+    const fault = error instanceof FaultError ? error.fault : outageFault(work.shop.book.service, error);
+    return fault === undefined ? { is: 'error', error } : failure(work, fault);
   }
 }
 
-async function failure(_ctx: StepRun, work: StepToRun, fault: Fault): Promise<StepEnd> {
+async function failure(work: StepToRun, fault: Fault): Promise<StepEnd> {
   if (!passesByItself(fault)) return { is: 'failed', fault };
   try {
     return await parkOrThrow(patienceOf(work), fault, null);
   } catch (error) {
-    return error instanceof Parked ? { is: 'parked', parked: error } : { is: 'failed', fault };
+    if (error instanceof Parked) return { is: 'parked', parked: error };
+    if (error instanceof FaultError) return { is: 'failed', fault };
+    throw error; // how long it has been tried could not be read
   }
 }
 

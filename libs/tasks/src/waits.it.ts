@@ -56,6 +56,9 @@ const cases: Readonly<Record<string, Case>> = {
     },
   },
   'for a host that a step has found silent by itself': { kind: kindOf(() => Promise.reject(new FaultError(HostUnreachable.fault('The host does not respond.', { hostId: 'host-2' })))), says: { holder: 'host-2' } },
+  'for room in the database': {
+    kind: kindOf(() => Promise.reject(Object.assign(new Error("The table 'thing' is full"), { code: 'ER_RECORD_FILE_FULL' }))), says: { what: 'The database of compute has no room left.', holder: 'compute' },
+  },
   'for another try behind a bug': { kind: kindOf(() => Promise.reject(new Error('a bug'))), says: { what: 'the next try, after an error that nobody expected in the step step', holder: null } },
   'for its end to be recorded': {
     kind: kindOf(() => Promise.resolve(), { onFinished: () => Promise.reject(new Error('a bug')) }), says: { what: 'the next try to record its end, after an error that nobody expected', holder: null },

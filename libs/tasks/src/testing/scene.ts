@@ -129,9 +129,10 @@ export interface EngineOver {
   readonly log?: TaskLog;
 }
 
-export async function serviceScene(bus: SceneBus, service: TaskService, migrations: readonly Migration[] = []): Promise<ServiceScene> {
+/** `wayTo` = the address by which the service goes to its schema. */
+export async function serviceScene(bus: SceneBus, service: TaskService, migrations: readonly Migration[] = [], wayTo: (url: string) => Promise<string> | string = (url) => url): Promise<ServiceScene> {
   const schema = await makeTestSchema(service);
-  const db = await openDatabase({ url: schema.url, migrations: [...tasksMigrations, ...migrations], name: `test-${service}`, poolSize: 20 });
+  const db = await openDatabase({ url: await wayTo(schema.url), migrations: [...tasksMigrations, ...migrations], name: `test-${service}`, poolSize: 20 });
   const engines: TaskEngine[] = [];
   const closeEngines = async (): Promise<void> => { await Promise.all(engines.splice(0).map((engine) => engine.close())); };
   return {
