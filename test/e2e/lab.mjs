@@ -3,7 +3,7 @@ export { openLab } from '../../tools/lab.d/lab.mjs';
 export { readRecord } from '../../tools/lab.d/record.mjs';
 export { signIn } from '../../tools/lab.d/demo.mjs';
 export { waitReady, agentName } from '../../tools/lab.d/services.mjs';
-export { crash, cutHost, cutUplink, freeze, healHost, healUplink, powerOffHost, powerOnHost, startAgain, thaw } from '../../tools/lab.d/faults.mjs';
+export { crash, cutHost, cutUplink, freeze, healHost, healUplink, leaveRoom, moveBack, moveToOwnDisk, powerOffHost, powerOnHost, restart, startAgain, thaw } from '../../tools/lab.d/faults.mjs';
 export { pingFromUplink, runOnUplink } from '../../tools/lab.d/uplink.mjs';
 export { cacheDir } from '../../tools/lab.d/layout.mjs';
 export { shellEnv } from '../../tools/lab.d/shell.mjs';

@@ -1,5 +1,6 @@
 // Breaks parts of a lab that is up, and mends them: what the fault tests do to it. Every function takes the value of
 // `openLab()`. Processes are named as in `tools/lab status`.
+import { mkdirSync, renameSync, rmSync, rmdirSync, statfsSync } from 'node:fs';
 import { UPLINK_INTERFACE, hostIdentities, linkName, startHost } from './hosts.mjs';
 import { SERVICES } from './layout.mjs';
 import { processesInside, removeNamespace } from './namespaces.mjs';
@@ -28,6 +29,43 @@ export function startAgain(lab, name, more = {}) {
   else if (host) startAgent(lab, recordedBackends(lab), host, more);
   else lab.processes.start(name, lab.processes.get(name).command);
   recordServices(lab);
+}
+
+/** Ends a process as an operator does, who lets it finish what it is at, and starts it again. It may not be ready yet. */
+export async function restart(lab, name) {
+  await end(lab.processes.get(name));
+  startAgain(lab, name);
+}
+
+/** So much of a file system in memory is there for what a server of a lab keeps. */
+const ROOMY_BYTES = 2 * 1024 ** 3;
+
+/** Puts a server's directory on a file system of its own, whose room `leaveRoom` sets; `moveBack` undoes it. `down` removes it too. */
+export async function moveToOwnDisk(lab, name, dir) {
+  await crash(lab, name);
+  const kept = `${dir}.kept`;
+  renameSync(dir, kept);
+  mkdirSync(dir);
+  await run(['mount', '-t', 'tmpfs', '-o', `size=${ROOMY_BYTES}`, 'tmpfs', dir]);
+  await run(['cp', '-a', `${kept}/.`, dir]);
+  rmSync(kept, { recursive: true });
+  startAgain(lab, name);
+}
+
+/** From now on so many bytes more can be written there; by default as many as a server needs. */
+export async function leaveRoom(dir, bytes = ROOMY_BYTES) {
+  const { blocks, bfree, bsize } = statfsSync(dir);
+  await run(['mount', '-o', `remount,size=${(blocks - bfree) * bsize + bytes}`, dir]);
+}
+
+export async function moveBack(lab, name, dir) {
+  if (lab.processes.isAlive(name)) await crash(lab, name);
+  const kept = `${dir}.kept`;
+  await run(['cp', '-a', dir, kept]);
+  await run(['umount', dir]);
+  rmdirSync(dir);
+  renameSync(kept, dir);
+  startAgain(lab, name);
 }
 
 /**
