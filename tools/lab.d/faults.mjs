@@ -27,7 +27,10 @@ export function startAgain(lab, name, more = {}) {
   const host = hostIdentities(lab).find((identity) => agentName(identity.name) === name);
   if (SERVICES.includes(name)) startService(lab, recordedBackends(lab), name);
   else if (host) startAgent(lab, recordedBackends(lab), host, more);
-  else lab.processes.start(name, lab.processes.get(name).command);
+  else {
+    const { command, runsFirst } = lab.processes.get(name);
+    lab.processes.start(name, command, { runsFirst });
+  }
   recordServices(lab);
 }
 

@@ -4,7 +4,8 @@ import { firstBytes, until } from './wait.mjs';
 
 /** Starts (or finds) the server. */
 export async function startNats({ binary, configFile, port, processes, name = 'nats' }) {
-  processes.start(name, [binary, '--config', configFile]);
+  // Everybody waits for the bus, which needs little.
+  processes.start(name, [binary, '--config', configFile], { runsFirst: true });
   await until(async () => String(await firstBytes(port)).startsWith('INFO '), {
     what: 'NATS did not come up', logFile: processes.logFile(name), stillRuns: () => processes.isAlive(name),
   });

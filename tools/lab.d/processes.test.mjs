@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -24,6 +24,13 @@ test('a process is recorded with pid and start time, readable by its owner only,
   await table.stop('sleeper');
   assert.ok(!isAlive(record));
   assert.equal(table.get('sleeper'), undefined);
+});
+
+test('one that runs first says so in its record, and weighs more where the kernel groups processes by session', async () => {
+  const record = table.start('first', ['sleep', '60'], { runsFirst: true });
+  assert.equal(table.get('first').runsFirst, true);
+  if (process.getuid() === 0 && existsSync(`/proc/${record.pid}/autogroup`)) assert.match(readFileSync(`/proc/${record.pid}/autogroup`, 'utf8'), / nice -10$/m);
+  await table.stop('first');
 });
 
 test('a pid that was used again by another process is not signalled', async () => {

@@ -48,8 +48,10 @@ export class HostNetwork {
     ]);
   }
 
-  async removeTap(ifname: string): Promise<Result<void>> {
-    return (await this.find(ifname)) === undefined ? ok(undefined) : this.batch([`link delete dev ${ifname}`]);
+  /** Those of them that are there. */
+  async removeTaps(ifnames: readonly string[]): Promise<Result<void>> {
+    const there = (await this.links('type', 'tun')).filter(({ ifname }) => ifnames.includes(ifname));
+    return there.length === 0 ? ok(undefined) : this.batch(there.map(({ ifname }) => `link delete dev ${ifname}`));
   }
 
   /** Taps that this agent made, whether or not a switch knows them. */

@@ -154,14 +154,15 @@ export class Ports {
     for (const port of present) {
       const group = port.ids.get('tok-group');
       if (group !== undefined) groups.set(group, port.bridge);
-      const gone = await this.removePort(port);
+      const gone = await this.unplug(port);
       if (!gone.ok) return gone;
     }
-    // A tap can be there without its port, when the agent died between the two.
-    for (const nicId of wanted) {
-      const gone = await this.network.removeTap(tapName(nicId));
-      if (!gone.ok) return gone;
-    }
+    // Out of the switch they have nothing to do with it any more. A tap can be there without its port, when the agent died between the two.
+    const [gone, fit] = await Promise.all([this.network.removeTaps([...wanted.map(tapName), ...present.map(({ name }) => name)]), this.refreshEach(groups)]);
+    return gone.ok ? fit : gone;
+  }
+
+  private async refreshEach(groups: ReadonlyMap<string, string>): Promise<Result<void>> {
     for (const [group, bridge] of groups) {
       const fits = await this.refreshGroup(bridge, group);
       if (!fits.ok) return fits;
@@ -169,11 +170,17 @@ export class Ports {
     return ok(undefined);
   }
 
-  private async removePort(port: OvsPort): Promise<Result<void>> {
+  /** Its rules, then the port. */
+  private async unplug(port: OvsPort): Promise<Result<void>> {
     const unruled = await this.ovs.changeFlows(port.bridge, withoutFlows(nicCookie(port.ids.get('tok-nic') ?? '')));
     if (!unruled.ok) return unruled;
     const gone = await this.ovs.vsctl('--if-exists', 'del-port', port.bridge, port.name);
-    return gone.ok ? this.network.removeTap(port.name) : gone;
+    return gone.ok ? ok(undefined) : gone;
+  }
+
+  private async removePort(port: OvsPort): Promise<Result<void>> {
+    const gone = await this.unplug(port);
+    return gone.ok ? this.network.removeTaps([port.name]) : gone;
   }
 
   /** Everything of `wanted` is there, and nothing of ours beside it. */
@@ -188,7 +195,7 @@ export class Ports {
     }
     const taps = new Set(wanted.map((one) => tapName(one.nic.nicId)));
     for (const { ifname } of await this.network.ourTaps()) {
-      const gone = taps.has(ifname) ? ok(undefined) : await this.network.removeTap(ifname);
+      const gone = taps.has(ifname) ? ok(undefined) : await this.network.removeTaps([ifname]);
       if (!gone.ok) return gone;
     }
     const ended = await this.endIdleGroups(all.value, bridges);
@@ -238,7 +245,7 @@ export class Ports {
     const owner = nicId === undefined ? undefined : this.nics.get(nicId);
     if (owner !== undefined && (await mayRun(owner.vmId))) return InUse.fail(`the VM ${owner.vmId} has ${ifname}`, { by: [{ noun: 'vm', id: owner.vmId }] });
     if (nicId !== undefined) this.nics.delete(nicId);
-    if (port === undefined) return tap === undefined ? ok(undefined) : this.network.removeTap(ifname);
+    if (port === undefined) return tap === undefined ? ok(undefined) : this.network.removeTaps([ifname]);
     const group = port.ids.get('tok-dhcp');
     if (group !== undefined) return this.isServed(group) ? InUse.fail(`${ifname} gives addresses to VMs`, { by: [] }) : this.endGroup(port.bridge, group);
     if (nicId === undefined && (!foreign || isOfSwitch(port))) return InUse.fail(`${ifname} belongs to the switch, or nobody here has made it`, { by: [] });

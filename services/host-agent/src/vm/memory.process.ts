@@ -5,6 +5,7 @@ import { DatastoreFull, HostCommandFailed } from '#contracts';
 import type { Fault, Result } from '#kernel';
 import { failed, ok } from '#kernel';
 import { z } from 'zod';
+import { isRefusal } from '../qmp/errors.ts';
 import type { Monitor } from '../qmp/monitor.socket.ts';
 import type { QmpEvent } from '../qmp/wire.ts';
 import { rootPortIndex } from './command-line.ts';
@@ -39,7 +40,11 @@ export async function saveMemory(monitor: Monitor, place: VolumePlace, begun?: (
 
 /** Into a QEMU that has not begun: its guest is then where it was, held still. */
 export async function loadMemory(monitor: Monitor, place: VolumePlace): Promise<void> {
-  await addNode(monitor, place);
+  // QEMU reads in small pieces, and each would be a way to another thread and back. Not every QEMU, and not every kernel, can.
+  await addNode(monitor, place, { aio: 'io_uring' }).catch((error: unknown) => {
+    if (!isRefusal(error)) throw error;
+    return addNode(monitor, place);
+  });
   await job(monitor, 'snapshot-load', { tag, vmstate: node, devices: [node] });
   await dropNode(monitor);
 }
@@ -50,10 +55,10 @@ export async function letGoOfMemory(monitor: Monitor): Promise<void> {
   await dropNode(monitor);
 }
 
-async function addNode(monitor: Monitor, { datastorePath, relativePath, format }: VolumePlace): Promise<void> {
+async function addNode(monitor: Monitor, { datastorePath, relativePath, format }: VolumePlace, access: { readonly aio?: 'io_uring' } = {}): Promise<void> {
   await letGoOfMemory(monitor);
   const filename = `${datastorePath.replace(/\/+$/, '')}/${relativePath}`;
-  await monitor.execute('blockdev-add', { driver: format, 'node-name': node, file: { driver: 'file', filename } });
+  await monitor.execute('blockdev-add', { driver: format, 'node-name': node, file: { driver: 'file', filename, ...access } });
 }
 
 async function dropNode(monitor: Monitor): Promise<void> {
