@@ -9,7 +9,7 @@ import { defineTask, type Step, type StepContext, type TaskKind } from '#tasks';
 import type { z } from 'zod';
 import { endBuried, endOff, endRunning, endsOf } from './vm-end.task.ts';
 import {
-  allOrNone, claim, hasSwitches, nextRun, pinnedTo, seesDatastore, setVm, startOnHostStep, unclaim,
+  allEnded, claim, hasSwitches, nextRun, pinnedTo, seesDatastore, setVm, startOnHostStep, unclaim,
   type Confining, type Placed, type Raised,
 } from './vm.steps.task.ts';
 import { planTpm, tpmVolume, type TpmPlan } from './tpm.steps.task.ts';
@@ -88,13 +88,13 @@ const makeDisksAndPorts: Step<CreateVmInput> = {
   foreseeable: true,
   run: async (ctx): Promise<Made> => {
     // A port that cannot be had is heard of first: the disks would be made for nothing.
-    const [ports] = await allOrNone(makePorts(ctx), makeVolumes(ctx));
+    const [ports] = await allEnded(makePorts(ctx), makeVolumes(ctx));
     return { ports };
   },
   undo: async (ctx) => {
     const { vmId, disks } = ctx.input;
     const { tpm } = ctx.output<Chosen>('choose-datastores');
-    await allOrNone(ctx.request(discardPorts, { vmId }), ctx.children([
+    await allEnded(ctx.request(discardPorts, { vmId }), ctx.children([
       ...disks.map(({ volumeId }, index) => ({ operation: discardVolume, part: `disk-${index}`, input: { volumeId, vmId } })),
       ...(tpm === null ? [] : [{ operation: discardVolume, part: 'tpm', input: { volumeId: tpm.volumeId, vmId } }]),
     ]));

@@ -8,7 +8,7 @@ import type { Fault } from '#kernel';
 import { asResult, defineTask, type StepContext, type TaskKind } from '#tasks';
 import { endAsHostSays, endHibernated, endWoken, endsOf } from './vm-end.task.ts';
 import { makeTpmStep, planTpm } from './tpm.steps.task.ts';
-import { allOrNone, findHostsStep, forget, isOver, placeStep, raiseEpochStep, release, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
+import { allEnded, findHostsStep, forget, isOver, placeStep, raiseEpochStep, release, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
 import type { SavedVm } from './vm.store.ts';
 
 export interface HibernateInput extends VmInput {
@@ -80,7 +80,7 @@ export const hibernateVmTask: TaskKind<HibernateInput> = defineTask<HibernateInp
       retryForMs: 10_000,
       why: 'capacity is free only when QEMU is gone; nothing on the host is needed to wake it, and one that is away is cleaned when it returns (host.reports)',
       run: async (ctx) => {
-        await allOrNone(release(ctx), forgetIfThere(ctx));
+        await allEnded(release(ctx), forgetIfThere(ctx));
         return {};
       },
     },

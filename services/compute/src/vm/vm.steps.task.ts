@@ -199,7 +199,7 @@ export async function unlessOver(work: Promise<unknown>): Promise<void> {
 }
 
 /** Waits for all also when one fails or has to be tried again: the others must not go on behind the step. The first of them, in this order, says why. */
-export async function allOrNone<T extends readonly Promise<unknown>[]>(...work: T): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {
+export async function allEnded<T extends readonly Promise<unknown>[]>(...work: T): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {
   await Promise.allSettled(work);
   return Promise.all(work);
 }
