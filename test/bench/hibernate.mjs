@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inside } from '../../tools/lab.d/namespaces.mjs';
 import { run } from '../../tools/lab.d/run.mjs';
 import { median } from './statistics.mjs';
-import { argvOf, bareArguments, textIn } from './vm.mjs';
+import { argumentOf, argvOf, bareArguments, textIn } from './vm.mjs';
 
 const MiB = 1024 ** 2;
 /** What QEMU writes grows with what the guest has in use; what stands around it does not. */
@@ -67,8 +67,6 @@ async function talkTo(socket) {
 
 const node = (filename) => ({ driver: 'qcow2', 'node-name': 'memory', file: { driver: 'file', filename } });
 const snapshot = { tag: 'memory', vmstate: 'memory', devices: ['memory'] };
-
-const argumentOf = (argv, device, name) => argv.find((word) => word.startsWith(`socket,id=${device}`))?.match(new RegExp(`${name}=([^,]+)`))?.[1];
 
 /** Has the guest keep so much in its memory that is not nought, by the shell on its serial line. */
 async function fill(argv, log, usedMiB) {

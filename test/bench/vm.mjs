@@ -12,6 +12,9 @@ import { median } from './statistics.mjs';
 const RUNS = 5;
 const TAP = 'bench0';
 
+/** What a character device of QEMU is told: its `path`, or where it is logged. */
+export const argumentOf = (argv, device, name) => argv.find((word) => word.startsWith(`socket,id=${device}`))?.match(new RegExp(`${name}=([^,]+)`))?.[1];
+
 const consoleOf = (host, vmId) => join(host.stateDir, 'vms', vmId);
 export const argvOf = (pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
 
@@ -59,9 +62,7 @@ export async function bareArguments(lab, host, argv, backing, dir) {
     .replaceAll(/\/[^,"]*\/volumes\/[0-9a-f-]{36}\.qcow2/g, disk)
     .replaceAll(/tok-[a-z0-9-]+(?=["',]|$)/g, (name) => name)
     .replaceAll(/("ifname":")[^"]+|(ifname=)[^,]+/g, (_all, json, plain) => `${json ?? plain}${TAP}`));
-  const qmp = words.find((word) => word.startsWith('socket,id=qmp'))?.match(/path=([^,]+)/)?.[1];
-  const console_ = words.find((word) => word.startsWith('socket,id=serial'))?.match(/logfile=([^,]+)/)?.[1];
-  return { words, qmp, console_, free: () => run(ns(['ip', 'link', 'del', TAP])) };
+  return { words, qmp: argumentOf(words, 'qmp', 'path'), console_: argumentOf(words, 'serial', 'logfile'), free: () => run(ns(['ip', 'link', 'del', TAP])) };
 }
 
 async function bare(lab, host, argv, backing) {
@@ -98,7 +99,7 @@ export async function benchVm(lab, record, rest, { templateId, portGroupId }) {
     seen.create.push(new Date(task.steps.find((step) => step.name === 'start-on-host').endedAt) - sentAt);
     const vm = await rest.get(`/v1/vms/${task.object.id}`);
     const argv = argvOf(vm.status.pid);
-    const log = argv.find((word) => word.startsWith('socket,id=serial'))?.match(/logfile=([^,]+)/)?.[1] ?? join(consoleOf(host, vm.id), 'console.log');
+    const log = argumentOf(argv, 'serial', 'logfile') ?? join(consoleOf(host, vm.id), 'console.log');
     seen.userland.push((await textIn(log, 'GUEST-UP', 90_000)) - startOf(vm.status.pid));
     await rest.finished(await rest.delete(`/v1/vms/${vm.id}?force=true&purge=true`));
     const limit = await bare(lab, host, argv, backing);

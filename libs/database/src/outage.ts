@@ -4,7 +4,7 @@
 export type Outage = 'away' | 'full';
 
 /** Codes of Node and of the MySQL client for a server that is away, going away, or takes nobody more. */
-export const outageCodes: ReadonlySet<string> = new Set([
+const awayCodes: ReadonlySet<string> = new Set([
   'ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EPIPE', 'PROTOCOL_CONNECTION_LOST', 'ER_CON_COUNT_ERROR', 'ER_SERVER_SHUTDOWN',
   'ER_CONNECTION_KILLED',
 ]);
@@ -28,7 +28,7 @@ export function outageOf(error: unknown, depth = 0): Outage | undefined {
 function outageIn(code: unknown, message: unknown): Outage | undefined {
   const text = typeof message === 'string' ? message : '';
   if (typeof code !== 'string') return endedConnection.test(text) ? 'away' : undefined;
-  if (outageCodes.has(code)) return 'away';
+  if (awayCodes.has(code)) return 'away';
   return fullCodes.has(code) || (code.startsWith('ER_') && noSpace.test(text)) ? 'full' : undefined;
 }
 

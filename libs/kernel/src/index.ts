@@ -5,3 +5,4 @@ export * from './clock.ts';
 export * from './size-text.ts';
 export * from './hash-chain.ts';
 export * from './derive.ts';
+export * from './all-ended.ts';

@@ -5,11 +5,12 @@ import {
   type DatastoreId, type DiskId, type FolderId, type HostId, type NicId, type PortGroupId, type PortId, type ReplyOf,
   type UserId, type VmDisk, type VmId, type VmNic, type VolumeId,
 } from '#contracts';
+import { allEnded } from '#kernel';
 import { defineTask, type Step, type StepContext, type TaskKind } from '#tasks';
 import type { z } from 'zod';
 import { endBuried, endOff, endRunning, endsOf } from './vm-end.task.ts';
 import {
-  allEnded, claim, hasSwitches, nextRun, pinnedTo, seesDatastore, setVm, startOnHostStep, unclaim,
+  claim, hasSwitches, nextRun, pinnedTo, seesDatastore, setVm, startOnHostStep, unclaim,
   type Confining, type Placed, type Raised,
 } from './vm.steps.task.ts';
 import { planTpm, tpmVolume, type TpmPlan } from './tpm.steps.task.ts';

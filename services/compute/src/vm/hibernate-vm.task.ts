@@ -4,11 +4,11 @@ import {
   HostCommandFailed, chooseDatastore, discardVolume, hostVmResume, hostVmSave, hostVmStatus, placesOfVolumes, provisionVolume,
   type DatastoreId, type FolderId, type HostId, type HostVmStatus, type UserId, type VmId, type VolumeId,
 } from '#contracts';
-import type { Fault } from '#kernel';
+import { allEnded, type Fault } from '#kernel';
 import { asResult, defineTask, type StepContext, type TaskKind } from '#tasks';
 import { endAsHostSays, endHibernated, endWoken, endsOf } from './vm-end.task.ts';
 import { makeTpmStep, planTpm } from './tpm.steps.task.ts';
-import { allEnded, findHostsStep, forget, isOver, placeStep, raiseEpochStep, release, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
+import { findHostsStep, forget, isOver, placeStep, raiseEpochStep, release, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
 import type { SavedVm } from './vm.store.ts';
 
 export interface HibernateInput extends VmInput {

@@ -198,12 +198,6 @@ export async function unlessOver(work: Promise<unknown>): Promise<void> {
   if (!done.ok && !isOver(done.fault)) throw new FaultError(done.fault);
 }
 
-/** Waits for all also when one fails or has to be tried again: the others must not go on behind the step. The first of them, in this order, says why. */
-export async function allEnded<T extends readonly Promise<unknown>[]>(...work: T): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {
-  await Promise.allSettled(work);
-  return Promise.all(work);
-}
-
 /** Waits for a silent host without end: nothing else can tell what runs there. */
 export async function waitOut<I extends VmInput>(ctx: Context<I>, hostId: string, work: Promise<void>): Promise<void> {
   const done = await asResult(work);

@@ -50,7 +50,7 @@ export class HostNetwork {
 
   /** Those of them that are there. */
   async removeTaps(ifnames: readonly string[]): Promise<Result<void>> {
-    const there = (await this.links('type', 'tun')).filter(({ ifname }) => ifnames.includes(ifname));
+    const there = ifnames.length === 0 ? [] : (await this.links('type', 'tun')).filter(({ ifname }) => ifnames.includes(ifname));
     return there.length === 0 ? ok(undefined) : this.batch(there.map(({ ifname }) => `link delete dev ${ifname}`));
   }
 

@@ -2,7 +2,7 @@
 // is made and go first when it is taken away, so that a port is never usable with another's rules.
 import type { HostNic } from '#contracts';
 import type { Result } from '#kernel';
-import { ok } from '#kernel';
+import { allEnded, ok } from '#kernel';
 import { InUse } from '#contracts';
 import type { DhcpHost } from './dhcp-config.ts';
 import type { DhcpServers } from './dhcp-server.driver.ts';
@@ -158,7 +158,7 @@ export class Ports {
       if (!gone.ok) return gone;
     }
     // Out of the switch they have nothing to do with it any more. A tap can be there without its port, when the agent died between the two.
-    const [gone, fit] = await Promise.all([this.network.removeTaps([...wanted.map(tapName), ...present.map(({ name }) => name)]), this.refreshEach(groups)]);
+    const [gone, fit] = await allEnded(this.network.removeTaps([...wanted.map(tapName), ...present.map(({ name }) => name)]), this.refreshEach(groups));
     return gone.ok ? fit : gone;
   }
 
@@ -194,10 +194,8 @@ export class Ports {
       if (!gone.ok) return gone;
     }
     const taps = new Set(wanted.map((one) => tapName(one.nic.nicId)));
-    for (const { ifname } of await this.network.ourTaps()) {
-      const gone = taps.has(ifname) ? ok(undefined) : await this.network.removeTaps([ifname]);
-      if (!gone.ok) return gone;
-    }
+    const gone = await this.network.removeTaps((await this.network.ourTaps()).flatMap(({ ifname }) => (taps.has(ifname) ? [] : [ifname])));
+    if (!gone.ok) return gone;
     const ended = await this.endIdleGroups(all.value, bridges);
     if (!ended.ok) return ended;
     for (const one of wanted) {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { HostDisk, HostVmSpec, VolumePlace } from '#contracts';
 import { QemuFailed } from '#contracts';
 import type { Failed, Result } from '#kernel';
-import { failed, ok } from '#kernel';
+import { allEnded, failed, ok } from '#kernel';
 import type { AgentEnvironment, Qemu } from '../environment.ts';
 import { faultPoint } from '../fault-point.ts';
 import { MonitorError, startFailure } from '../qmp/errors.ts';
@@ -37,19 +37,14 @@ const monitorLimitMs = 20_000;
 export async function startVm(input: StartInput): Promise<Result<QemuProcess>> {
   const prepared = await prepare(input);
   if (!prepared.ok) return prepared;
-  // Firmware takes longer to send a first packet than the ports take to be there; a VM is running when both are.
-  const [running, ports] = await bothEnded(run(input, prepared.value), plug(input));
+  // Firmware takes longer to send a first packet than the ports take to be there; a VM is running when both are. A port that is
+  // still being made must not outlast its VM's start.
+  const [running, ports] = await allEnded(run(input, prepared.value), plug(input));
   if (!running.ok) return running;
   // Its end while the ports were made was told to nobody: until here the VM is one that starts.
   if (ports.ok) return (await running.value.alive()) ? running : neverRan(input.directory);
   await running.value.end(false);
   return ports;
-}
-
-/** Both to their end, also when one of them throws: a port that is still being made must not outlast its VM's start. */
-async function bothEnded<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
-  await Promise.allSettled([first, second]);
-  return [await first, await second];
 }
 
 async function plug({ environment: { drivers }, spec }: StartInput): Promise<Result<void>> {
