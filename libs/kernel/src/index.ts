@@ -6,3 +6,4 @@ export * from './size-text.ts';
 export * from './hash-chain.ts';
 export * from './derive.ts';
 export * from './all-ended.ts';
+export * from './first-defined.ts';

@@ -66,6 +66,22 @@ describe('Redis', () => {
   });
 });
 
+describe('a backlog that nobody has heard of', () => {
+  it.each([['with Redis', true], ['without Redis', false]])('is worked off without waiting for another sweep, however long it is, %s', async (_how, withRedis) => {
+    const redis = withRedis ? await ownRedis() : undefined;
+    const kind = defineTask({ kind: 'compute.outage.backlog', object: 'trial', steps: [{ name: 'end', run: () => Promise.resolve('done') }] });
+    const gone = await compute.open([kind]);
+    await gone.close();
+    const queued: string[] = [];
+    for (let index = 0; index < 450; index++) queued.push(await begin(gone, kind.kind));
+    const engine = await compute.open([kind], { redisUrl: redis?.url ?? null, settings: { sweepMs: 600_000 } });
+    expect(engine.redisWorks).toBe(withRedis);
+    for (const taskId of queued) expect((await taskEnd(engine, taskId)).state).toBe('succeeded');
+    await engine.close();
+    await redis?.remove();
+  });
+});
+
 describe('NATS', () => {
   it('brings the end of a child to its parent, which without it would look much later', async () => {
     const server = await ownNats();

@@ -18,14 +18,18 @@ export interface Sweep {
 
 const AT_ONCE = 200;
 
-/** True: there is more to do, at once. Tasks that have been late for long keep this replica's places filled, so that they pass at its full speed. */
+/**
+ * True: there is more to do, at once. Tasks that have been late for long, and those of a backlog that is longer than one look, keep
+ * this replica's places filled, so that they pass at its full speed.
+ */
 export async function sweepTasks(sweep: Sweep): Promise<boolean> {
   await freeClaimsOfGone(sweep.db);
   const due = await dueTasks(sweep.db, AT_ONCE);
+  const isBacklog = due.length === AT_ONCE;
   const own: string[] = [];
   for (const { id, lateMs, wakeCount } of due) {
-    const overdue = lateMs > 2 * sweep.sweepMs;
-    if (overdue || !(await sweep.enqueue(id, wakeCount))) own.push(id);
+    const isOverdue = lateMs > 2 * sweep.sweepMs;
+    if (isBacklog || isOverdue || !(await sweep.enqueue(id, wakeCount))) own.push(id);
   }
   const endsAt = performance.now() + sweep.sweepMs;
   for (const id of own) {
@@ -33,7 +37,7 @@ export async function sweepTasks(sweep: Sweep): Promise<boolean> {
     if (performance.now() > endsAt) return true;
     if (!(await sweep.begin(id, sweep.sweepMs))) return false;
   }
-  return own.length === AT_ONCE;
+  return isBacklog;
 }
 
 /** Removes what is no longer promised to anybody, a little at a time. */

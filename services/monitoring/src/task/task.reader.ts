@@ -6,7 +6,7 @@ import {
   cancelTask, retryTask, type InputOf, type Permission, type ReplyOf, type Task, type TaskService, type getTask,
 } from '#contracts';
 import { mayAccess, transaction, whoOf } from '#database';
-import { ok, orThrow, type Result } from '#kernel';
+import { firstDefined, ok, orThrow, type Failed, type Result } from '#kernel';
 import { accessOf } from '../scope/scope.store.ts';
 import { auditMutation, deedId } from '#tasks';
 import { findTask, type TaskView } from './task.store.ts';
@@ -18,7 +18,7 @@ const passed = { cancel: cancelTask, retry: retryTask } as const;
 const standing: ReadonlySet<Task['state']> = new Set(['queued', 'waiting', 'cancelling']);
 /** The view is answered when its owner takes longer. */
 const PLACE_MS = 500;
-/** Who waits for a task that no owner can tell of looks again so often. */
+/** Who waits for a task that no owner can tell of looks again after so long, and then after twice as long each time: every look asks all owners. */
 const UNKNOWN_MS = 1_000;
 const missing = (taskId: string): Result<never> => NotFound.fail('There is no task with this id.', { noun: 'task', id: taskId });
 
@@ -28,11 +28,12 @@ export class TaskReader {
   /** Answers at once, or with `waitMs` when the task has a version after `afterVersion` or has ended; while its owner is away that is waited for too. */
   async get(input: InputOf<typeof getTask>, ctx: BusContext): Promise<Result<Task>> {
     const until = performance.now() + Math.min(input.waitMs, Math.max(0, ctx.deadline.leftMs() - 1_000));
-    for (;;) {
+    for (let unknownMs = UNKNOWN_MS; ;) {
       const found = await this.find(input.taskId);
       const mayWait = performance.now() < until && !ctx.signal.aborted && this.waiters.hasRoom;
       if (!found.ok && mayWait) {
-        await this.waiters.news(input.taskId, Math.min(UNKNOWN_MS, until - performance.now()), ctx.signal);
+        await this.waiters.news(input.taskId, Math.min(unknownMs, until - performance.now()), ctx.signal);
+        unknownMs *= 2;
         continue;
       }
       const seen = await this.mayDo(orThrow(found), 'task.read', input.taskId, ctx);
@@ -62,15 +63,20 @@ export class TaskReader {
     return done;
   }
 
-  /** Fails as an owner that does not answer, unless another one has the task: then nobody can say that it is not there. */
+  /** The one that has the task is believed at once. Fails as an owner that does not answer where no other has it: then nobody can say that it is not there. */
   private async find(taskId: InputOf<typeof getTask>['taskId']): Promise<Result<TaskView | undefined>> {
     const known = await findTask(this.db, taskId);
     if (known) return ok(known);
-    const answers = await Promise.all(Object.values(owners).map((owner) => this.bus.request(owner.get, { taskId }, { as: 'system', timeoutMs: 2_000 })));
-    const task = answers.find((answer) => answer.ok)?.value;
+    const silent: Failed[] = [];
+    const asked = Object.values(owners).map(async (owner) => {
+      const answer = await this.bus.request(owner.get, { taskId }, { as: 'system', timeoutMs: 2_000 });
+      if (answer.ok) return answer.value;
+      if (answer.fault.code !== NotFound.code) silent.push(answer);
+      return undefined;
+    });
+    const task = await firstDefined(asked);
     if (task) return ok({ task, ownerId: task.actor?.userId ?? null });
-    const silent = answers.find((answer) => !answer.ok && answer.fault.code !== NotFound.code);
-    return silent === undefined || silent.ok ? ok(undefined) : silent;
+    return silent[0] ?? ok(undefined);
   }
 
   private async mayDo(found: TaskView | undefined, permission: Permission, taskId: string, ctx: BusContext): Promise<Result<Task>> {
