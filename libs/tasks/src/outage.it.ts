@@ -13,6 +13,7 @@ import { taskEnd } from './testing/put-through.ts';
 import { answerThings, dropThingKind, makeThing, makeThingKind, worldMigration } from './testing/sample-kinds.ts';
 import { SceneBus, serviceScene, silentTaskLog } from './testing/scene.ts';
 import type { ServiceScene } from './testing/scene.ts';
+import { WakeQueue } from './wake.queue.ts';
 
 // For a busy machine; every wait inside has a bound of its own.
 jest.setTimeout(120_000);
@@ -62,6 +63,35 @@ describe('Redis', () => {
     const engine = await compute.open([kind], { redisUrl: redis.url, settings: { sweepMs: 600_000 } });
     expect((await taskEnd(engine, await begin(engine, kind.kind))).output).toBe(3);
     await engine.close();
+    await redis.remove();
+  });
+});
+
+describe('wake-ups', () => {
+  const opened = async (redisUrl: string) => {
+    const looked: string[] = [];
+    const wakes = await WakeQueue.open({ service: `trial-${newUuid()}`, redisUrl, concurrency: 1, log: silentTaskLog, look: (taskId) => { looked.push(taskId); return Promise.resolve(); } });
+    return { wakes, looked };
+  };
+
+  it('go through Redis from the first one on', async () => {
+    const redis = await ownRedis();
+    const { wakes, looked } = await opened(redis.url);
+    expect(await wakes.add('first', 0, 0)).toBe(true);
+    await until('it has arrived', () => looked.includes('first'));
+    await wakes.close();
+    await redis.remove();
+  });
+
+  it('go through it as soon as it is there, where it was away at the beginning', async () => {
+    const redis = await ownRedis();
+    await redis.kill();
+    const { wakes, looked } = await opened(redis.url);
+    expect(await wakes.add('lost', 0, 0)).toBe(false);
+    await redis.start();
+    await until('it takes wake-ups', () => wakes.add('later', 1, 0));
+    await until('one has arrived', () => looked.includes('later'));
+    await wakes.close();
     await redis.remove();
   });
 });

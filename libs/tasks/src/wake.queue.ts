@@ -20,7 +20,9 @@ const retryStrategy = (times: number): number => Math.min(50 * 2 ** Math.min(tim
 export class WakeQueue {
   private readonly adding: Redis;
   private readonly working: Redis;
-  private readonly queue: Queue;
+  /** Only on a connection that is there: made before, it fails at once and for good. */
+  private queue: Queue | undefined;
+  private opening: Promise<void> | undefined;
   private worker: Worker | undefined;
   private closed = false;
   private complained = false;
@@ -34,9 +36,8 @@ export class WakeQueue {
     this.adding.on('ready', () => {
       if (this.complained) log.info({}, 'Redis is back; tasks are woken through it again');
       this.complained = false;
+      void this.openQueue();
     });
-    this.queue = new Queue(`tok-${service}-tasks`, { connection: this.adding, skipWaitingForReady: true, defaultJobOptions: { removeOnComplete: true, removeOnFail: true, attempts: 1 } });
-    this.queue.on('error', (error) => { this.complain(error); });
   }
 
   /** Throws when Redis is reachable and would evict wake-ups. Without Redis it opens all the same. */
@@ -47,6 +48,7 @@ export class WakeQueue {
       await wakes.close();
       throw new Error(`Redis has maxmemory-policy ${policy}; it must be noeviction, or wake-ups disappear`);
     }
+    await wakes.opening;
     wakes.work();
     return wakes;
   }
@@ -64,22 +66,51 @@ export class WakeQueue {
     return /maxmemory_policy:([\w-]+)/.exec(await this.adding.info('memory'))?.[1];
   }
 
+  private get name(): string {
+    return `tok-${this.options.service}-tasks`;
+  }
+
+  /** Whenever Redis is there, until it has succeeded. Never rejects. */
+  private openQueue(): Promise<void> {
+    if (this.queue !== undefined) return Promise.resolve();
+    this.opening ??= this.makeQueue().catch((error: unknown) => { this.complain(error); }).finally(() => { this.opening = undefined; });
+    return this.opening;
+  }
+
+  private async makeQueue(): Promise<void> {
+    const queue = new Queue(this.name, { connection: this.adding, skipWaitingForReady: true, defaultJobOptions: { removeOnComplete: true, removeOnFail: true, attempts: 1 } });
+    queue.on('error', (error) => { this.complain(error); });
+    try {
+      await queue.waitUntilReady();
+    } catch (error) {
+      await queue.close();
+      throw error;
+    }
+    if (this.closed) await queue.close();
+    else this.queue = queue;
+  }
+
   private work(): void {
-    const { service, concurrency, look } = this.options;
-    this.worker = new Worker(`tok-${service}-tasks`, (job) => look(String((job.data as { taskId?: unknown }).taskId)), { connection: this.working, concurrency });
+    const { concurrency, look } = this.options;
+    this.worker = new Worker(this.name, (job) => look(String((job.data as { taskId?: unknown }).taskId)), { connection: this.working, concurrency });
     this.worker.on('error', (error) => { this.complain(error); });
   }
 
   /** Whether an add would reach Redis now. */
   get usable(): boolean {
-    return !this.closed && this.adding.status === 'ready';
+    return this.usableQueue !== undefined;
+  }
+
+  private get usableQueue(): Queue | undefined {
+    return this.closed || this.adding.status !== 'ready' ? undefined : this.queue;
   }
 
   /** `wakeCount` names the reason: the same reason twice is one job. Never throws; the sweep finds what was not added. */
   async add(taskId: string, wakeCount: number, delayMs: number): Promise<boolean> {
-    if (!this.usable) return false;
+    const queue = this.usableQueue;
+    if (queue === undefined) return false;
     try {
-      await this.queue.add('look', { taskId }, { jobId: `${taskId}-${wakeCount}`, ...(delayMs > 0 ? { delay: delayMs } : {}) });
+      await queue.add('look', { taskId }, { jobId: `${taskId}-${wakeCount}`, ...(delayMs > 0 ? { delay: delayMs } : {}) });
       return true;
     } catch (error) {
       this.complain(error);
@@ -100,8 +131,10 @@ export class WakeQueue {
     const worker = this.worker;
     this.worker = undefined;
     if (worker !== undefined) await worker.close(true);
-    await this.queue.close();
+    await this.queue?.close();
     this.adding.disconnect();
     this.working.disconnect();
+    // What it asks of Redis is refused now.
+    await this.opening;
   }
 }
