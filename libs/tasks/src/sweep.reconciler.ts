@@ -1,5 +1,6 @@
 // Looks for open tasks that nobody runs although they are due, and gets them going: through Redis when it works, with its
-// own hands when it does not or when a wake-up has been on its way for too long. Takes no input; every replica does it.
+// own hands when it does not, when a wake-up has been on its way for too long, or when more are due than one look shows.
+// Takes no input; every replica does it.
 import type { DataSource } from 'typeorm';
 import { purgeCommands } from './command.store.ts';
 import { dueTasks, freeClaimsOfGone } from './claim.store.ts';

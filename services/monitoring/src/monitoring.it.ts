@@ -198,6 +198,9 @@ describe('one task', () => {
     const value = task();
     const found = answering((name) => (name === 'compute.task.get' ? ok(value) : failed({ code: 'UNAVAILABLE', detail: '' })));
     expect(orThrow(await ask(found, value.id)).id).toBe(value.id);
+    // Nor is one waited for that hangs.
+    const hanging = answering((name) => (name === 'compute.task.get' ? ok(value) : new Promise(() => undefined)));
+    expect(orThrow(await ask(hanging, value.id)).id).toBe(value.id);
     expect(await ask(nobody, value.id)).toMatchObject({ ok: false, fault: { code: 'NOT_FOUND' } });
     await expect(ask(answering((name) => failed({ code: name.startsWith('storage') ? 'UNAVAILABLE' : 'NOT_FOUND', detail: '' })), value.id)).rejects.toThrow(FaultError);
   });

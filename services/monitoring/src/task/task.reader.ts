@@ -28,12 +28,11 @@ export class TaskReader {
   /** Answers at once, or with `waitMs` when the task has a version after `afterVersion` or has ended; while its owner is away that is waited for too. */
   async get(input: InputOf<typeof getTask>, ctx: BusContext): Promise<Result<Task>> {
     const until = performance.now() + Math.min(input.waitMs, Math.max(0, ctx.deadline.leftMs() - 1_000));
-    for (let unknownMs = UNKNOWN_MS; ;) {
+    for (let pauseMs = UNKNOWN_MS; ; pauseMs *= 2) {
       const found = await this.find(input.taskId);
       const mayWait = performance.now() < until && !ctx.signal.aborted && this.waiters.hasRoom;
       if (!found.ok && mayWait) {
-        await this.waiters.news(input.taskId, Math.min(unknownMs, until - performance.now()), ctx.signal);
-        unknownMs *= 2;
+        await this.waiters.news(input.taskId, Math.min(pauseMs, until - performance.now()), ctx.signal);
         continue;
       }
       const seen = await this.mayDo(orThrow(found), 'task.read', input.taskId, ctx);
