@@ -1,5 +1,5 @@
 // One request, one trace: the spans of the door, of the services and of the host that carried out a deployment hang
-// together from the trace id that the client sent, without a gap.
+// together from the trace id that the client sent, without a gap, and each step of its task is one of them.
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -29,13 +29,17 @@ describe('a trace', () => {
     const sent = await world.rest.send('POST', '/v1/vms', { body: small(world, 'traced'), headers: { 'idempotency-key': traceId, traceparent: `00-${traceId}-${root}-01` } });
     expect(sent.status).toBe(202);
     const task = await world.rest.succeeded(TaskRef.parse(sent.body));
-    expect((await world.rest.ask(getTask, { taskId: task.id })).traceId).toBe(traceId);
+    const { kind, steps, traceId: told } = await world.rest.ask(getTask, { taskId: task.id });
+    expect(told).toBe(traceId);
     const wanted = ['gateway', 'compute', 'scheduler', 'storage', 'network', 'host-agent'];
     // Each process writes its spans a while after they end, so a child may be there before its parent.
     await eventually('every process has told its spans, and each span has its parent', async () => {
       const spans = await spansOf(traceId);
       const services = new Set(spans.map((span) => span.service));
       if (!wanted.every((service) => services.has(service))) throw new Error(`only ${[...services].join(', ')}`);
+      const names = new Set(spans.map((span) => span.name));
+      const silent = steps.filter(({ name }) => !names.has(`${kind} ${name}`)).map(({ name }) => name);
+      if (silent.length > 0) throw new Error(`no span of the steps ${silent.join(', ')}`);
       const known = new Set([root, ...spans.map((span) => span.spanId)]);
       const orphans = spans.filter((span) => span.parentSpanId === null || !known.has(span.parentSpanId)).map(({ service, name }) => `${service} ${name}`);
       if (orphans.length > 0) throw new Error(`without a parent: ${orphans.join(', ')}`);

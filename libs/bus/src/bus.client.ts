@@ -25,6 +25,8 @@ export interface CallOptions {
   readonly idempotencyKey?: string;
   /** The way in that the user came by. Default: that of `ctx`, unless the call is made as the service itself. */
   readonly door?: Door;
+  /** The span that this call belongs to, as in the W3C header. Default: the active one, else that of `ctx`. */
+  readonly traceparent?: string;
   /** Gives the call up; its effect may still happen. Default: the signal of `ctx`. */
   readonly signal?: AbortSignal;
   /** At most this long; never longer than `ctx` has left. Default: what the contract says. */
@@ -151,7 +153,7 @@ export class BusClient {
     }
     const body = this.encode(input);
     if (!body.ok) return body;
-    const span = openClientSpan(call.name, ctx, { 'messaging.system': 'nats', 'messaging.destination.name': call.subject });
+    const span = openClientSpan(call.name, call.options, { 'messaging.system': 'nats', 'messaging.destination.name': call.subject });
     const askedMs = call.options.timeoutMs ?? call.operation.timeoutMs;
     const deadline = deadlineIn(ctx ? Math.min(askedMs, ctx.deadline.leftMs()) : askedMs);
     const result = await this.exchange(call, body.value, deadline, formatTraceparent(span.span.spanContext()));

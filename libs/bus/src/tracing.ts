@@ -1,7 +1,7 @@
 // Traces over the bus with OpenTelemetry's API alone: without an SDK the trace id still travels and is in every log line.
 import { randomBytes } from 'node:crypto';
 import { context, isSpanContextValid, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
-import type { Context, Span, SpanContext } from '@opentelemetry/api';
+import type { Attributes, Context, Span, SpanContext } from '@opentelemetry/api';
 import type { Fault } from '#kernel';
 
 const tracer = trace.getTracer('tokamak.bus');
@@ -25,7 +25,7 @@ export interface OpenSpan {
   end(fault?: Fault): void;
 }
 
-const open = (name: string, kind: SpanKind, parent: SpanContext | undefined, attributes: Record<string, string>): OpenSpan => {
+const open = (name: string, kind: SpanKind, parent: SpanContext | undefined, attributes: Attributes): OpenSpan => {
   const from = trace.setSpanContext(ROOT_CONTEXT, parent ?? newSpanContext());
   // With no parent an SDK starts a trace of its own; without an SDK the made-up parent is the trace.
   const started = tracer.startSpan(name, { kind, attributes }, parent ? from : context.active());
@@ -42,8 +42,15 @@ const open = (name: string, kind: SpanKind, parent: SpanContext | undefined, att
 };
 
 /** A span for one message taken, child of what its `traceparent` names. */
-export const openServerSpan = (name: string, traceparent: string | undefined, attributes: Record<string, string>): OpenSpan =>
+export const openServerSpan = (name: string, traceparent: string | undefined, attributes: Attributes): OpenSpan =>
   open(name, SpanKind.SERVER, parseTraceparent(traceparent), attributes);
+
+/** A span for work that was asked for earlier, whoever gave the impulse to do it now: child of what `traceparent` names, of nothing where that is null. */
+export const openWorkSpan = (name: string, traceparent: string | null, attributes: Attributes): OpenSpan =>
+  context.with(ROOT_CONTEXT, () => open(name, SpanKind.INTERNAL, parseTraceparent(traceparent ?? undefined), attributes));
+
+/** The `traceparent` of what is done within the span. */
+export const traceparentIn = ({ span }: OpenSpan): string => formatTraceparent(span.spanContext());
 
 /** Runs `work` with the span as the active one. */
 export const within = <T>(opened: OpenSpan, work: () => T): T => context.with(opened.otel, work);
@@ -52,9 +59,11 @@ const spans = new WeakMap<object, SpanContext>();
 /** Lets calls made with this bus context become children of its span. */
 export const bindSpan = (busContext: object, opened: OpenSpan): void => void spans.set(busContext, opened.span.spanContext());
 
-/** A span for one request sent: child of the active span, or of the one that came with the bus context. */
-export function openClientSpan(name: string, busContext: { traceId: string } | undefined, attributes: Record<string, string>): OpenSpan {
-  const active = trace.getSpanContext(context.active());
-  const parent = active ?? (busContext && (spans.get(busContext) ?? newSpanContext(busContext.traceId)));
+/** The `traceparent` of what begins in a request and goes on behind it. */
+export const traceparentOf = (busContext: { readonly traceId: string }): string => formatTraceparent(spans.get(busContext) ?? newSpanContext(busContext.traceId));
+
+/** A span for one request sent: child of what `traceparent` names, of the active span, or of the one that came with the bus context. */
+export function openClientSpan(name: string, { traceparent, ctx }: { traceparent?: string; ctx?: { traceId: string } }, attributes: Attributes): OpenSpan {
+  const parent = parseTraceparent(traceparent) ?? trace.getSpanContext(context.active()) ?? (ctx && (spans.get(ctx) ?? newSpanContext(ctx.traceId)));
   return open(name, SpanKind.CLIENT, parent, attributes);
 }

@@ -4,7 +4,7 @@ import { Internal } from '#contracts';
 import { parseTimeout } from './deadline.ts';
 import { callingService, isIdempotencyKey, isInbox, isSubjectToken } from './headers.ts';
 import { inboxPrefixOf } from './creds.ts';
-import { formatTraceparent, openClientSpan, openServerSpan, parseTraceparent } from './tracing.ts';
+import { formatTraceparent, openClientSpan, openServerSpan, openWorkSpan, parseTraceparent, traceparentOf } from './tracing.ts';
 import { bug, errorBody, faultOf, isResult, parseBody } from './wire.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -62,7 +62,10 @@ describe('traces', () => {
   test('go on without an SDK, and start where there is none', () => {
     expect(openServerSpan('a', parent, {}).traceId).toBe('0af7651916cd43dd8448eb211c80319c');
     expect(openServerSpan('a', undefined, {}).traceId).toMatch(/^[0-9a-f]{32}$/);
-    expect(openClientSpan('b', { traceId: 'c'.repeat(32) }, {}).traceId).toBe('c'.repeat(32));
+    expect(openClientSpan('b', { ctx: { traceId: 'c'.repeat(32) } }, {}).traceId).toBe('c'.repeat(32));
+    expect(openClientSpan('b', { ctx: { traceId: 'c'.repeat(32) }, traceparent: parent }, {}).traceId).toBe('0af7651916cd43dd8448eb211c80319c');
+    expect(openWorkSpan('d', parent, {}).traceId).toBe('0af7651916cd43dd8448eb211c80319c');
+    expect(parseTraceparent(traceparentOf({ traceId: 'c'.repeat(32) }))).toMatchObject({ traceId: 'c'.repeat(32) });
   });
 });
 

@@ -115,4 +115,6 @@ export const tasksMigrations: readonly Migration[] = [
       KEY slot_task (task_id),
       CONSTRAINT task_slot_task FOREIGN KEY (task_id) REFERENCES task (id) ON DELETE CASCADE) ${options}`,
   ]),
+  // The span that the task began in: its steps hang there, whoever runs them.
+  defineMigration('tasks.0025-traceparent', [`ALTER TABLE task ADD COLUMN traceparent ${word(55)} NULL`]),
 ];

@@ -19,6 +19,8 @@ export interface Caller {
   readonly bus: TaskBus;
   readonly place: CallPlace;
   readonly signal: AbortSignal;
+  /** The span of the step. */
+  readonly traceparent: string;
   /** How often this step has parked. */
   readonly parks: number;
   /** Since when this step has been failing in passing ways, ms; 0 = it has not. */
@@ -51,7 +53,7 @@ const holderOf = ({ details }: Fault): string | null =>
 
 export async function callHost<O extends HostOperation>(caller: Caller, hostId: string, operation: O, input: RequestOf<O>, waitsFor: string | undefined): Promise<ReplyOf<O>> {
   const answer = await caller.bus.requestHost(hostId, operation, input, {
-    as: 'system', timeoutMs: Math.min(operation.timeoutMs, caller.hostTryMs), signal: caller.signal,
+    as: 'system', timeoutMs: Math.min(operation.timeoutMs, caller.hostTryMs), signal: caller.signal, traceparent: caller.traceparent,
   });
   if (answer.ok) return answer.value;
   return parkOrThrow(caller, waitsFor !== undefined && isAtWork(answer.fault) ? { ...answer.fault, detail: waitsFor } : answer.fault, hostId);
@@ -62,7 +64,7 @@ export async function callService<O extends Operation>(caller: Caller, operation
   return answer.ok ? answer.value : parkOrThrow(caller, answer.fault, operation.service);
 }
 
-const systemCall = (caller: Caller, part: string | undefined): CallOptions => ({ as: 'system', idempotencyKey: requestKeyOf(caller.place, part), signal: caller.signal });
+const systemCall = (caller: Caller, part: string | undefined): CallOptions => ({ as: 'system', idempotencyKey: requestKeyOf(caller.place, part), signal: caller.signal, traceparent: caller.traceparent });
 
 /** The child's result, or its id while it works (it has been started then). */
 export async function followChild(caller: Caller, operation: Operation, input: unknown, part: string | undefined): Promise<ChildResult | string> {
@@ -88,16 +90,13 @@ export async function followChild(caller: Caller, operation: Operation, input: u
 
 /** Undefined = there is no such task. */
 export async function lookAtChild(caller: Caller, child: ChildRecord): Promise<Task | undefined> {
-  const answer = await askForTask(caller.bus, child.service, child.taskId);
+  const answer = await caller.bus.request(operationsOf(child.service).get, { taskId: child.taskId }, { as: 'system', traceparent: caller.traceparent });
   if (answer.ok) return answer.value;
   return answer.fault.code === NotFound.code ? undefined : parkOrThrow(caller, answer.fault, child.service);
 }
 
-const askForTask = (bus: TaskBus, service: string, taskId: string): Promise<Result<Task>> =>
-  bus.request(operationsOf(service).get, { taskId }, { as: 'system' });
-
-export const cancelChild = (bus: TaskBus, child: ChildRecord, key: string): Promise<Result<unknown>> =>
-  bus.request(operationsOf(child.service).cancel, { taskId: child.taskId }, { as: 'system', idempotencyKey: key });
+export const cancelChild = ({ bus, traceparent }: Caller, child: ChildRecord, key: string): Promise<Result<unknown>> =>
+  bus.request(operationsOf(child.service).cancel, { taskId: child.taskId }, { as: 'system', idempotencyKey: key, traceparent });
 
 function operationsOf(service: string): typeof computeTask {
   const operations = taskOperationsOf[service];

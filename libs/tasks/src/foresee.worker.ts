@@ -2,7 +2,7 @@
 // back. Questions are asked; a command goes only to who explains it; a host is told nothing. Where something can be known
 // only when it is done, the look ahead ends and the steps behind are named.
 import type { EntityManager } from 'typeorm';
-import type { PlanDraft } from '#bus';
+import type { CallOptions, PlanDraft } from '#bus';
 import type { HostOperation, Operation, PlanNote, PlanStep, ReplyOf, RequestOf } from '#contracts';
 import { fromJson } from '#database';
 import { FaultError, orThrow } from '#kernel';
@@ -22,6 +22,8 @@ export interface Foreseen {
   readonly taskId: string;
   readonly bus: TaskBus;
   readonly log: TaskLog;
+  /** The span of the request that asks. */
+  readonly traceparent?: string;
   /** Time that the asker still has. */
   readonly leftMs: () => number;
 }
@@ -141,7 +143,7 @@ class StepAhead implements StepContext<unknown> {
 
   async request<O extends Operation>(operation: O, input: RequestOf<O>): Promise<ReplyOf<O>> {
     if (operation.kind === 'command') return (await this.explained(operation, input)) as ReplyOf<O>;
-    return orThrow(await this.scene.bus.request(operation, input, { as: 'system', timeoutMs: this.timeMs() }));
+    return orThrow(await this.scene.bus.request(operation, input, this.options()));
   }
 
   private async explained(operation: Operation, input: unknown): Promise<unknown> {
@@ -149,7 +151,7 @@ class StepAhead implements StepContext<unknown> {
       this.notes.push({ text: `asks ${operation.service}: ${operation.summary}`, details: { operation: operation.name } });
       throw new NoFurther(operation.name);
     }
-    const plan = orThrow(await this.scene.bus.explain(operation, input, { as: 'system', timeoutMs: this.timeMs() }));
+    const plan = orThrow(await this.scene.bus.explain(operation, input, this.options()));
     this.notes.push(...plan.decisions, ...plan.steps.flatMap((step) => step.decisions));
     if (plan.task !== null) this.notes.push({ text: `starts ${plan.task}: ${plan.steps.map(({ name }) => name).join(', ')}`, details: { task: plan.task, steps: plan.steps.map(({ name }) => name) } });
     for (const warning of plan.warnings) this.scene.draft.warned(warning);
@@ -157,7 +159,8 @@ class StepAhead implements StepContext<unknown> {
     return plan.result;
   }
 
-  private timeMs(): number {
-    return Math.max(1, Math.min(ASK_MS, this.scene.leftMs() - RESERVE_MS));
+  private options(): CallOptions {
+    const { leftMs, traceparent } = this.scene;
+    return { as: 'system', timeoutMs: Math.max(1, Math.min(ASK_MS, leftMs() - RESERVE_MS)), ...(traceparent === undefined ? {} : { traceparent }) };
   }
 }

@@ -11,7 +11,7 @@ export type Direction = 'forward' | 'undo';
 
 export interface TaskRow {
   id: string; kind: string; object_noun: string; object_id: string; object_name: string | null;
-  state: TaskState; direction: Direction; actor: unknown; owner_id: string | null; trace_id: string | null;
+  state: TaskState; direction: Direction; actor: unknown; owner_id: string | null; trace_id: string | null; traceparent: string | null;
   input: unknown; output: unknown; error: unknown; locks: unknown;
   parent_task_id: string | null; root_task_id: string; progress: unknown; waits_for: unknown;
   cancel_requested_at: Date | null; run_epoch: number; claimed_by: string | null; claim_until: Date | null;

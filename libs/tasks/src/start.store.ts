@@ -1,5 +1,6 @@
 // Begins a task: its rows, its locks and the event about it are part of the transaction that decided on it.
 import type { EntityManager } from 'typeorm';
+import { traceparentOf } from '#bus';
 import type { BusContext } from '#bus';
 import type { TaskRef, TaskService } from '#contracts';
 import { executeLater, insertOf, selectRow, dbNow, toJson } from '#database';
@@ -34,7 +35,7 @@ export async function startTask<I>(tx: EntityManager, service: TaskService, kind
   const row: TaskRow = {
     id, kind: kind.kind, object_noun: kind.object, object_id: start.objectId, object_name: start.objectName ?? null,
     state: 'queued', direction: 'forward', actor: actor === null ? null : toJson({ userId: actor.userId, handle: actor.handle }),
-    owner_id: start.ownerId ?? actor?.userId ?? null, trace_id: start.ctx?.traceId ?? null,
+    owner_id: start.ownerId ?? actor?.userId ?? null, trace_id: start.ctx?.traceId ?? null, traceparent: start.ctx === undefined ? null : traceparentOf(start.ctx),
     input: toJson(start.input), output: null, error: null, locks: toJson(locks),
     parent_task_id: parent?.parentTaskId ?? null, root_task_id: rootTaskId, progress: null, waits_for: null,
     cancel_requested_at: null, run_epoch: 0, claimed_by: null, claim_until: null,

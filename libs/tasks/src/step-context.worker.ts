@@ -31,6 +31,8 @@ export interface StepScene {
   readonly step: StepRow;
   readonly plan: Step<unknown>;
   readonly meter: ProgressMeter;
+  /** The span of this run. */
+  readonly traceparent: string;
   /** Of a run on its way forward. */
   readonly boundary?: Boundary;
 }
@@ -57,6 +59,10 @@ export class StepRun implements StepContext<unknown> {
     this.commandId = commandIdOf(this.place);
     this.signal = control.signal;
     this.log = shop.log;
+  }
+
+  get traceparent(): string {
+    return this.scene.traceparent;
   }
 
   output<T>(name: string): T {
@@ -187,9 +193,9 @@ export class StepRun implements StepContext<unknown> {
   }
 
   private caller(): Caller {
-    const { shop, control, row, step, plan } = this.scene;
+    const { shop, control, row, step, plan, traceparent } = this.scene;
     return {
-      bus: shop.bus, place: this.place, signal: control.signal, parks: step.parks,
+      bus: shop.bus, place: this.place, signal: control.signal, traceparent, parks: step.parks,
       retryForMs: plan.retryForMs ?? shop.settings.retryForMs, childLookMs: shop.settings.childLookMs, hostTryMs: shop.settings.hostTryMs,
       children: childrenOf(step),
       failingForMs: async () => (step.retry_since === null ? 0 : (await dbNow(shop.book.db)).getTime() - step.retry_since.getTime()),

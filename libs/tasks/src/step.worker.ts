@@ -1,4 +1,5 @@
 // One run of one step, or of its undo, and how it ended. Nothing is recorded here.
+import { openWorkSpan, traceparentIn, within } from '#bus';
 import { dbNow } from '#database';
 import type { Failed, Fault, Result } from '#kernel';
 import { FaultError } from '#kernel';
@@ -20,8 +21,8 @@ export type StepEnd =
   | { readonly is: 'error'; readonly error: unknown }
   | { readonly is: 'cancelled' | 'lost' | 'stopping' };
 
-/** What a run of a step is made of; its meter belongs to the run. */
-export type StepToRun = Omit<StepScene, 'meter'>;
+/** What a run of a step is made of; its meter and its span belong to the run. */
+export type StepToRun = Omit<StepScene, 'meter' | 'traceparent'>;
 
 export const runStep = (work: StepToRun): Promise<StepEnd> => attempt(work, (ctx) => (work.shop.holds === undefined ? work.plan.run(ctx) : runHeld(work, work.shop.holds, ctx)));
 
@@ -39,7 +40,7 @@ async function runHeld(work: StepToRun, holds: Holds, ctx: StepRun): Promise<unk
 /** Ends the children of the step's run first: an undo beside a working child would race with it. */
 export const runUndo = (work: StepToRun): Promise<StepEnd> =>
   attempt(work, async (ctx) => {
-    await endChildren(work);
+    await endChildren(work, ctx.traceparent);
     return work.shop.holds === undefined ? work.plan.undo?.(ctx) : undoHeld(work, work.shop.holds, ctx);
   });
 
@@ -55,10 +56,12 @@ async function undoHeld(work: StepToRun, holds: Holds, ctx: StepRun): Promise<un
 const heldStep = ({ row, step, control }: StepToRun): HeldStep => ({ kind: row.kind, taskId: row.id, isChild: row.parent_task_id !== null, step: step.name, signal: control.signal });
 
 async function attempt(work: StepToRun, act: (ctx: StepRun) => Promise<unknown>): Promise<StepEnd> {
-  const { control, shop } = work;
+  const { control, shop, row, step } = work;
   const meter = new ProgressMeter(shop.book, control.claim, shop.log);
-  const ctx = new StepRun({ ...work, meter });
-  const end = await outcome(work, ctx, act);
+  const span = openWorkSpan(`${row.kind} ${step.name}`, row.traceparent, { 'tok.task.id': row.id, 'tok.step.attempt': step.attempt, 'tok.step.undo': row.direction === 'undo' });
+  const ctx = new StepRun({ ...work, meter, traceparent: traceparentIn(span) });
+  const end = await within(span, () => outcome(work, ctx, act));
+  span.end(end.is === 'failed' ? end.fault : undefined);
   await meter.settled();
   const { interruption } = control;
   if (interruption === 'lost') return { is: 'lost' };
@@ -100,12 +103,12 @@ const patienceOf = ({ shop, step, plan }: StepToRun): Pick<Caller, 'failingForMs
   failingForMs: async () => (step.retry_since === null ? 0 : (await dbNow(shop.book.db)).getTime() - step.retry_since.getTime()),
 });
 
-async function endChildren(work: StepToRun): Promise<void> {
+async function endChildren(work: StepToRun, traceparent: string): Promise<void> {
   const { shop, row, step, control } = work;
   const place = { taskId: row.id, rootTaskId: row.root_task_id, seq: step.seq, undo: true };
   const undoKey = requestKeyOf(place);
   const caller: Caller = {
-    ...patienceOf(work), bus: shop.bus, place, signal: control.signal, childLookMs: shop.settings.childLookMs, hostTryMs: shop.settings.hostTryMs,
+    ...patienceOf(work), bus: shop.bus, place, signal: control.signal, traceparent, childLookMs: shop.settings.childLookMs, hostTryMs: shop.settings.hostTryMs,
     children: {}, noteChild: () => Promise.resolve(), showChild: () => Promise.resolve(),
   };
   // Children of the undo itself must go on.
@@ -118,7 +121,7 @@ async function endChildren(work: StepToRun): Promise<void> {
       continue;
     }
     if (hasEnded(task)) continue;
-    const answer = await cancelChild(shop.bus, child, `${undoKey}/cancel-${index}`);
+    const answer = await cancelChild(caller, child, `${undoKey}/cancel-${index}`);
     if (!answer.ok && gaveUp(answer.fault)) await parkOrThrow(caller, answer.fault, child.service);
     throw new Parked({ what: `the end of the task ${task.kind}`, holder: child.taskId, position: null }, shop.settings.childLookMs);
   }

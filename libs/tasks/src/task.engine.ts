@@ -2,6 +2,7 @@
 // every one to an end whatever is killed meanwhile. MySQL is the truth; Redis and events only make it fast.
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import type { DataSource, EntityManager } from 'typeorm';
+import { traceparentOf } from '#bus';
 import type { Task, TaskRef, TaskService } from '#contracts';
 import { eventSubject, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
@@ -120,7 +121,7 @@ export class TaskEngine {
     const ref = await startTask(tx, this.service, known, start);
     const draft = start.ctx?.dryRun;
     if (draft !== undefined) {
-      foresee({ tx, draft, kind: known, taskId: ref.taskId, bus: this.options.bus, log: this.options.log, leftMs: () => start.ctx?.deadline?.leftMs() ?? Infinity });
+      foresee({ tx, draft, kind: known, taskId: ref.taskId, bus: this.options.bus, log: this.options.log, leftMs: () => start.ctx?.deadline?.leftMs() ?? Infinity, ...(start.ctx === undefined ? {} : { traceparent: traceparentOf(start.ctx) }) });
       return ref;
     }
     afterCommit(tx, () => { this.later(ref.taskId, 0); });

@@ -8,7 +8,7 @@ import type { HostOperation, InputOf, Operation, Plan, ReplyOf, RequestOf, TaskS
 import { HostUnreachable, Unavailable } from '#contracts';
 import { openDatabase, tasksMigrations } from '#database';
 import type { Migration } from '#database';
-import { failed, FaultError, ok } from '#kernel';
+import { failed, FaultError, newUuid, ok } from '#kernel';
 import type { Result } from '#kernel';
 import { makeTestSchema } from '../../../database/src/testing/test-schema.store.ts';
 import type { TaskBus } from '../calls.worker.ts';
@@ -37,6 +37,8 @@ export class SceneBus {
   readonly host = new SceneHost();
   /** Requests seen, by operation. */
   readonly seen: string[] = [];
+  /** Commands to hosts, each with the span that it was sent in. */
+  readonly told: { readonly operation: string; readonly traceparent: string | undefined }[] = [];
 
   handle<O extends Operation>(operation: O, handler: (input: InputOf<O>, ctx: BusContext) => Promise<ReplyOf<O> | Result<ReplyOf<O>>>): void {
     this.handlers.set(operation.name, (input, ctx) => handler(operation.input.parse(input) as InputOf<O>, ctx));
@@ -46,7 +48,10 @@ export class SceneBus {
   of(caller: string): TaskBus {
     return {
       request: (operation, input, options) => this.request(caller, operation, input, options),
-      requestHost: (hostId, operation, input) => this.host.take(hostId, operation, input),
+      requestHost: (hostId, operation, input, options) => {
+        this.told.push({ operation: operation.name, traceparent: options?.traceparent });
+        return this.host.take(hostId, operation, input);
+      },
       explain: (operation, input) => this.explain(caller, operation, input),
     };
   }
@@ -61,7 +66,7 @@ export class SceneBus {
     this.seen.push(operation.name);
     const handler = this.handlers.get(operation.name);
     if (handler === undefined) return Unavailable.fail(`The service ${operation.service} does not answer.`, { service: operation.service });
-    const ctx = contextOf({ system: true, caller, idempotencyKey: options.idempotencyKey ?? null, ...over });
+    const ctx = contextOf({ system: true, caller, idempotencyKey: options.idempotencyKey ?? null, traceId: traceIdIn(options.traceparent), ...over });
     try {
       const answer = await handler(JSON.parse(JSON.stringify(input)), ctx);
       return isResult<ReplyOf<O>>(answer) ? answer : ok(answer as ReplyOf<O>);
@@ -71,6 +76,8 @@ export class SceneBus {
     }
   }
 }
+
+const traceIdIn = (traceparent: string | undefined): string => traceparent?.split('-')[1] ?? newUuid().replaceAll('-', '');
 
 const isResult = <T>(value: unknown): value is Result<T> => typeof value === 'object' && value !== null && 'ok' in value && ('value' in value || 'fault' in value);
 
