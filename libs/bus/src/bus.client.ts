@@ -6,13 +6,13 @@ import type { BodyOf, Door, HostOperation, Operation, Plan, ReplyOf, Report, Req
 import { DeadlineExceeded, DryRunUnsupported, heartbeatSubject, hostSubject, HostUnreachable, InvalidArgument, PayloadTooLarge, reportSubject, Unavailable, Internal } from '#contracts';
 import type { Failed, Result } from '#kernel';
 import { failed, ok, sleep } from '#kernel';
+import { formatTraceparent, openClientSpan } from '#telemetry';
 import type { z } from 'zod';
 import type { BusContext } from './context.ts';
 import { deadlineIn } from './deadline.ts';
 import type { Deadline } from './deadline.ts';
 import { noteRecorded } from './denial.ts';
 import { header, isIdempotencyKey, isSubjectToken, serviceActor } from './headers.ts';
-import { formatTraceparent, openClientSpan } from './tracing.ts';
 import { bug, faultOf, parseBody, parseWith } from './wire.ts';
 
 export interface CallOptions {

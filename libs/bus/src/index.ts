@@ -12,7 +12,6 @@ export * from './host.server.ts';
 export * from './streams.nats.ts';
 export type { Tally } from './tally.ts';
 export { parseBody } from './wire.ts';
-export { bindSpan, openServerSpan, openWorkSpan, traceparentIn, traceparentOf, within } from './tracing.ts';
 export { refusal } from './access.ts';
 export { isDenial, isRecorded, noteRecorded } from './denial.ts';
 export type { Denied } from './denial.ts';

@@ -6,6 +6,7 @@ import { DeadlineExceeded, InvalidArgument, Overloaded, PayloadTooLarge, Shuttin
 import type { Door } from '#contracts';
 import type { Fault, Result } from '#kernel';
 import { failed, FaultError, ok, systemClock } from '#kernel';
+import { bindSpan, openServerSpan, parseTraceparent, within } from '#telemetry';
 import type { BusContext, BusLog } from './context.ts';
 import { atMost, deadlineIn, parseTimeout } from './deadline.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -18,7 +19,6 @@ import type { Denied } from './denial.ts';
 import { doorOf, header, isInbox } from './headers.ts';
 import type { Limits } from './limits.ts';
 import { Tally } from './tally.ts';
-import { bindSpan, openServerSpan, parseTraceparent, within } from './tracing.ts';
 import { bug, errorBody, errorNumber, isResult, parseBody } from './wire.ts';
 
 export interface ResponderOptions {

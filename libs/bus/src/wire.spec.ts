@@ -4,7 +4,6 @@ import { Internal } from '#contracts';
 import { parseTimeout } from './deadline.ts';
 import { callingService, isIdempotencyKey, isInbox, isSubjectToken } from './headers.ts';
 import { inboxPrefixOf } from './creds.ts';
-import { formatTraceparent, openClientSpan, openServerSpan, openWorkSpan, parseTraceparent, traceparentOf } from './tracing.ts';
 import { bug, errorBody, faultOf, isResult, parseBody } from './wire.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -50,23 +49,6 @@ test('the cause of a fault stays inside', () => {
 test('a reply that looks like a result is told from a result', () => {
   expect([{ ok: true, value: 1 }, { ok: false, fault: {} }].map(isResult)).toEqual([true, true]);
   expect([{ ok: true }, { ok: true, value: 1, more: 2 }, { ok: 'yes', value: 1 }, null, 'ok'].map(isResult)).toEqual([false, false, false, false, false]);
-});
-
-describe('traces', () => {
-  const parent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
-  test('are read and written as W3C says', () => {
-    const parsed = parseTraceparent(parent);
-    expect(parsed && formatTraceparent(parsed)).toBe(parent);
-    for (const bad of ['', 'x', '00-00000000000000000000000000000000-b7ad6b7169203331-01', '00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01', '01-a-b-c']) expect(parseTraceparent(bad)).toBeUndefined();
-  });
-  test('go on without an SDK, and start where there is none', () => {
-    expect(openServerSpan('a', parent, {}).traceId).toBe('0af7651916cd43dd8448eb211c80319c');
-    expect(openServerSpan('a', undefined, {}).traceId).toMatch(/^[0-9a-f]{32}$/);
-    expect(openClientSpan('b', { ctx: { traceId: 'c'.repeat(32) } }, {}).traceId).toBe('c'.repeat(32));
-    expect(openClientSpan('b', { ctx: { traceId: 'c'.repeat(32) }, traceparent: parent }, {}).traceId).toBe('0af7651916cd43dd8448eb211c80319c');
-    expect(openWorkSpan('d', parent, {}).traceId).toBe('0af7651916cd43dd8448eb211c80319c');
-    expect(parseTraceparent(traceparentOf({ traceId: 'c'.repeat(32) }))).toMatchObject({ traceId: 'c'.repeat(32) });
-  });
 });
 
 test('the inbox that credentials allow is named after their holder', () => {

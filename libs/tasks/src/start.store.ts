@@ -1,10 +1,10 @@
 // Begins a task: its rows, its locks and the event about it are part of the transaction that decided on it.
 import type { EntityManager } from 'typeorm';
-import { traceparentOf } from '#bus';
 import type { BusContext } from '#bus';
 import type { TaskRef, TaskService } from '#contracts';
 import { executeLater, insertOf, selectRow, dbNow, toJson } from '#database';
 import { newUuid } from '#kernel';
+import { traceparentOf } from '#telemetry';
 import { childTaskId, parentOfKey } from './keys.ts';
 import type { Parentage } from './keys.ts';
 import type { ObjectRef, TaskKind } from './kind.ts';

@@ -1,8 +1,8 @@
 // One run of one step, or of its undo, and how it ended. Nothing is recorded here.
-import { openWorkSpan, traceparentIn, within } from '#bus';
 import { dbNow } from '#database';
 import type { Failed, Fault, Result } from '#kernel';
 import { FaultError } from '#kernel';
+import { openWorkSpan, traceparentIn, within } from '#telemetry';
 import { cancelChild, ChildFailed, gaveUp, hasEnded, lookAtChild, parkOrThrow } from './calls.worker.ts';
 import type { Caller } from './calls.worker.ts';
 import { outageFault, passesByItself } from './fault.ts';

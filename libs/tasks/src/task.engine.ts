@@ -2,11 +2,11 @@
 // every one to an end whatever is killed meanwhile. MySQL is the truth; Redis and events only make it fast.
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import type { DataSource, EntityManager } from 'typeorm';
-import { traceparentOf } from '#bus';
 import type { Task, TaskRef, TaskService } from '#contracts';
 import { eventSubject, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
 import type { Result } from '#kernel';
+import { traceparentOf } from '#telemetry';
 import type { TaskBus } from './calls.worker.ts';
 import { ChildEnds } from './child-ends.ts';
 import { childTold } from './child-event.ts';
@@ -203,10 +203,14 @@ export class TaskEngine {
     return this.settings.sweepMs * (0.8 + Math.random() * 0.4);
   }
 
-  /** Has somebody look after `afterMs`: any replica through Redis, or this one. Lost with this process; the sweep remains. */
+  /**
+   * Has somebody look after `afterMs`: this replica at once where it has room, else any through Redis, without Redis this one.
+   * Lost with this process; the sweep remains.
+   */
   private later(taskId: string, afterMs: number): void {
     if (!this.isOpen) return;
-    void this.enqueue(taskId, afterMs).then((added) => {
+    const here = afterMs === 0 && this.floor.hasRoom;
+    void (here ? Promise.resolve(false) : this.enqueue(taskId, afterMs)).then((added) => {
       if (added || !this.isOpen) return;
       const timer = setTimeout(() => {
         this.timers.delete(timer);

@@ -1,9 +1,10 @@
 // Carries out a published command for its user: the same checks as at the other doors, and the owner asked under the user's
 // own key, so that however often this is done the effect is one.
 import type { BusClient } from '#bus';
-import { header, openServerSpan, parseBody, within } from '#bus';
+import { header, parseBody } from '#bus';
 import { Internal, InvalidArgument } from '#contracts';
 import type { Result } from '#kernel';
+import { openServerSpan, within } from '#telemetry';
 import type { Caller } from '../caller/callers.client.ts';
 import { keyWrong, readInput, withCaller } from '../bus/bus-input.ts';
 import { admit } from '../rest/admission.ts';

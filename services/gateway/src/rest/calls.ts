@@ -1,9 +1,10 @@
 // Opens a call: gives it its trace, which the answer names and the bus carries on.
 import type { FastifyRequest } from 'fastify';
-import { bindSpan, deadlineIn, openServerSpan } from '#bus';
+import { deadlineIn } from '#bus';
 import type { BusContext } from '#bus';
 import { openConsole } from '#contracts';
 import type { Clock } from '#kernel';
+import { bindSpan, openServerSpan } from '#telemetry';
 import type { Call } from './call.ts';
 
 const traceparentOf = ({ headers }: FastifyRequest): string | undefined => {
