@@ -1,6 +1,7 @@
 // A trace spans all that a task asks for, whoever runs the task and whatever woke it.
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { selectRow, transaction } from '#database';
+import { until } from '#testing';
 import { defineTask } from './kind.ts';
 import type { TaskEngine } from './task.engine.ts';
 import { taskEnd } from './testing/put-through.ts';
@@ -43,11 +44,17 @@ describe('a trace', () => {
     return [child?.trace_id, bus.told.at(-1)?.traceparent?.split('-')[1]];
   };
 
-  it('goes on in the tasks and commands of a task that was woken through Redis', async () => {
-    const engine = await compute.open([kind], { redisUrl: redisUrl() });
-    expect(engine.redisWorks).toBe(true);
-    await taskEnd(engine, await ask(engine, 'traced-1'));
+  it('goes on in a process that was woken through Redis', async () => {
+    const gate = Promise.withResolvers<undefined>();
+    const holding = defineTask({ kind: 'compute.sample.holding', object: 'sample', steps: [{ name: 'hold', run: () => gate.promise }] });
+    const full = await compute.open([kind, holding], { redisUrl: redisUrl(), settings: { concurrency: 1, sweepMs: 600_000 } });
+    const held = await transaction(full.db, async (tx) => (await full.start(tx, holding, { objectId: 'held', input: {} })).taskId);
+    await until('it has no room', async () => (await full.get(held))?.state === 'running');
+    const free = await compute.open([kind], { redisUrl: redisUrl(), settings: { sweepMs: 600_000 } });
+    await taskEnd(free, await ask(full, 'traced-1'));
     expect(await tracesOf('traced-1')).toEqual([traceId, traceId]);
+    gate.resolve(undefined);
+    await taskEnd(full, held);
   });
 
   it('goes on where another process takes the task up', async () => {
