@@ -203,14 +203,10 @@ export class TaskEngine {
     return this.settings.sweepMs * (0.8 + Math.random() * 0.4);
   }
 
-  /**
-   * Has somebody look after `afterMs`: this replica at once where it has room, else any through Redis, without Redis this one.
-   * Lost with this process; the sweep remains.
-   */
+  /** Has somebody look after `afterMs`: any replica through Redis, or this one. Lost with this process; the sweep remains. */
   private later(taskId: string, afterMs: number): void {
     if (!this.isOpen) return;
-    const here = afterMs === 0 && this.floor.hasRoom;
-    void (here ? Promise.resolve(false) : this.enqueue(taskId, afterMs)).then((added) => {
+    void this.enqueue(taskId, afterMs).then((added) => {
       if (added || !this.isOpen) return;
       const timer = setTimeout(() => {
         this.timers.delete(timer);
