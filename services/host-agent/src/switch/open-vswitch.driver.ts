@@ -1,4 +1,4 @@
-// Talks to one Open vSwitch through its command line tools and its private run directory. Every call has a deadline.
+// Talks to one Open vSwitch in its private run directory: changes through its command line tools, questions to its database. Every call has a deadline.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -6,20 +6,21 @@ import type { Result } from '#kernel';
 import { ok } from '#kernel';
 import { HostCommandFailed } from '#contracts';
 import { outputOf, runCommand } from '../run-command.ts';
+import { selectAll } from './ovsdb.socket.ts';
+import type { Select } from './ovsdb.socket.ts';
 
 const deadlineMs = 10_000;
 
 export interface OvsPort { readonly name: string; readonly bridge: string; readonly ids: ReadonlyMap<string, string> }
 
-/** OVSDB's JSON: a map is `["map", [[key, value], …]]`, a set `["set", […]]`, an id `["uuid", text]`. */
+/** OVSDB's JSON (RFC 7047, 5.1): a map is `["map", [[key, value], …]]`, a set `["set", […]]`, an id `["uuid", text]`. */
 const OvsMap = z.tuple([z.literal('map'), z.array(z.tuple([z.string(), z.string()]))]).transform(([, pairs]) => new Map(pairs));
 const OvsUuid = z.tuple([z.literal('uuid'), z.string()]).transform(([, id]) => id);
 const OvsUuids = z.union([OvsUuid.transform((id) => [id]), z.tuple([z.literal('set'), z.array(OvsUuid)]).transform(([, ids]) => ids)]);
-const table = <R extends z.ZodType>(row: R) => z.object({ data: z.array(row) }).transform(({ data }) => data);
-const BridgeRows = table(z.tuple([z.string(), OvsMap, OvsUuids]));
-const listBridges = ['--columns=name,external_ids,ports', 'list', 'bridge'];
-const listPorts = ['--columns=_uuid,name,external_ids', 'list', 'port'];
-const PortRows = table(z.tuple([OvsUuid, z.string(), OvsMap]));
+const Bridges = z.array(z.object({ name: z.string(), external_ids: OvsMap, ports: OvsUuids }));
+const PortRows = z.array(z.object({ _uuid: OvsUuid, name: z.string(), external_ids: OvsMap }));
+const bridgeTable = { table: 'Bridge', columns: ['name', 'external_ids', 'ports'] };
+const portTable = { table: 'Port', columns: ['_uuid', 'name', 'external_ids'] };
 
 export class OpenVswitch {
   constructor(private readonly rundir: string) {}
@@ -28,9 +29,20 @@ export class OpenVswitch {
     return { OVS_RUNDIR: this.rundir, OVS_DBDIR: this.rundir, OVS_LOGDIR: this.rundir };
   }
 
+  private get database(): string {
+    return join(this.rundir, 'db.sock');
+  }
+
   /** One transaction: all of it or nothing, answered when the switch has taken it. */
   vsctl(...args: readonly string[]): Promise<Result<string>> {
-    return outputOf(['ovs-vsctl', `--db=unix:${join(this.rundir, 'db.sock')}`, `--timeout=${deadlineMs / 1000 - 1}`, ...args], { deadlineMs, env: this.env });
+    return outputOf(['ovs-vsctl', `--db=unix:${this.database}`, `--timeout=${deadlineMs / 1000 - 1}`, ...args], { deadlineMs, env: this.env });
+  }
+
+  /** Those of them that are there, at once. */
+  async removePorts(bridge: string, names: readonly string[]): Promise<Result<void>> {
+    if (names.length === 0) return ok(undefined);
+    const gone = await this.vsctl(...names.flatMap((name, index) => [...(index === 0 ? [] : ['--']), '--if-exists', 'del-port', bridge, name]));
+    return gone.ok ? ok(undefined) : gone;
   }
 
   /** Changes rules in one bundle: no packet sees half of it. */
@@ -52,26 +64,29 @@ export class OpenVswitch {
 
   /** Our bridges: name to external ids. */
   async bridges(): Promise<Result<Map<string, ReadonlyMap<string, string>>>> {
-    const text = await this.vsctl('--format=json', ...listBridges);
-    if (!text.ok) return text;
-    const rows = readRows(BridgeRows, text.value);
-    return rows.ok ? ok(new Map(rows.value.filter(([, ids]) => ids.has('tok-switch')).map(([name, ids]) => [name, ids]))) : rows;
+    const tables = await this.read(bridgeTable);
+    if (!tables.ok) return tables;
+    const rows = rowsIn(Bridges, tables.value[0]);
+    return rows.ok ? ok(new Map(rows.value.filter(({ external_ids: ids }) => ids.has('tok-switch')).map(({ name, external_ids: ids }) => [name, ids]))) : rows;
   }
 
   /** Ports of our bridges with their external ids. */
   async ports(): Promise<Result<OvsPort[]>> {
-    const text = await this.vsctl('--format=json', ...listBridges, '--', ...listPorts);
-    if (!text.ok) return text;
-    const [bridgeText = '', portText = ''] = text.value.trim().split('\n');
-    const bridges = readRows(BridgeRows, bridgeText);
+    const tables = await this.read(bridgeTable, portTable);
+    if (!tables.ok) return tables;
+    const bridges = rowsIn(Bridges, tables.value[0]);
     if (!bridges.ok) return bridges;
-    const ports = readRows(PortRows, portText);
+    const ports = rowsIn(PortRows, tables.value[1]);
     if (!ports.ok) return ports;
-    const byId = new Map(ports.value.map(([id, name, ids]) => [id, { name, ids }]));
-    return ok(bridges.value.filter(([, ids]) => ids.has('tok-switch')).flatMap(([bridge, , members]) => members.flatMap((id) => {
+    const byId = new Map(ports.value.map(({ _uuid: id, name, external_ids: ids }) => [id, { name, ids }]));
+    return ok(bridges.value.filter(({ external_ids: ids }) => ids.has('tok-switch')).flatMap(({ name: bridge, ports: members }) => members.flatMap((id) => {
       const port = byId.get(id);
       return port === undefined ? [] : [{ ...port, bridge }];
     })));
+  }
+
+  private read(...tables: readonly Select[]): Promise<Result<unknown[][]>> {
+    return selectAll(this.database, tables, deadlineMs);
   }
 
   /** What changes when ovs-vswitchd starts anew (its rules are gone then); null when it does not run. */
@@ -84,14 +99,10 @@ export class OpenVswitch {
   }
 }
 
-function readRows<R>(shape: z.ZodType<R>, text: string): Result<R> {
-  const reason = 'ovs-vsctl answered in an unknown form';
-  try {
-    const read = shape.safeParse(JSON.parse(text));
-    return read.success ? ok(read.data) : HostCommandFailed.fail(reason, { reason }, read.error);
-  } catch (error) {
-    return HostCommandFailed.fail(reason, { reason }, error);
-  }
+function rowsIn<R>(shape: z.ZodType<R>, rows: unknown): Result<R> {
+  const reason = 'the database of Open vSwitch has rows of an unknown form';
+  const read = shape.safeParse(rows);
+  return read.success ? ok(read.data) : HostCommandFailed.fail(reason, { reason }, read.error);
 }
 
 /** Version of the installed Open vSwitch; null where there is none. */

@@ -151,15 +151,15 @@ export class Ports {
     for (const { nic } of known) this.nics.delete(nic.nicId);
 
     const groups = new Map<string, string>(known.map((one) => [one.nic.portGroupId, one.bridge]));
-    for (const port of present) {
-      const group = port.ids.get('tok-group');
-      if (group !== undefined) groups.set(group, port.bridge);
-      const gone = await this.unplug(port);
-      if (!gone.ok) return gone;
+    for (const { ids, bridge } of present) {
+      const group = ids.get('tok-group');
+      if (group !== undefined) groups.set(group, bridge);
     }
+    const gone = await this.unplug(present, groups);
+    if (!gone.ok) return gone;
     // Out of the switch they have nothing to do with it any more. A tap can be there without its port, when the agent died between the two.
-    const [gone, fit] = await allEnded(this.network.removeTaps([...wanted.map(tapName), ...present.map(({ name }) => name)]), this.refreshEach(groups));
-    return gone.ok ? fit : gone;
+    const [untapped, fit] = await allEnded(this.network.removeTaps([...wanted.map(tapName), ...present.map(({ name }) => name)]), this.refreshEach(groups));
+    return untapped.ok ? fit : untapped;
   }
 
   private async refreshEach(groups: ReadonlyMap<string, string>): Promise<Result<void>> {
@@ -170,16 +170,29 @@ export class Ports {
     return ok(undefined);
   }
 
-  /** Its rules, then the port. */
-  private async unplug(port: OvsPort): Promise<Result<void>> {
-    const unruled = await this.ovs.changeFlows(port.bridge, withoutFlows(nicCookie(port.ids.get('tok-nic') ?? '')));
-    if (!unruled.ok) return unruled;
-    const gone = await this.ovs.vsctl('--if-exists', 'del-port', port.bridge, port.name);
-    return gone.ok ? ok(undefined) : gone;
+  /**
+   * Their rules, then the ports, and the DHCP of those port groups (with their bridges) that nobody is in any more: one bundle of
+   * rules and one transaction for each bridge. Such groups are taken out of `groups`.
+   */
+  private async unplug(ports: readonly OvsPort[], groups: Map<string, string> = new Map()): Promise<Result<void>> {
+    const idle = [...groups].filter(([group]) => !this.isServed(group));
+    for (const [group] of idle) {
+      await this.dhcp.end(group);
+      groups.delete(group);
+    }
+    for (const bridge of new Set([...ports.map((port) => port.bridge), ...idle.map(([, of]) => of)])) {
+      const leaving = ports.filter((port) => port.bridge === bridge);
+      const ending = idle.filter(([, of]) => of === bridge).map(([group]) => group);
+      const unruled = await this.ovs.changeFlows(bridge, [...leaving.flatMap(({ ids }) => withoutFlows(nicCookie(ids.get('tok-nic') ?? ''))), ...ending.flatMap((group) => withoutFlows(portGroupCookie(group)))]);
+      if (!unruled.ok) return unruled;
+      const gone = await this.ovs.removePorts(bridge, [...leaving.map(({ name }) => name), ...ending.map(dhcpPortName)]);
+      if (!gone.ok) return gone;
+    }
+    return ok(undefined);
   }
 
   private async removePort(port: OvsPort): Promise<Result<void>> {
-    const gone = await this.unplug(port);
+    const gone = await this.unplug([port]);
     return gone.ok ? this.network.removeTaps([port.name]) : gone;
   }
 

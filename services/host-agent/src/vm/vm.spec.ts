@@ -77,11 +77,18 @@ describe('commands', () => {
   test('a process that is gone without a word has crashed', () => {
     expect(after(running, gone, released)).toMatchObject({ state: 'failed', exitReason: 'qemu-crashed', process: null });
   });
-  test('a delete releases, then forgets, then answers; the epoch stays known', () => {
+  test('a delete forgets what has been released, then answers; the epoch stays known', () => {
     const stopped = after(running, off(3), gone, released);
-    const deleting = step(stopped, remove(3));
-    expect(doing(deleting)).toEqual(['release']);
-    expect(after(stopped, remove(3), released, { type: 'forgotten', fault: null })).toMatchObject({ state: 'absent', epoch: 3, open: [] });
+    expect(doing(step(stopped, remove(3)))).toEqual(['forget']);
+    expect(after(stopped, remove(3), { type: 'forgotten', fault: null })).toMatchObject({ state: 'absent', epoch: 3, open: [] });
+  });
+  test.each([
+    ['what could not be released', after(running, off(3), gone, { type: 'released', problem: 'the port stays' })],
+    ['what an agent finds that has just started', { ...after(running, off(3), gone, released), released: false }],
+    ['what ran once more', { ...after(running, off(3), gone, released, start(4)), state: 'stopped' as const, open: [] }],
+  ])('a delete releases %s before it forgets', (_what, stopped) => {
+    expect(doing(step(stopped, remove(4)))).toEqual(['release']);
+    expect(doing(step(after(stopped, remove(4)), released))).toEqual(['forget']);
   });
   test('a second command is told to come later', () => {
     expect(code(step(after(running, stop()), stop()))).toBe('VM_BUSY');

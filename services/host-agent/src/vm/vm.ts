@@ -41,6 +41,8 @@ export interface Vm {
   readonly ending: Exit | null;
   /** What the open start will be answered when everything is released. */
   readonly failure: Fault | null;
+  /** Nothing of its last run is left on the host: ports, TPM and group are gone. Not known any more after the agent's own start. */
+  readonly released: boolean;
 }
 
 export type VmCommand =
@@ -99,7 +101,7 @@ export type Step =
   | { readonly kind: 'denied'; readonly fault: Fault };
 
 export const absentVm = (vmId: string): Vm => ({
-  vmId, state: 'absent', epoch: 0, process: null, exitReason: null, detail: null, open: [], attempt: 0, ending: null, failure: null,
+  vmId, state: 'absent', epoch: 0, process: null, exitReason: null, detail: null, open: [], attempt: 0, ending: null, failure: null, released: false,
 });
 
 /** `go` = carry out, `already` = answer the status, `busy` = later, `wrong` = not from here, `missing` = no such VM here. */
@@ -185,7 +187,7 @@ function begin(vm: Vm, command: VmCommand): Step {
       return moved({ ...vm, attempt, detail: null }, { do: 'write', spec: command.spec, epoch, attempt });
     case 'vm.start':
       return moved(
-        { ...vm, attempt, state: 'starting', exitReason: null, detail: null, ending: null, failure: null },
+        { ...vm, attempt, state: 'starting', exitReason: null, detail: null, ending: null, failure: null, released: false },
         { do: 'launch', spec: command.spec, epoch, paused: command.paused, memory: command.memory, attempt },
       );
     case 'vm.stop':
@@ -199,7 +201,7 @@ function begin(vm: Vm, command: VmCommand): Step {
     case 'vm.adjust':
       return moved(vm, { do: 'adjust', commandId, change: command.change });
     case 'vm.delete':
-      return vm.state === 'absent' ? moved({ ...vm, attempt }, { do: 'forget', commandId, epoch }) : moved({ ...vm, attempt }, { do: 'release' });
+      return vm.state === 'absent' || vm.released ? moved({ ...vm, attempt }, { do: 'forget', commandId, epoch }) : moved({ ...vm, attempt }, { do: 'release' });
   }
 }
 
@@ -238,7 +240,7 @@ function onReleased(vm: Vm, problem: string | null): Step {
   if (deleting && vm.process === null) return problem === null ? moved(vm, { do: 'forget', commandId: deleting.commandId, epoch: vm.epoch }) : moved({ ...without(vm, deleting), detail: problem }, answer(deleting, busyFault(vm, problem)));
   if (vm.ending === null || vm.process !== null || !['starting', 'stopping'].includes(vm.state)) return unchanged;
   const detail = vm.failure?.detail ?? problem ?? vm.detail;
-  const rested: Vm = { ...vm, state: restAfter[vm.ending], exitReason: vm.ending, ending: null, failure: null, detail, open: [] };
+  const rested: Vm = { ...vm, state: restAfter[vm.ending], exitReason: vm.ending, ending: null, failure: null, detail, open: [], released: problem === null };
   return moved(rested, ...vm.open.map((command) => answer(command, faultAtEnd(vm, command, rested))));
 }
 
@@ -297,7 +299,7 @@ function onLooked(vm: Vm, { finding, done, dropped }: { finding: Finding; done: 
   // A document that is there and was not yet told: its VM is.
   const defined = vm.state === 'absent' && vm.open.some(({ name, commandId }) => name === 'vm.define' && done.includes(commandId));
   const left: Vm = { ...vm, state: defined ? 'defined' : vm.state, open: vm.open.filter(({ commandId }) => !settled.has(commandId)) };
-  if (finding.kind !== 'none') return moved({ ...left, state: finding.kind, process: finding.process, detail: finding.detail, exitReason: null, ending: null, failure: null }, ...effects);
+  if (finding.kind !== 'none') return moved({ ...left, state: finding.kind, process: finding.process, detail: finding.detail, exitReason: null, ending: null, failure: null, released: false }, ...effects);
   const atRest = ['absent', 'defined', 'stopped', 'failed'].includes(vm.state);
   if (atRest) return moved(left, ...effects);
   // It ran when the journal was last written: nobody saw how it ended unless that was decided before.
