@@ -17,18 +17,25 @@ type Link = z.infer<typeof Link>;
 /** With several families `ip -j` prints empty objects for what the filter left out. */
 const Links = z.array(z.unknown()).transform((all) => all.flatMap((one) => { const read = Link.safeParse(one); return read.success ? [read.data] : []; }));
 
+const linksIn = (text: string): Link[] => (text.trim() === '' ? [] : Links.parse(JSON.parse(text)));
+
 export class HostNetwork {
   /** `enter` is put before every command: how to get into the host's network namespace, usually nothing. */
   constructor(readonly enter: readonly string[]) {}
 
-  private async batch(lines: readonly string[]): Promise<Result<void>> {
-    const done = await outputOf([...this.enter, 'ip', '-batch', '-'], { deadlineMs, input: `${lines.join('\n')}\n` });
+  /** All of them by one process, which prints what its lines ask for. */
+  private batch(lines: readonly string[]): Promise<Result<string>> {
+    return outputOf([...this.enter, 'ip', '-json', '-details', '-batch', '-'], { deadlineMs, input: `${lines.join('\n')}\n` });
+  }
+
+  private async change(lines: readonly string[]): Promise<Result<void>> {
+    const done = await this.batch(lines);
     return done.ok ? ok(undefined) : done;
   }
 
   private async links(...filter: readonly string[]): Promise<Link[]> {
     const outcome = await runCommand([...this.enter, 'ip', '-json', '-details', 'link', 'show', ...filter], { deadlineMs });
-    return succeeded(outcome) && outcome.stdout.trim() !== '' ? Links.parse(JSON.parse(outcome.stdout)) : [];
+    return succeeded(outcome) ? linksIn(outcome.stdout) : [];
   }
 
   async find(ifname: string): Promise<Link | undefined> {
@@ -39,7 +46,7 @@ export class HostNetwork {
   async ensureTap(ifname: string, uid: number, mtu: number, nicId: string): Promise<Result<void>> {
     const found = await this.find(ifname);
     const usable = found?.linkinfo?.info_data?.type === 'tap' && Number(found.linkinfo.info_data.user) === uid;
-    return this.batch([
+    return this.change([
       ...(found !== undefined && !usable ? [`link delete dev ${ifname}`] : []),
       ...(usable ? [] : [`tuntap add dev ${ifname} mode tap user ${uid}`]),
       // Without an address of its own the host does not talk to the guest through the tap.
@@ -51,7 +58,7 @@ export class HostNetwork {
   /** Those of them that are there. */
   async removeTaps(ifnames: readonly string[]): Promise<Result<void>> {
     const there = ifnames.length === 0 ? [] : (await this.links('type', 'tun')).filter(({ ifname }) => ifnames.includes(ifname));
-    return there.length === 0 ? ok(undefined) : this.batch(there.map(({ ifname }) => `link delete dev ${ifname}`));
+    return there.length === 0 ? ok(undefined) : this.change(there.map(({ ifname }) => `link delete dev ${ifname}`));
   }
 
   /** Taps that this agent made, whether or not a switch knows them. */
@@ -70,7 +77,8 @@ export class HostNetwork {
       `address replace ${dhcpServerAddress}/32 dev ${ifname} scope link`,
       `link set dev ${ifname} up`,
       ...clients.map(({ ip, mac }) => `neighbour replace ${ip} lladdr ${mac} dev ${ifname} nud permanent`),
+      `link show dev ${ifname}`,
     ]);
-    return ready.ok ? ok((await this.find(ifname))?.ifindex ?? 0) : ready;
+    return ready.ok ? ok(linksIn(ready.value)[0]?.ifindex ?? 0) : ready;
   }
 }

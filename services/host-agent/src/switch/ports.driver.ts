@@ -28,6 +28,8 @@ const isOfSwitch = ({ name, bridge, ids }: OvsPort): boolean => ids.has('tok-upl
 
 export class Ports {
   private readonly nics = new Map<string, AttachedNic>();
+  /** NICs whose tap has just been made, and whose port is to follow. */
+  private readonly tapped = new Set<string>();
 
   constructor(private readonly ovs: OpenVswitch, private readonly network: HostNetwork, private readonly dhcp: DhcpServers) {}
 
@@ -42,7 +44,9 @@ export class Ports {
     const known = await this.know(wanted);
     if (!known.ok) return known;
     const made = await this.network.ensureTap(ifname, uid, nic.mtu, nic.nicId);
-    return made.ok ? ok({ ifname }) : made;
+    if (!made.ok) return made;
+    this.tapped.add(nic.nicId);
+    return ok({ ifname });
   }
 
   async attach(wanted: AttachedNic): Promise<Result<{ ifname: string }>> {
@@ -50,7 +54,8 @@ export class Ports {
     const isNew = !this.nics.has(wanted.nic.nicId);
     const known = await this.know(wanted);
     if (!known.ok) return known;
-    const done = await this.make(ifname, wanted);
+    const hasTap = this.tapped.delete(wanted.nic.nicId);
+    const done = await this.make(ifname, wanted, hasTap);
     if (done.ok) return ok({ ifname });
     // A tap that was there before may be in a QEMU's hands: it stays, and whoever asked puts the port as it was.
     if (isNew) await this.detach(wanted.vmId, [wanted.nic.nicId]);
@@ -74,8 +79,8 @@ export class Ports {
     return gone.ok ? this.refreshGroup(bridge, nic.portGroupId) : gone;
   }
 
-  private async make(ifname: string, { vmId, nic, uid, bridge }: AttachedNic): Promise<Result<void>> {
-    const tap = await this.network.ensureTap(ifname, uid, nic.mtu, nic.nicId);
+  private async make(ifname: string, { vmId, nic, uid, bridge }: AttachedNic, hasTap = false): Promise<Result<void>> {
+    const tap = hasTap ? ok(undefined) : await this.network.ensureTap(ifname, uid, nic.mtu, nic.nicId);
     if (!tap.ok) return tap;
     const dhcpPort = nic.ip !== null && nic.subnet !== null ? dhcpPortName(nic.portGroupId) : null;
     return this.refreshGroup(bridge, nic.portGroupId, {
@@ -149,6 +154,7 @@ export class Ports {
     const known = this.attached().filter((one) => one.vmId === vmId && chosen(one.nic.nicId));
     const wanted = nicIds === 'all' ? known.map((one) => one.nic.nicId) : nicIds;
     for (const { nic } of known) this.nics.delete(nic.nicId);
+    for (const nicId of wanted) this.tapped.delete(nicId);
 
     const groups = new Map<string, string>(known.map((one) => [one.nic.portGroupId, one.bridge]));
     for (const { ids, bridge } of present) {
@@ -199,6 +205,7 @@ export class Ports {
   /** Everything of `wanted` is there, and nothing of ours beside it. */
   async restore(wanted: readonly AttachedNic[], bridges: readonly string[]): Promise<Result<void>> {
     this.nics.clear();
+    this.tapped.clear();
     for (const one of wanted) this.nics.set(one.nic.nicId, one);
     const all = await this.ovs.ports();
     if (!all.ok) return all;
