@@ -71,10 +71,7 @@ export async function followChild(caller: Caller, operation: Operation, input: u
   const key = requestKeyOf(caller.place, part);
   const known = caller.children[key];
   const seen = known === undefined ? undefined : await lookAtChild(caller, known);
-  if (seen !== undefined) {
-    if (seen.state !== 'succeeded') await caller.showChild(seen);
-    return endOf(seen) ?? seen.id;
-  }
+  if (seen !== undefined) return resultOf(caller, seen);
   const expected = { service: operation.service, taskId: known?.taskId ?? childTaskId(operation.service, key) };
   await caller.noteChild(key, expected, operation.timeoutMs * 2);
   const answer = await caller.bus.request(operation, input, systemCall(caller, part));
@@ -86,6 +83,12 @@ export async function followChild(caller: Caller, operation: Operation, input: u
   const taskId = taskIdOf(operation, answer.value);
   if (taskId !== expected.taskId) await caller.noteChild(key, { ...expected, taskId }, 0);
   return taskId;
+}
+
+/** The same of a child that has been seen. */
+export async function resultOf(caller: Pick<Caller, 'showChild'>, seen: Task): Promise<ChildResult | string> {
+  if (seen.state !== 'succeeded') await caller.showChild(seen);
+  return endOf(seen) ?? seen.id;
 }
 
 /** Undefined = there is no such task. */

@@ -1,4 +1,5 @@
 // Ends of children that a step of this process waits for with its worker in hand. Everybody else's parents are woken.
+import type { Task } from '#contracts';
 
 export class ChildEnds {
   private readonly waiting = new Map<string, ChildWait>();
@@ -10,10 +11,10 @@ export class ChildEnds {
     return wait;
   }
 
-  /** A child of this task has ended. False: nobody here waits for it. */
-  tell(parentTaskId: string): boolean {
+  /** A child of this task has ended, and what it has come to where that is known. False: nobody here waits for it. */
+  tell(parentTaskId: string, child: Task | null): boolean {
     const wait = this.waiting.get(parentTaskId);
-    wait?.tell();
+    wait?.tell(child);
     return wait !== undefined;
   }
 }
@@ -21,12 +22,19 @@ export class ChildEnds {
 export class ChildWait {
   private told = false;
   private resume: (() => void) | undefined;
+  private readonly ended = new Map<string, Task>();
 
   constructor(readonly close: () => void) {}
 
-  tell(): void {
+  tell(child: Task | null): void {
+    if (child !== null) this.ended.set(child.id, child);
     this.told = true;
     this.resume?.();
+  }
+
+  /** The child as it has told its end; undefined where it has not, or not here. */
+  endOf(taskId: string): Task | undefined {
+    return this.ended.get(taskId);
   }
 
   /** Whether a child has ended since this was asked last; waits so long for one, and not behind an abort. */

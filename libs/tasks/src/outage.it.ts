@@ -124,8 +124,11 @@ describe('NATS', () => {
     relay.start();
     answerThings(bus, await storage.open([makeThingKind, dropThingKind]));
     const kind = defineTask({ kind: 'compute.outage.child', object: 'trial', steps: [{ name: 'child', run: (ctx) => ctx.child(makeThing, { thingId: ctx.task.id, owner: 'x' }) }] });
-    const engine = await compute.open([kind], { nats, settings: { childLookMs: 3_600_000 } });
-    expect((await taskEnd(engine, await begin(engine, kind.kind))).state).toBe('succeeded');
+    const engine = await compute.open([kind], { nats, settings: { childLookMs: 3_600_000, childNearMs: 30_000 } });
+    bus.seen.length = 0;
+    const taskId = await begin(engine, kind.kind);
+    expect(await taskEnd(engine, taskId)).toMatchObject({ state: 'succeeded', output: { objectId: taskId } });
+    expect(bus.seen).toEqual(['storage.thing.make']); // and is believed: nobody asks the child once more
     await engine.close();
     await storage.closeEngines();
     await relay.stop();

@@ -4,7 +4,7 @@ import type { HostOperation, Operation, ReplyOf, RequestOf } from '#contracts';
 import { dbNow, fromJson } from '#database';
 import { bodyHash } from '#kernel';
 import type { Boundary } from './boundary.ts';
-import { callHost, callService, followChild } from './calls.worker.ts';
+import { callHost, callService, followChild, resultOf } from './calls.worker.ts';
 import type { Caller } from './calls.worker.ts';
 import { fenced } from './claim.store.ts';
 import type { RunControl } from './control.ts';
@@ -152,7 +152,11 @@ export class StepRun implements StepContext<unknown> {
       for (;;) {
         // One after the other: each must be noted before it is asked for.
         for (const [index, call] of calls.entries()) {
-          if (typeof found.get(index) !== 'object') found.set(index, await this.follow(call));
+          const known = found.get(index);
+          if (typeof known === 'object') continue;
+          // What its own event has said need not be asked for.
+          const told = known === undefined ? undefined : wait?.endOf(known);
+          found.set(index, told === undefined ? await this.follow(call) : await resultOf(this.caller(), told));
         }
         const ended = [...found.values()].filter((result) => typeof result === 'object');
         if (ended.length === calls.length) return ended;

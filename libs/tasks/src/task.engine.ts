@@ -230,7 +230,7 @@ export class TaskEngine {
         if (told === null) return;
         // A parent goes on by itself behind a child that has succeeded, and shows it as such.
         if (told.task !== null && told.task.state !== 'succeeded') this.children.tell(told.parentTaskId, told.task);
-        if (!told.ended || this.childEnds.tell(told.parentTaskId)) return;
+        if (!told.ended || this.childEnds.tell(told.parentTaskId, told.task)) return;
         this.wakeOf(told.parentTaskId);
       },
     });
