@@ -15,7 +15,7 @@ import { admit, identifyCaller, refusalAtTheStep } from './admission.ts';
 import type { Gates } from './admission.ts';
 import { successOf } from './answer.ts';
 import type { Success } from './answer.ts';
-import { readJson } from './body.stream.ts';
+import { readJson, readOut } from './body.stream.ts';
 import type { BodyLimits } from './body.stream.ts';
 import type { Call } from './call.ts';
 import { openCall } from './calls.ts';
@@ -246,8 +246,8 @@ export class RestDoor {
     const noted = this.note(fault, request);
     if (noted !== undefined) await noted;
     reply.code(problem.status).headers(apiHeaders).headers(headersOf(fault)).header('content-type', problemType).header('x-request-id', call.traceId);
-    // Bytes of the body that nobody will read must not be taken for the next request.
-    if (!request.raw.complete || this.leaving.signal.aborted) reply.header('connection', 'close');
+    if (this.leaving.signal.aborted) reply.header('connection', 'close');
+    else readOut(request.raw, reply);
     void reply.send(JSON.stringify(problem));
   }
 

@@ -195,6 +195,23 @@ describe('a refusal', () => {
     expect(await raw(`GET /v1/vms HTTP/1.1\r\n${host}`)).toMatch(/^HTTP\/1\.1 408[^]*"code":"REQUEST_TOO_SLOW"/);
   });
 
+  it('hears a refusal also when it writes all of its body first, and can ask again on the same connection', async () => {
+    const { hostname, port } = new URL(gateway.url);
+    const socket = connectTcp(Number(port), hostname);
+    const ends = new Promise<string>((resolve) => {
+      socket.on('error', (error) => { resolve(`broken: ${error.message}`); }).on('close', () => { resolve('closed'); });
+    });
+    let answer = '';
+    socket.on('data', (chunk: Buffer) => { answer += chunk.toString(); });
+    const body = 'x'.repeat(3_000_000);
+    socket.write(`POST /v1/clusters HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ann\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`);
+    await until('it is refused', () => answer.includes('PAYLOAD_TOO_LARGE'));
+    socket.write(body);
+    socket.write('GET /v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    expect(await ends).toBe('closed');
+    expect([...answer.matchAll(/"code":"(\w+)"/g)].map(([, code]) => code)).toEqual(['PAYLOAD_TOO_LARGE', 'UNKNOWN_OPERATION']);
+  });
+
   it('ends a body that trickles', async () => {
     const answer = await raw(`POST /v1/clusters HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ann\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"name"`);
     expect(answer).toMatch(/^HTTP\/1\.1 408[^]*"code":"REQUEST_TOO_SLOW"/);
