@@ -14,6 +14,12 @@ export const commandLimitsMs: Readonly<Record<string, number>> = {
   'device_del': 10_000,
   'blockdev-add': 30_000,
   'blockdev-del': 30_000,
+  // They begin in QEMU's one thread for such things, which on a busy host reads and writes the memory of a guest meanwhile.
+  'snapshot-save': 30_000,
+  'snapshot-load': 30_000,
+  'snapshot-delete': 30_000,
+  'query-jobs': 30_000,
+  'job-dismiss': 30_000,
   'guest-sync-delimited': 2_000,
   'guest-ping': 2_000,
   'guest-network-get-interfaces': 5_000,
