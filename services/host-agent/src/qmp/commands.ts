@@ -18,8 +18,6 @@ export const commandLimitsMs: Readonly<Record<string, number>> = {
   'snapshot-save': 30_000,
   'snapshot-load': 30_000,
   'snapshot-delete': 30_000,
-  'query-jobs': 30_000,
-  'job-dismiss': 30_000,
   'guest-sync-delimited': 2_000,
   'guest-ping': 2_000,
   'guest-network-get-interfaces': 5_000,
