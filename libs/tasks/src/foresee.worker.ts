@@ -12,6 +12,7 @@ import { faultOfWire, passesByItself, wireFault } from './fault.ts';
 import { commandIdOf } from './keys.ts';
 import type { Blocker, ChildCall, ChildResult, Step, StepContext, TaskInfo, TaskKind, TaskLog } from './kind.ts';
 import { taskInfo } from './rows.ts';
+import type { TaskRow } from './rows.ts';
 import { isFailed, outputOf } from './step.worker.ts';
 import { readTaskRow } from './task.store.ts';
 
@@ -22,8 +23,6 @@ export interface Foreseen {
   readonly taskId: string;
   readonly bus: TaskBus;
   readonly log: TaskLog;
-  /** The span of the request that asks. */
-  readonly traceparent?: string;
   /** Time that the asker still has. */
   readonly leftMs: () => number;
 }
@@ -48,7 +47,7 @@ async function lookAhead(scene: Foreseen): Promise<void> {
   let goesOn = true;
   for (const [seq, step] of kind.steps.entries()) {
     const look = step.foreseeable === true ? step.run.bind(step) : step.foresee?.bind(step);
-    const found = goesOn && look !== undefined ? await lookAt(new StepAhead(scene, step, seq, taskInfo(row), fromJson(row.input), outputs), look) : planned([]);
+    const found = goesOn && look !== undefined ? await lookAt(new StepAhead(scene, step, seq, row, outputs), look) : planned([]);
     draft.step({ name: step.name, why: step.why ?? null, ...found });
     // A step that is only named may be passed: who needs what it answers does not get it, and ends the look there.
     if (found.outlook === 'fails') goesOn = false;
@@ -85,6 +84,8 @@ function failing({ scene, step, notes, task }: StepAhead, fault: Fault): Found {
 
 /** What a step works with while nothing of it is meant. */
 class StepAhead implements StepContext<unknown> {
+  readonly task: TaskInfo;
+  readonly input: unknown;
   readonly attempt = 1;
   readonly notes: PlanNote[] = [];
   readonly signal = new AbortController().signal;
@@ -93,8 +94,10 @@ class StepAhead implements StepContext<unknown> {
 
   constructor(
     readonly scene: Foreseen, readonly step: Step<unknown>, private readonly seq: number,
-    readonly task: TaskInfo, readonly input: unknown, readonly outputs: Map<string, unknown>,
+    private readonly row: TaskRow, readonly outputs: Map<string, unknown>,
   ) {
+    this.task = taskInfo(row);
+    this.input = fromJson(row.input);
     this.log = scene.log;
     this.commandId = this.runCommandId();
   }
@@ -160,7 +163,7 @@ class StepAhead implements StepContext<unknown> {
   }
 
   private options(): CallOptions {
-    const { leftMs, traceparent } = this.scene;
-    return { as: 'system', timeoutMs: Math.max(1, Math.min(ASK_MS, leftMs() - RESERVE_MS)), ...(traceparent === undefined ? {} : { traceparent }) };
+    const { scene, row: { traceparent } } = this;
+    return { as: 'system', timeoutMs: Math.max(1, Math.min(ASK_MS, scene.leftMs() - RESERVE_MS)), ...(traceparent === null ? {} : { traceparent }) };
   }
 }

@@ -6,7 +6,6 @@ import type { Task, TaskRef, TaskService } from '#contracts';
 import { eventSubject, taskChanged } from '#contracts';
 import { afterCommit } from '#database';
 import type { Result } from '#kernel';
-import { traceparentOf } from '#telemetry';
 import type { TaskBus } from './calls.worker.ts';
 import { ChildEnds } from './child-ends.ts';
 import { childTold } from './child-event.ts';
@@ -121,7 +120,7 @@ export class TaskEngine {
     const ref = await startTask(tx, this.service, known, start);
     const draft = start.ctx?.dryRun;
     if (draft !== undefined) {
-      foresee({ tx, draft, kind: known, taskId: ref.taskId, bus: this.options.bus, log: this.options.log, leftMs: () => start.ctx?.deadline?.leftMs() ?? Infinity, ...(start.ctx === undefined ? {} : { traceparent: traceparentOf(start.ctx) }) });
+      foresee({ tx, draft, kind: known, taskId: ref.taskId, bus: this.options.bus, log: this.options.log, leftMs: () => start.ctx?.deadline?.leftMs() ?? Infinity });
       return ref;
     }
     afterCommit(tx, () => { this.later(ref.taskId, 0); });
