@@ -1,6 +1,5 @@
 // Reads a JSON body from the wire: bounded in bytes and in time, so that neither a flood nor a trickle holds the door.
 import type { IncomingMessage } from 'node:http';
-import type { FastifyReply } from 'fastify';
 import { parseBody } from '#bus';
 import { PayloadTooLarge, RequestTooSlow } from '#contracts';
 import { FaultError, orThrow } from '#kernel';
@@ -18,8 +17,7 @@ const LINGER_MS = 2_000;
  * Passes over what is still to come of a body that is of no use: a client that writes all before it reads finds its answer then,
  * where a connection that is closed on it would be all that it sees. One that takes too long for it loses the connection.
  */
-export function readOut(request: IncomingMessage, reply: FastifyReply): void {
-  reply.removeHeader('connection'); // Fastify closes it on every body that could not be read
+export function readOut(request: IncomingMessage): void {
   if (request.complete) return;
   const timer = setTimeout(() => { request.socket.destroy(); }, LINGER_MS);
   for (const end of ['end', 'close']) request.once(end, () => { clearTimeout(timer); });

@@ -246,8 +246,9 @@ export class RestDoor {
     const noted = this.note(fault, request);
     if (noted !== undefined) await noted;
     reply.code(problem.status).headers(apiHeaders).headers(headersOf(fault)).header('content-type', problemType).header('x-request-id', call.traceId);
+    reply.removeHeader('connection'); // Fastify closes it on every body that could not be read
     if (this.leaving.signal.aborted) reply.header('connection', 'close');
-    else readOut(request.raw, reply);
+    else readOut(request.raw);
     void reply.send(JSON.stringify(problem));
   }
 
