@@ -38,10 +38,10 @@ export class OpenVswitch {
     return outputOf(['ovs-vsctl', `--db=unix:${this.database}`, `--timeout=${deadlineMs / 1000 - 1}`, ...args], { deadlineMs, env: this.env });
   }
 
-  /** Those of them that are there, at once. */
-  async removePorts(bridge: string, names: readonly string[]): Promise<Result<void>> {
+  /** Those of them that are there, at once; `along` = what else is in the transaction, from its `--` on. */
+  async removePorts(bridge: string, names: readonly string[], along: readonly string[] = []): Promise<Result<void>> {
     if (names.length === 0) return ok(undefined);
-    const gone = await this.vsctl(...names.flatMap((name, index) => [...(index === 0 ? [] : ['--']), '--if-exists', 'del-port', bridge, name]));
+    const gone = await this.vsctl(...names.flatMap((name, index) => [...(index === 0 ? [] : ['--']), '--if-exists', 'del-port', bridge, name]), ...along);
     return gone.ok ? ok(undefined) : gone;
   }
 

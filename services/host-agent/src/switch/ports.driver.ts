@@ -131,10 +131,7 @@ export class Ports {
 
   private async endGroup(bridge: string, portGroupId: string, ports: readonly string[] = []): Promise<Result<void>> {
     await this.dhcp.end(portGroupId);
-    const unruled = await this.ovs.changeFlows(bridge, withoutFlows(portGroupCookie(portGroupId)));
-    if (!unruled.ok) return unruled;
-    const gone = await this.ovs.vsctl('--if-exists', 'del-port', bridge, dhcpPortName(portGroupId), ...ports);
-    return gone.ok ? ok(undefined) : gone;
+    return this.takeOut(bridge, { groups: [portGroupId], along: ports });
   }
 
   /** After the uplinks of a bridge changed. */
@@ -161,7 +158,9 @@ export class Ports {
       const group = ids.get('tok-group');
       if (group !== undefined) groups.set(group, bridge);
     }
-    const gone = await this.unplug(present, groups);
+    const idle = [...groups].filter(([group]) => !this.isServed(group));
+    for (const [group] of idle) groups.delete(group);
+    const gone = await this.unplug(present, idle);
     if (!gone.ok) return gone;
     // Out of the switch they have nothing to do with it any more. A tap can be there without its port, when the agent died between the two.
     const [untapped, fit] = await allEnded(this.network.removeTaps([...wanted.map(tapName), ...present.map(({ name }) => name)]), this.refreshEach(groups));
@@ -176,25 +175,20 @@ export class Ports {
     return ok(undefined);
   }
 
-  /**
-   * Their rules, then the ports, and the DHCP of those port groups (with their bridges) that nobody is in any more: one bundle of
-   * rules and one transaction for each bridge. Such groups are taken out of `groups`.
-   */
-  private async unplug(ports: readonly OvsPort[], groups: Map<string, string> = new Map()): Promise<Result<void>> {
-    const idle = [...groups].filter(([group]) => !this.isServed(group));
-    for (const [group] of idle) {
-      await this.dhcp.end(group);
-      groups.delete(group);
-    }
+  /** Ports, and port groups with their bridges that nobody is in any more. */
+  private async unplug(ports: readonly OvsPort[], idle: readonly (readonly [group: string, bridge: string])[] = []): Promise<Result<void>> {
+    for (const [group] of idle) await this.dhcp.end(group);
     for (const bridge of new Set([...ports.map((port) => port.bridge), ...idle.map(([, of]) => of)])) {
-      const leaving = ports.filter((port) => port.bridge === bridge);
-      const ending = idle.filter(([, of]) => of === bridge).map(([group]) => group);
-      const unruled = await this.ovs.changeFlows(bridge, [...leaving.flatMap(({ ids }) => withoutFlows(nicCookie(ids.get('tok-nic') ?? ''))), ...ending.flatMap((group) => withoutFlows(portGroupCookie(group)))]);
-      if (!unruled.ok) return unruled;
-      const gone = await this.ovs.removePorts(bridge, [...leaving.map(({ name }) => name), ...ending.map(dhcpPortName)]);
+      const gone = await this.takeOut(bridge, { ports: ports.filter((port) => port.bridge === bridge), groups: idle.flatMap(([group, of]) => (of === bridge ? [group] : [])) });
       if (!gone.ok) return gone;
     }
     return ok(undefined);
+  }
+
+  /** Their rules in one bundle, then the ports and the groups' DHCP ports in one transaction, with what goes `along`. */
+  private async takeOut(bridge: string, { ports = [], groups = [], along = [] }: { ports?: readonly OvsPort[]; groups?: readonly string[]; along?: readonly string[] }): Promise<Result<void>> {
+    const unruled = await this.ovs.changeFlows(bridge, [...ports.map(({ ids }) => nicCookie(ids.get('tok-nic') ?? '')), ...groups.map(portGroupCookie)].flatMap(withoutFlows));
+    return unruled.ok ? this.ovs.removePorts(bridge, [...ports.map(({ name }) => name), ...groups.map(dhcpPortName)], along) : unruled;
   }
 
   private async removePort(port: OvsPort): Promise<Result<void>> {
