@@ -1,3 +1,4 @@
+// The trace of a request goes on through messages and tasks, also in a process that takes no spans.
 import { describe, expect, test } from '@jest/globals';
 import { formatTraceparent, openClientSpan, openServerSpan, openWorkSpan, parseTraceparent, traceparentOf } from './spans.ts';
 

@@ -4,7 +4,7 @@ import { context, isSpanContextValid, ROOT_CONTEXT, SpanKind, SpanStatusCode, tr
 import type { Attributes, Context, Span, SpanContext } from '@opentelemetry/api';
 import type { Fault } from '#kernel';
 
-const tracer = trace.getTracer('tokamak.bus');
+const tracer = trace.getTracer('tokamak');
 const form = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 
 export function parseTraceparent(text: string | undefined): SpanContext | undefined {
