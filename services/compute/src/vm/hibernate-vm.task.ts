@@ -27,10 +27,15 @@ const savedVm = ({ volumeId, sizeBytes }: HibernateInput, { datastoreId }: Chose
 const resume = (ctx: StepContext<HibernateInput> | StepContext<WakeInput>, { hostId, epoch }: Raised): Promise<HostVmStatus> =>
   ctx.host(hostId, hostVmResume, { vmId: ctx.input.vmId, epoch }, { part: 'resume' });
 
+/** What the host is still about; nobody can tell yet whether the guest's memory is in the volume, or is being read from it. */
+const unsettled: ReadonlySet<HostVmStatus['state']> = new Set<HostVmStatus['state']>(['starting', 'stopping', 'unknown']);
+const SETTLED_LOOK_MS = 500;
+
 /** The VM runs again, whatever the host had come to: its guest may be held still, or gone with its memory saved. */
 async function runOn(ctx: StepContext<HibernateInput>): Promise<void> {
   const { vmId, hostId, epoch } = ctx.input;
   const status = await ctx.host(hostId, hostVmStatus, { vmId }, { part: 'look' });
+  if (unsettled.has(status.state)) ctx.waitFor({ what: `the host to be done with the VM, which is ${status.state} there`, holder: hostId, lookAgainMs: SETTLED_LOOK_MS });
   const saved = savedVm(ctx.input, ctx.output<Chosen>('choose-datastore'), { status, savedAt: '' });
   if (saved !== null) await startOnHost(ctx, await ctx.tx((tx) => vmOf(tx, vmId)), { hostId, epoch }, saved);
   if (saved !== null || status.state === 'paused') await unlessOver(resume(ctx, { hostId, epoch }));

@@ -1,13 +1,13 @@
 // Pause, resume, reset, hibernate and wake, put through everything that a task must survive.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Task, TaskRef } from '#contracts';
-import { orThrow, type Result } from '#kernel';
+import { NoCapacity, type Task, type TaskRef } from '#contracts';
+import { FaultError, orThrow, type Result } from '#kernel';
 import type { TaskEngine, TaskKind } from '#tasks';
-import { proofs, taskEnd, type Trial } from '#testing';
+import { proofs, taskEnd, until, type Trial } from '#testing';
 import { deleteVmTask } from './delete-vm.task.ts';
-import { hibernateVmTask, wakeVmTask, type WakeInput } from './hibernate-vm.task.ts';
+import { hibernateVmTask, wakeVmTask, type HibernateInput, type WakeInput } from './hibernate-vm.task.ts';
 import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
-import { VmWorld, asService } from './vm-world.fixture.ts';
+import { VmWorld, asService, savedLike } from './vm-world.fixture.ts';
 import type { VmCommands } from './vm.commands.ts';
 
 let world: VmWorld;
@@ -68,6 +68,34 @@ it.each(['pause', 'resume', 'reset', 'hibernate'] as const)('%s fails, and needs
   const task = await taskEnd(engine, begun(await world.commands(engine)[name]({ vmId }, asService())));
   expect(task).toMatchObject({ state: 'failed', error: { code: 'WRONG_STATE' } });
   expect(await seen(task)).toMatchObject({ owner: null, locks: 0, volumes: 1, onHost: 'failed' });
+  await engine.close();
+}, 30_000);
+
+/** A hibernation that fails when the memory has been saved, and finds its host as `finds` says when it goes back. */
+const failingHibernation = (finds: (vmId: string) => void): TaskKind<HibernateInput> => ({
+  ...hibernateVmTask,
+  steps: hibernateVmTask.steps.map((step) => (step.name !== 'let-go' ? step : {
+    name: step.name,
+    run: (ctx) => {
+      finds(ctx.input.vmId);
+      return Promise.reject(new FaultError(NoCapacity.fault('no', { refusals: [] })));
+    },
+  })),
+});
+
+// The answer of the host to what it is at may be long in coming: its start takes time, and so does the end of a QEMU.
+it.each([
+  ['starting', 'paused', {}], ['starting', 'running', {}], ['stopping', 'stopped', { exitReason: 'saved', saved: savedLike }], ['unknown', 'paused', {}],
+] as const)('an undone hibernation waits for a host on which the VM is %s, and keeps the memory until it runs', async (state, then, over) => {
+  const engine = await world.engine([failingHibernation((id) => { world.onHost.set(id, { ...world.onHost.get(id)!, state, exitReason: null, saved: null }); })]);
+  const vmId = await world.vm('running');
+  const taskId = begun(await world.commands(engine).hibernate({ vmId }, asService()));
+  await until('it waits for the host', async () => (await engine.get(taskId))?.waitsFor?.what.includes(`which is ${state} there`));
+  expect(await world.traces(vmId)).toMatchObject({ volumes: 2 });
+  world.told(vmId, then, 1, over);
+  const task = await taskEnd(engine, taskId);
+  expect(task).toMatchObject({ state: 'failed', error: { code: 'NO_CAPACITY' } });
+  expect(await seen(task)).toMatchObject(running);
   await engine.close();
 }, 30_000);
 

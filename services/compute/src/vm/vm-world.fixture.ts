@@ -25,7 +25,7 @@ import { changeVm, findVm, insertVm, lockVm, type SavedVm, type VmRecord } from 
 import { takeUid } from './vm-uid.store.ts';
 import { firstSpec } from './vm.ts';
 
-const savedLike: SavedMemory = { machine: 'pc-q35-7.2', rootPorts: [0, 16] };
+export const savedLike: SavedMemory = { machine: 'pc-q35-7.2', rootPorts: [0, 16] };
 export const uids = { first: 200_000, last: 200_999 };
 const MiB = 1024 * 1024;
 /** Room for a task at each point of a kind. */
