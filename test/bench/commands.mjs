@@ -1,5 +1,6 @@
 // The bus as users meet it: how fast published commands are taken in, against a bare publish into a stream of the same kind;
-// small questions at the door; and commands at the door against a bare handler that does the same commit. Rounds alternate.
+// how long another user waits behind them; small questions at the door; and commands at the door against a bare handler that does
+// the same commit. Rounds alternate.
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -8,14 +9,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
 import mysql from 'mysql2/promise';
-import { enterBus } from './followers.mjs';
-import { throughput } from './statistics.mjs';
+import { Ear, enterBus, openFeed } from './followers.mjs';
+import { median, throughput } from './statistics.mjs';
+import { makeUsers } from './users.mjs';
 
 const LANES = 32;
 const OBJECTS = 32;
 const PUBLISHED = 1_000;
 const ASKED = 4_000;
 const COMMANDS = 1_000;
+const FLOOD = 2_000;
+const BEHIND = 9;
 const ROUNDS = 3;
 const BARE_STREAM = 'BENCH';
 /** Of a host that there is not: nobody else answers. */
@@ -70,6 +74,45 @@ async function intake(service, bus, user, folders) {
   return { published: best(published), bare: best(bare) };
 }
 
+/** One user's published commands, one after another until each has its outcome: alone, and while another has very many waiting. ms each. */
+async function beside(lab, record, rest, service, bus, folders) {
+  const manager = await jetstreamManager(service);
+  const url = `http://127.0.0.1:${lab.ports.http}`;
+  const [other] = await makeUsers(rest, url, 'administrator', 1);
+  const mine = await enterBus(record.nats.url, other.rest, other.handle);
+  const heard = new Map();
+  const leave = await openFeed(mine, { filter: { names: ['gateway.command.accepted'] } }, new Ear('gateway.command.accepted', ({ data }) => heard.get(data.idempotencyKey)?.()));
+  let turn = 0;
+  const body = () => JSON.stringify({ folderId: folders[turn++ % folders.length], description: `beside ${turn}` });
+  const outcome = async () => {
+    const key = keyed();
+    const started = performance.now();
+    const told = new Promise((resolve) => heard.set(key.get('Idempotency-Key'), resolve));
+    await asked(mine.nats, `tok.v1.user.${other.handle}.cmd.compute.folder.update`, body(), { headers: key });
+    await told;
+    return performance.now() - started;
+  };
+  const outcomes = async () => {
+    const times = [];
+    for (let count = 0; count < BEHIND; count++) times.push(await outcome());
+    return median(times);
+  };
+  try {
+    await outcome(); // the gateway learns of the user
+    const alone = await outcomes();
+    await throughput(FLOOD, LANES, () => publish(bus.nats, `tok.v1.user.${record.admin.user}.cmd.compute.folder.update`, body()));
+    const behind = await outcomes();
+    const { messages } = (await manager.streams.info('COMMANDS')).state;
+    if (messages === 0) throw new Error('the flood had run off before the others had their outcomes');
+    await drained(manager);
+    return { alone, behind };
+  } finally {
+    await leave();
+    await mine.nats.close();
+    await rest.delete(`/v1/users/${other.id}`);
+  }
+}
+
 async function commands(lab, record, dist, service, bus, user, folders) {
   const sql = await mysql.createConnection({ uri: record.mysql.urls.compute, multipleStatements: true });
   await sql.query(`CREATE TABLE bench_command (idem_key char(36) NOT NULL PRIMARY KEY, reply text NOT NULL);
@@ -102,12 +145,14 @@ export async function benchCommands(lab, record, rest, dist) {
   try {
     for (let index = 0; index < OBJECTS; index++) folders.push((await rest.post('/v1/folders', { name: `bench-${Date.now().toString(36)}-${index}` })).id);
     const taken = await intake(service, bus, user, folders);
+    const { alone, behind } = await beside(lab, record, rest, service, bus, folders);
     let turn = 0;
     const questions = [];
     for (let round = 0; round < ROUNDS; round++) questions.push(await throughput(ASKED, LANES, () => asked(bus.nats, `tok.v1.user.${user}.req.compute.folder.get`, JSON.stringify({ folderId: folders[turn++ % folders.length] }))));
     const carried = await commands(lab, record, dist, service, bus, user, folders);
     return [
       { what: `published commands taken in (${LANES} at once), while the gateway carries them out`, measured: taken.published, limit: taken.bare, unit: 'publishes/s', limitText: 'bare publish into a stream of the same settings', ratio: taken.published / taken.bare, target: { least: 0.6 } },
+      { what: `a published command of one user until its outcome, while another one’s ${FLOOD} wait`, measured: behind, limit: alone, unit: 'ms', limitText: 'the same with nobody else', ratio: behind / alone, target: { mostMeasured: 1_000 } },
       { what: `small questions at the bus door (folder get, ${OBJECTS} objects, ${LANES} at once)`, measured: best(questions), limit: null, unit: 'requests/s', limitText: 'none', ratio: null, target: { leastMeasured: 3_000 } },
       { what: `commands at the bus door (folder update, ${LANES} at once), accepted and committed`, measured: carried.measured, limit: carried.bare, unit: 'commands/s', limitText: 'bare handler with the same commit', ratio: carried.measured / carried.bare, target: { leastMeasured: 400, orLeast: 0.5 } },
     ];

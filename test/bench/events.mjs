@@ -3,9 +3,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import mysql from 'mysql2/promise';
-import { restClient } from '../../tools/lab.d/rest.mjs';
 import { Ear, enterBus, openFeed, openStream } from './followers.mjs';
 import { percentile } from './statistics.mjs';
+import { makeUsers } from './users.mjs';
 
 const fromEnv = (name, preset) => Number(process.env[name] ?? preset);
 export const eventSizes = {
@@ -54,21 +54,6 @@ async function latency({ rest, url, record, sizes }) {
   ]);
 }
 
-/** Users who see everything, and how to be rid of them. */
-async function viewers(rest, url, count) {
-  const role = (await rest.get('/v1/roles')).items.find(({ name }) => name === 'viewer');
-  const password = randomUUID();
-  const users = [];
-  for (let index = 0; index < count; index++) {
-    const handle = `bench-${Date.now().toString(36)}-${index}`;
-    const { id } = await rest.post('/v1/users', { handle, password, mustChangePassword: false });
-    await rest.post('/v1/grants', { userId: id, roleId: role.id });
-    const { accessToken } = await restClient(url).post('/v1/sessions', { user: handle, password });
-    users.push({ id, handle, token: accessToken, rest: restClient(url, accessToken) });
-  }
-  return users;
-}
-
 /** Events as a service writes them, straight into its outbox: what is measured begins behind it. */
 async function tick(sql, perSecond, seconds) {
   const each = Math.max(1, Math.round(perSecond / 20));
@@ -86,7 +71,7 @@ async function tick(sql, perSecond, seconds) {
 }
 
 async function crowd({ rest, url, record, sizes }) {
-  const users = await viewers(rest, url, Math.max(1, Math.ceil(sizes.subscribers / 2 / MOST_OF_ONE)));
+  const users = await makeUsers(rest, url, 'viewer', Math.max(1, Math.ceil(sizes.subscribers / 2 / MOST_OF_ONE)));
   const sql = await mysql.createConnection({ uri: record.mysql.urls.compute, timezone: 'Z' });
   const [endings, busses] = [[], []];
   const ears = { streams: [], feeds: [] };

@@ -151,7 +151,6 @@ describe('events', () => {
   it('tell the user how his published commands ended, whichever gateway had them', async () => {
     const other = await startService(gatewayService, { env: env('gateway'), ownsProcess: false });
     const { consumers } = await jetstreamManager(nats);
-    await until('both ask for commands', async () => (await consumers.info(COMMANDS_STREAM, 'gateway-commands')).num_waiting === 2);
     const reader = await follow(await lastSeq());
     const publish = async (key: string, operation: string, input: object): Promise<void> => {
       const sent = headers();
@@ -160,6 +159,7 @@ describe('events', () => {
     };
     const bad = Array.from({ length: 20 }, (_, index) => `bad-${index}`);
     await publish('good', 'gateway.event-feed.create', { leaseMs: 5_000 });
+    await until('both ask for his commands', async () => (await consumers.info(COMMANDS_STREAM, 'gateway-commands-admin').catch(() => undefined))?.num_waiting === 2);
     for (const key of bad) await publish(key, 'monitoring.webhook.delete', { webhookId: newUuid() });
     const outcomes = () => reader.events.filter(({ source, name }) => source === 'gateway' && name.startsWith('gateway.command.'));
     await until('all outcomes are told', () => outcomes().length > bad.length);

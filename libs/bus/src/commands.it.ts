@@ -11,7 +11,7 @@ import type { PublishedCommand, Verdict } from './commands.nats.ts';
 import { silentLog } from './context.ts';
 import { startNatsServer, testDir } from './nats.fixture.ts';
 import type { TestNats } from './nats.fixture.ts';
-import { COMMANDS_STREAM, ensureCommandStream } from './streams.nats.ts';
+import { COMMANDS_STREAM, ensureCommandStream, publishedBy } from './streams.nats.ts';
 
 let server: TestNats;
 let nats: NatsConnection;
@@ -43,9 +43,9 @@ class Taker {
   private readonly holding = new Map<string, (verdict: Verdict) => void>();
   private constructor(private readonly connection: NatsConnection, private readonly consumer: CommandConsumer) {}
 
-  static async started(ackWait: number | 'as the product has it' = NEVER_MS): Promise<Taker> {
+  static async started(ackWait: number | 'as the product has it' = NEVER_MS, idleMs = NEVER_MS): Promise<Taker> {
     const connection = await enter();
-    const of = { connection, log: silentLog, name: 'takers', atOnce: 4, laneOf, take: (command: PublishedCommand) => taker.take(command) };
+    const of = { connection, log: silentLog, name: 'takers', atOnce: 4, idleMs, laneOf, take: (command: PublishedCommand) => taker.take(command) };
     const taker: Taker = new Taker(connection, new CommandConsumer(typeof ackWait === 'number' ? { ...of, ackWaitMs: ackWait } : of));
     takers.push(taker);
     taker.consumer.start();
@@ -82,18 +82,30 @@ class Taker {
   }
 }
 
-async function publish(...keys: string[]): Promise<void> {
+const publish = (...keys: string[]): Promise<void> => publishAs('ann', ...keys);
+async function publishAs(handle: string, ...keys: string[]): Promise<void> {
   for (const key of keys) {
     const sent = headers();
     sent.set('Idempotency-Key', key);
-    await jetstream(nats).publish('tok.v1.user.ann.cmd.compute.vm.start', '{}', { headers: sent });
+    await jetstream(nats).publish(`tok.v1.user.${handle}.cmd.compute.vm.start`, '{}', { headers: sent });
   }
 }
-const info = async (): Promise<ConsumerInfo> => (await jetstreamManager(nats)).consumers.info(COMMANDS_STREAM, 'takers');
+const info = async (handle = 'ann'): Promise<ConsumerInfo> => (await jetstreamManager(nats)).consumers.info(COMMANDS_STREAM, `takers-${handle}`);
+const numbered = (lane: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${lane}${index}-1`);
 
 describe('whoever takes published commands', () => {
-  it('brings to today’s numbers what an older version has made, with what waits in it', async () => {
+  it('takes over what an older version has made for everybody, with what waits in it and what it was at', async () => {
     await (await jetstreamManager(nats)).consumers.add(COMMANDS_STREAM, { durable_name: 'takers', ack_policy: AckPolicy.Explicit, ack_wait: nanos(60_000), max_ack_pending: 20_000, max_deliver: 3 });
+    await publish('a-1', 'b-1');
+    const old = await jetstream(nats).consumers.get(COMMANDS_STREAM, 'takers');
+    await old.next();
+    const taker = await Taker.started();
+    await taker.has('a-1 1', 'b-1 1');
+    await expect(old.info()).rejects.toThrow('consumer not found');
+  });
+
+  it('brings to today’s numbers what an older version has made for a user, with what waits in it', async () => {
+    await (await jetstreamManager(nats)).consumers.add(COMMANDS_STREAM, { durable_name: 'takers-ann', filter_subject: publishedBy('ann'), ack_policy: AckPolicy.Explicit, ack_wait: nanos(60_000), max_ack_pending: 20_000, max_deliver: 3 });
     await publish('a-1');
     const taker = await Taker.started('as the product has it');
     await taker.has('a-1 1');
@@ -155,6 +167,31 @@ describe('whoever takes published commands', () => {
       taker.end(key);
     }
     expect(taker.taken.filter((one) => one.startsWith('slow'))).toEqual(lane.slice(0, 10).map((key) => `${key} 1`));
+  });
+
+  it('takes users in turn, however much one of them has published before the others', async () => {
+    await publishAs('ann', ...numbered('a', 300));
+    const taker = await Taker.started();
+    await until('he is full', () => taker.taken.length === 4);
+    await publishAs('bob', ...numbered('b', 3));
+    await publishAs('eve', ...numbered('e', 2));
+    await until('they are known', async () => (await info('bob').then(({ num_ack_pending }) => num_ack_pending, () => 0)) === 3 && (await info('eve').then(({ num_ack_pending }) => num_ack_pending, () => 0)) === 2);
+    for (let at = 0; at < 12; at++) {
+      await until('another one has its turn', () => taker.taken.length > at);
+      taker.end(taker.taken[at]?.slice(0, -2) ?? '');
+    }
+    const others = taker.taken.slice(4, 12).filter((one) => !one.startsWith('a'));
+    expect(others.sort()).toEqual(['b0-1 1', 'b1-1 1', 'b2-1 1', 'e0-1 1', 'e1-1 1']);
+  });
+
+  it('forgets a user who has been idle, and finds him again when he publishes', async () => {
+    const taker = await Taker.started(NEVER_MS, 1);
+    await publish('a-1');
+    await taker.has('a-1 1');
+    taker.end('a-1');
+    await until('nobody asks for his commands', async () => (await info()).num_waiting === 0, 10_000);
+    await publish('a-2');
+    await taker.has('a-2 1');
   });
 
   it('asks for no more than he can soon begin, and leaves the rest to others', async () => {

@@ -7,6 +7,8 @@ import type { NatsConnection } from '@nats-io/transport-node';
 
 export const EVENTS_STREAM = 'EVENTS';
 export const COMMANDS_STREAM = 'COMMANDS';
+/** Where a user, or everybody, publishes commands. */
+export const publishedBy = (handle: string): string => `tok.v1.user.${handle}.cmd.>`;
 
 const NOT_FOUND: ReadonlySet<number> = new Set([10059, 10014]); // of a stream, of a consumer
 const HOUR_MS = 3_600_000;
@@ -32,7 +34,7 @@ const events: Wanted = {
  */
 const commands: Wanted & Pick<StreamConfig, 'max_msgs_per_subject'> = {
   name: COMMANDS_STREAM,
-  subjects: ['tok.v1.user.*.cmd.>'],
+  subjects: [publishedBy('*')],
   storage: StorageType.File,
   retention: RetentionPolicy.Workqueue,
   discard: DiscardPolicy.New,
@@ -75,6 +77,12 @@ export async function ensureCommandStream(connection: NatsConnection, { bytes = 
   const isSafe = most <= perOperation / 2 || (before > 0 && before <= perOperation);
   await ensure(manager, { ...commands, max_bytes: bytes, ...(isSafe ? { max_msgs_per_subject: perOperation } : { max_msgs_per_subject: before, discard_new_per_subject: before > 0 }) });
   return isSafe;
+}
+
+/** Whose commands the stream holds: those that wait and those that are worked on. The answer grows with the users and the operations among them. */
+export async function whoPublished(manager: JetStreamManager): Promise<string[]> {
+  const { state } = await manager.streams.info(COMMANDS_STREAM, { subjects_filter: publishedBy('*') });
+  return [...new Set(Object.keys(state.subjects ?? {}).flatMap((subject) => subject.split('.')[3] ?? []))];
 }
 
 async function ensure(manager: JetStreamManager, wanted: Wanted): Promise<void> {
