@@ -13,6 +13,7 @@ import { computeFolderMigrations } from './migrations/0008-folders.ts';
 import { computeGuestMemoryMigrations } from './migrations/0010-guest-memory.ts';
 import { computeTpmMigrations } from './migrations/0012-tpm.ts';
 import { computeConsoleMigrations } from './migrations/0019-console-tickets.ts';
+import { computeUefiVarsMigrations } from './migrations/0026-uefi-vars.ts';
 import { hostDrift } from './src/drift/host.drift.ts';
 import { vmTaskDrift } from './src/drift/vm-task.drift.ts';
 import { ensureSite } from './src/cluster/cluster.store.ts';
@@ -32,7 +33,7 @@ import { recycleVmTask } from './src/vm/recycle-vm.task.ts';
 import { recycleBinReconciler } from './src/vm/vm-bin.reconciler.ts';
 import { idleClaimReconciler } from './src/vm/vm.reconciler.ts';
 
-export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computeSavedMigrations, ...computePendingMigrations, ...computeListMigrations, ...computeFolderMigrations, ...computeGuestMemoryMigrations, ...computeTpmMigrations, ...computeConsoleMigrations];
+export const computeTables = [...computeMigrations, ...computeReportMigrations, ...computeHeartbeatMigrations, ...computeSavedMigrations, ...computePendingMigrations, ...computeListMigrations, ...computeFolderMigrations, ...computeGuestMemoryMigrations, ...computeTpmMigrations, ...computeConsoleMigrations, ...computeUefiVarsMigrations];
 
 export const computeService: TaskService<typeof computeConfig> = {
   name: 'compute',

@@ -40,7 +40,7 @@ export async function looseEnds(world: World): Promise<string[]> {
   const running = all.filter(runs);
   const nics = all.flatMap(({ spec }) => spec.nics);
   const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0);
-  const accounted = [...all.flatMap(({ spec, status }) => [...spec.disks.map(({ volumeId }) => volumeId), ...(status.saved === null ? [] : [status.saved.volumeId])]), ...images.items.filter(({ state }) => state === 'ready').flatMap(({ volumeId }) => volumeId ?? [])];
+  const accounted = [...all.flatMap(({ spec, status }) => [...spec.disks.map(({ volumeId }) => volumeId), ...[status.saved, status.tpm, status.uefiVars].flatMap((own) => own?.volumeId ?? [])]), ...images.items.filter(({ state }) => state === 'ready').flatMap(({ volumeId }) => volumeId ?? [])];
   const failed = new Set<string>(volumes.items.filter(({ state }) => state === 'failed').map(({ id }) => id));
   const attached = volumes.items.filter(({ attachedTo, use }) => attachedTo !== null || use !== 'disk').map(({ id }) => id);
   const byHost = await Promise.all(record.hosts.map(async (host) => ({ host: host.name, guests: (await qemusOn(host)).map(({ pid }) => guestOf(pid)), due: running.filter(({ status }) => status.hostId === host.id).map(({ id }) => id) })));

@@ -1,28 +1,28 @@
 // One host with an agent as a real process over real NATS, for tests: start it, kill it, ask it, listen to it.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { connect } from '@nats-io/transport-node';
 import { BusClient } from '#bus';
-import { HostVmSpec, hostStatus, hostVmPowerOff, hostVmStart, hostVmStatus } from '#contracts';
+import { HostVmSpec, VolumePlace, hostStatus, hostVmPowerOff, hostVmStart, hostVmStatus } from '#contracts';
 import type { BodyOf, HostOperation, HostVmStatus, ReplyOf, RequestOf, hostVmChanged } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import type { Result } from '#kernel';
 import { until } from '#testing';
 import { startTicksOf } from './vm/process-table.proc.ts';
 
+const MiB = 1024 * 1024;
 export const uidOf = (index: number): number => 230_000 + index;
 
 /** Firmware alone, 16 MiB: enough to start, stop and be looked at. */
 export const smallVm = (index: number, more: Partial<HostVmSpec> = {}): HostVmSpec => HostVmSpec.parse({
-  vmId: newUuid(), name: `vm ${index}`, uid: uidOf(index), cpu: { sockets: 1, cores: 1, threads: 1 }, cpuModel: 'qemu64', cpuService: {}, memoryBytes: 16 * 1024 * 1024, memoryService: {},
+  vmId: newUuid(), name: `vm ${index}`, uid: uidOf(index), cpu: { sockets: 1, cores: 1, threads: 1 }, cpuModel: 'qemu64', cpuService: {}, memoryBytes: 16 * MiB, memoryService: {},
   firmware: 'bios', disks: [], nics: [], ...more,
 });
-
 
 export class AgentLab {
   readonly hostId = newUuid();
@@ -107,6 +107,25 @@ export class AgentLab {
   /** What the agents of this host have logged so far. */
   log(): string {
     return readFileSync(this.logFile, 'utf8');
+  }
+
+  /** A volume as storage makes it for a VM: nothing is in it. */
+  volume(uid: number, format: 'raw' | 'qcow2', sizeBytes: number): VolumePlace {
+    const volumeId = newUuid();
+    const place = VolumePlace.parse({ volumeId, datastoreId: newUuid(), datastorePath: this.dir, relativePath: `volumes/${volumeId}.${format}`, format });
+    const file = join(this.dir, place.relativePath);
+    mkdirSync(join(this.dir, 'volumes'), { recursive: true, mode: 0o755 });
+    if (format === 'raw') writeFileSync(file, '');
+    else spawnSync('qemu-img', ['create', '-q', '-f', 'qcow2', file, String(sizeBytes)]);
+    if (format === 'raw') truncateSync(file, sizeBytes);
+    chownSync(file, uid, uid);
+    chmodSync(file, 0o600);
+    return place;
+  }
+
+  /** With a volume for its variables. */
+  uefiVm(index: number, more: Partial<HostVmSpec> = {}): HostVmSpec {
+    return smallVm(index, { firmware: 'uefi', memoryBytes: 64 * MiB, uefiVars: this.volume(uidOf(index), 'raw', 2 * MiB), ...more });
   }
 
   vmDir(vmId: string): string {

@@ -1,13 +1,13 @@
 // A VM's TPM on one host: real swtpm beside real QEMU, a real agent process that is killed, and the keys in the file.
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { spawnSync } from 'node:child_process';
-import { chownSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { VolumePlace, hostStatus, hostVmResume, hostVmSave, hostVmStart } from '#contracts';
+import { hostStatus, hostVmResume, hostVmSave, hostVmStart } from '#contracts';
 import type { HostVmSpec } from '#contracts';
 import { newUuid, orThrow } from '#kernel';
 import { until } from '#testing';
-import { AgentLab, endProcess, qemuPidsOf, smallVm } from './agent-lab.fixture.ts';
+import { AgentLab, endProcess, qemuPidsOf } from './agent-lab.fixture.ts';
 import { keyOf } from './tpm-key.fixture.ts';
 
 jest.setTimeout(60_000);
@@ -19,22 +19,10 @@ afterEach(() => lab.close());
 const MiB = 1024 * 1024;
 const fileOf = ({ tpm }: HostVmSpec): string => join(tpm!.datastorePath, tpm!.relativePath);
 
-function volume(uid: number, format: 'raw' | 'qcow2'): VolumePlace {
-  const volumeId = newUuid();
-  const place = VolumePlace.parse({ volumeId, datastoreId: newUuid(), datastorePath: lab.dir, relativePath: `volumes/${volumeId}.${format}`, format });
-  const file = join(lab.dir, place.relativePath);
-  mkdirSync(join(lab.dir, 'volumes'), { recursive: true, mode: 0o755 });
-  if (format === 'raw') writeFileSync(file, '');
-  else spawnSync('qemu-img', ['create', '-q', '-f', 'qcow2', file, '128M']);
-  if (format === 'raw') truncateSync(file, MiB);
-  chownSync(file, uid, uid);
-  return place;
-}
-
 /** With a volume for its TPM as storage makes it: zeros. */
 function vmWithTpm(index: number, more: Partial<HostVmSpec> = {}): HostVmSpec {
-  const vm = smallVm(index, { firmware: 'uefi', memoryBytes: 64 * MiB, ...more });
-  return { ...vm, tpm: volume(vm.uid, 'raw') };
+  const vm = lab.uefiVm(index, more);
+  return { ...vm, tpm: lab.volume(vm.uid, 'raw', MiB) };
 }
 
 const programOf = (pid: number): string => readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
@@ -85,7 +73,7 @@ describe('a VM with a TPM', () => {
     await lab.start();
     const vm = vmWithTpm(124);
     orThrow(await start(vm));
-    const place = volume(vm.uid, 'qcow2');
+    const place = lab.volume(vm.uid, 'qcow2', 128 * MiB);
     const { saved } = orThrow(await lab.ask(hostVmSave, { commandId: newUuid(), vmId: vm.vmId, epoch: 1, place }));
     expect(running()).toEqual({ qemu: [], swtpm: [] });
     const key = await keyOf(fileOf(vm));
@@ -137,7 +125,7 @@ describe('a start with a TPM is refused, and leaves nothing', () => {
   test('when somebody else has it', async () => {
     const vm = vmWithTpm(132);
     orThrow(await start(vm));
-    const thief = { ...smallVm(133, { firmware: 'uefi', memoryBytes: 64 * MiB }), uid: vm.uid, tpm: vm.tpm };
+    const thief = { ...lab.uefiVm(133), uid: vm.uid, tpm: vm.tpm };
     const answer = await start(thief);
     expect(answer.ok ? 'ok' : answer.fault.detail).toContain('in use by another process');
     expect(running().swtpm).toHaveLength(1);

@@ -43,18 +43,6 @@ describe('start and end', () => {
     expect(await lab.powerOff(vm.vmId)).toMatchObject({ state: 'stopped', exitReason: 'requested', pid: null });
   });
 
-  test('each kind of firmware keeps variables of its own, and a change between them loses none', async () => {
-    const vm = smallVm(12, { memoryBytes: 64 * 1024 * 1024 });
-    for (const [epoch, firmware] of (['uefi', 'uefi-secure', 'bios', 'uefi'] as const).entries()) {
-      expect(await lab.startVm({ ...vm, firmware }, epoch + 1)).toMatchObject({ state: 'running' });
-      await lab.powerOff(vm.vmId, epoch + 1);
-    }
-    const run = join(lab.vmDir(vm.vmId), 'run');
-    for (const file of ['uefi-vars.fd', 'uefi-secure-vars.fd']) expect(statSync(join(run, file))).toMatchObject({ uid: uidOf(12) });
-    expect(readFileSync(join(run, 'uefi-secure-vars.fd')).includes('Microsoft')).toBe(true);
-    expect(readFileSync(join(run, 'uefi-vars.fd')).includes('Microsoft')).toBe(false);
-  });
-
   test('a stop that the guest ignores answers after the grace with the VM running', async () => {
     const vm = smallVm(2);
     await lab.startVm(vm);

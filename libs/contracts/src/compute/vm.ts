@@ -27,12 +27,13 @@ export const VmSpec = z.strictObject({
 export const VmPending = VmSpec.pick({ cpu: true, cpuService: true, memoryBytes: true, memoryService: true, firmware: true, bootOrder: true, clock: true }).partial().extend({ tpm: Tpm.optional() });
 /** Where a hibernated VM’s memory lies; with it the VM can be woken on every host that sees the datastore. */
 export const SavedState = z.strictObject({ volumeId: VolumeId, datastoreId: DatastoreId, sizeBytes: VolumeBytes, savedAt: At });
-/** The volume of the VM’s TPM: made by the first start with one, deleted with the VM or when a start has taken the TPM away. */
-export const TpmState = z.strictObject({ volumeId: VolumeId, datastoreId: DatastoreId });
+/** A volume of the VM’s beside its disks: made by the first start that needs it, and deleted with the VM; that of a TPM also when a start has taken the TPM away. */
+export const OwnVolume = z.strictObject({ volumeId: VolumeId, datastoreId: DatastoreId });
 /** Apart from the task that works on the VM. `hostId` is where it runs, or ran last. */
 export const VmStatus = z.strictObject({ state: VmState, observedAt: At.nullable(), epoch: z.int(), seq: z.int(), hostId: HostId.nullable(), pid: z.int().nullable(), startedAt: At.nullable(), reason: z.string().nullable(), guestAgent: z.boolean(), addresses: z.array(z.string()),
   saved: SavedState.nullable().describe('the memory of a hibernated VM'),
-  tpm: TpmState.nullable().default(null).describe('where the TPM keeps its keys; null = it has none yet'),
+  tpm: OwnVolume.nullable().default(null).describe('where the TPM keeps its keys; null = it has none yet'),
+  uefiVars: OwnVolume.nullable().default(null).describe('where UEFI keeps its variables, such as boot entries; null = it has none yet'),
   memory: GuestMemory.nullable().default(null).describe('what the guest has of its memory; null = nothing runs, or it has not been looked at'),
 });
 export const Vm = z.strictObject({

@@ -16,7 +16,7 @@ export const MemoryService = z.strictObject({ reservation: Bytes.default(0), sha
 export const CpuTopology = z.strictObject({ sockets: z.int().min(1).max(64), cores: z.int().min(1).max(128), threads: z.int().min(1).max(8) })
   .refine((cpu) => cpu.sockets * cpu.cores * cpu.threads <= 512, 'at most 512 vCPUs');
 
-/** `uefi-secure` = UEFI that starts only what is signed (secure boot), with Microsoft’s keys enrolled. */
+/** `uefi-secure` = UEFI that starts only what is signed (secure boot), with Microsoft’s keys enrolled. The variables of either lie on a volume of the VM’s and follow it to every host. */
 export const Firmware = z.enum(['bios', 'uefi', 'uefi-secure']);
 /** `2.0` = a TPM of the VM’s own, emulated; needs UEFI. Its keys lie on a volume of the VM’s and follow it to every host. */
 export const Tpm = z.enum(['none', '2.0']);
@@ -56,6 +56,7 @@ export const HostVmSpec = z.strictObject({
   memoryBytes: MemoryBytes, memoryService: MemoryService, firmware: Firmware, clock: Clock.prefault({}),
   disks: z.array(HostDisk).max(64), nics: z.array(HostNic).max(16),
   tpm: VolumePlace.nullable().default(null).describe('where the VM’s TPM keeps its state; null = it has none'),
+  uefiVars: VolumePlace.nullable().default(null).describe('where the VM’s UEFI keeps its variables; null = it has a BIOS'),
 });
 export type HostVmSpec = z.infer<typeof HostVmSpec>;
 export type HostNic = z.infer<typeof HostNic>;

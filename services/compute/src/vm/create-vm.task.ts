@@ -13,7 +13,7 @@ import {
   claim, hasSwitches, nextRun, pinnedTo, seesDatastore, setVm, startOnHostStep, unclaim,
   type Confining, type Placed, type Raised,
 } from './vm.steps.task.ts';
-import { planTpm, tpmVolume, type TpmPlan } from './tpm.steps.task.ts';
+import { ownChange, ownDiscards, ownProvisions, planOwn, type OwnPlan } from './own-volumes.steps.task.ts';
 import { volumeName } from './vm.ts';
 
 export interface PlannedDisk {
@@ -27,7 +27,7 @@ export interface CreateVmInput {
   disks: readonly PlannedDisk[]; nics: readonly PlannedNic[];
 }
 
-interface Chosen extends Confining, TpmPlan { datastoreIds: DatastoreId[] }
+type Chosen = Confining & OwnPlan & { datastoreIds: DatastoreId[] };
 interface Made { ports: Port[] }
 type Port = ReplyOf<typeof provisionPort>;
 type Context = StepContext<CreateVmInput>;
@@ -54,24 +54,24 @@ const chooseDatastores: Step<CreateVmInput> = {
         ctx.request(chooseDatastore, { sizeBytes, hostId, sharedFirst: true, ...(datastoreId === null ? {} : { datastoreId }) }, { part: `disk-${index}` })),
     ]);
     for (const [index, { datastoreId, name = datastoreId }] of stores.entries()) ctx.decided(`disk ${index} goes to the datastore ${name}`, { disk: index, datastoreId });
-    const { tpm, confinements } = start ? await planTpm(ctx, { hostId, beside: stores[0] }) : { tpm: null, confinements: [] };
+    const plan: OwnPlan = start ? await planOwn(ctx, { hostId, beside: stores[0] }) : { confinements: [] };
     return {
-      datastoreIds: stores.map((store) => store.datastoreId), tpm,
-      confinements: [...pinnedTo(hostId), ...confinements, ...stores.map((store) => seesDatastore(store.datastoreId, store.hostIds)), ...hasSwitches(network?.hostIds ?? null)],
+      ...plan, datastoreIds: stores.map((store) => store.datastoreId),
+      confinements: [...pinnedTo(hostId), ...plan.confinements, ...stores.map((store) => seesDatastore(store.datastoreId, store.hostIds)), ...hasSwitches(network?.hostIds ?? null)],
     };
   },
 };
 
 async function makeVolumes(ctx: Context): Promise<void> {
   const { disks, name, vmId, ownerId, folderId } = ctx.input;
-  const { datastoreIds, tpm } = ctx.output<Chosen>('choose-datastores');
+  const chosen = ctx.output<Chosen>('choose-datastores');
   const hostId = hostFor(ctx);
   await ctx.children([
     ...disks.map(({ volumeId, sizeBytes, source }, index) => ({
       operation: provisionVolume, part: `disk-${index}`,
-      input: { volumeId, name: diskName(name, index), datastoreId: datastoreIds[index]!, sizeBytes, source, vmId, hostId, ownerId, folderId },
+      input: { volumeId, name: diskName(name, index), datastoreId: chosen.datastoreIds[index]!, sizeBytes, source, vmId, hostId, ownerId, folderId },
     })),
-    ...(tpm === null ? [] : [tpmVolume(ctx.input, tpm, hostId)]),
+    ...ownProvisions(ctx.input, chosen, hostId),
   ]);
 }
 
@@ -94,10 +94,9 @@ const makeDisksAndPorts: Step<CreateVmInput> = {
   },
   undo: async (ctx) => {
     const { vmId, disks } = ctx.input;
-    const { tpm } = ctx.output<Chosen>('choose-datastores');
     await allEnded(ctx.request(discardPorts, { vmId }), ctx.children([
       ...disks.map(({ volumeId }, index) => ({ operation: discardVolume, part: `disk-${index}`, input: { volumeId, vmId } })),
-      ...(tpm === null ? [] : [{ operation: discardVolume, part: 'tpm', input: { volumeId: tpm.volumeId, vmId } }]),
+      ...ownDiscards(vmId, ctx.output<Chosen>('choose-datastores')),
     ]));
   },
 };
@@ -107,10 +106,9 @@ const record: Step<CreateVmInput> = {
   why: 'from here on the row tells all that the VM has; and whoever acts on an older epoch is refused by its host',
   run: async (ctx): Promise<Raised | Record<string, never>> => {
     const { ports } = ctx.output<Made>('make-disks-and-ports');
-    const { tpm } = ctx.output<Chosen>('choose-datastores');
     const placed = ctx.input.start ? ctx.output<Placed>('place') : null;
     const vm = await setVm(ctx, ({ spec, status }) => ({
-      spec: { ...spec, disks: disksIn(ctx), nics: ports.map(nicOf) }, ...(tpm === null ? {} : { tpm }), ...(placed === null ? {} : nextRun(status, placed.hostId)),
+      spec: { ...spec, disks: disksIn(ctx), nics: ports.map(nicOf) }, ...ownChange(ctx.output<Chosen>('choose-datastores')), ...(placed === null ? {} : nextRun(status, placed.hostId)),
     }));
     return placed === null ? {} : { epoch: vm.status.epoch, hostId: placed.hostId };
   },

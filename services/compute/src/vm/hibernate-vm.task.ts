@@ -7,7 +7,7 @@ import {
 import { allEnded, type Fault } from '#kernel';
 import { asResult, defineTask, type StepContext, type TaskKind } from '#tasks';
 import { endAsHostSays, endHibernated, endWoken, endsOf } from './vm-end.task.ts';
-import { makeTpmStep, planTpm } from './tpm.steps.task.ts';
+import { makeOwnStep, planOwn } from './own-volumes.steps.task.ts';
 import { findHostsStep, forget, isOver, placeStep, raiseEpochStep, release, startOnHost, startOnHostStep, unlessOver, vmOf, waitOut, type Placed, type Raised, type VmInput } from './vm.steps.task.ts';
 import type { SavedVm } from './vm.store.ts';
 
@@ -103,9 +103,9 @@ export const wakeVmTask: TaskKind<WakeInput> = defineTask<WakeInput>({
   kind: 'compute.vm.wake',
   object: 'vm',
   steps: [
-    findHostsStep<WakeInput>((ctx) => planTpm(ctx, { hostId: ctx.input.hostId, loadsMemory: !ctx.input.discardMemory }), ({ discardMemory, saved }) => (discardMemory ? [] : [saved.volumeId])),
+    findHostsStep<WakeInput>((ctx) => planOwn(ctx, { hostId: ctx.input.hostId, loadsMemory: !ctx.input.discardMemory }), ({ discardMemory, saved }) => (discardMemory ? [] : [saved.volumeId])),
     placeStep<WakeInput>(),
-    makeTpmStep<WakeInput>('find-hosts', (ctx) => ctx.output<Placed>('place').hostId),
+    makeOwnStep<WakeInput>('find-hosts', (ctx) => ctx.output<Placed>('place').hostId),
     raiseEpochStep<WakeInput>((ctx) => ctx.output<Placed>('place').hostId),
     startOnHostStep<WakeInput>({ memoryOf: ({ discardMemory, saved }) => (discardMemory ? null : saved) }),
     {

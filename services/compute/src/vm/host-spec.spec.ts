@@ -48,6 +48,15 @@ describe('what a host gets', () => {
     expect(() => hostSpecOf({ ...kept, spec: { ...vm.spec, tpm: '2.0' } }, places, wiring)).toThrow(/TPM .* has no place/);
   });
 
+  it('names the volume of the UEFI’s variables only when the VM has no BIOS', () => {
+    const vm = vmWith(['disk']);
+    const vars = newUuid();
+    const kept = { ...vm, status: { tpm: null, uefiVars: { volumeId: vars, datastoreId: ids.store } } } as Vm;
+    for (const firmware of ['uefi', 'uefi-secure'] as const) expect(hostSpecOf({ ...kept, spec: { ...vm.spec, firmware } }, [...places, place(vars)], wiring).uefiVars?.volumeId).toBe(vars);
+    expect(hostSpecOf({ ...kept, spec: { ...vm.spec, firmware: 'bios' } }, [...places, place(vars)], wiring).uefiVars).toBeNull();
+    expect(() => hostSpecOf({ ...kept, spec: { ...vm.spec, firmware: 'uefi' } }, places, wiring)).toThrow(/UEFI variables .* have no place/);
+  });
+
   it('is not made of half the answers', () => {
     expect(() => hostSpecOf(vmWith(['disk']), [place(ids.first)], wiring)).toThrow(/has no place/);
     expect(() => hostSpecOf(vmWith(['disk']), places, [])).toThrow(/is not wired/);

@@ -1,5 +1,6 @@
 // Puts together what a host needs to run a VM: its spec, where its volumes lie, how its NICs are wired.
 import type { HostNic, HostVmSpec, ReplyOf, Vm, VolumePlace, wiringOfVm } from '#contracts';
+import type { OwnKind } from './own-volumes.ts';
 
 export type Wiring = ReplyOf<typeof wiringOfVm>['nics'];
 
@@ -8,10 +9,13 @@ export function hostSpecOf(vm: Vm, places: readonly VolumePlace[], wiring: Wirin
   const { spec } = vm;
   const rank = (device: 'disk' | 'network'): number => spec.bootOrder.indexOf(device);
   const bootIndex = (device: 'disk' | 'network', slot: number): number | null => (rank(device) === -1 ? null : rank(device) * 64 + slot + 1);
-  const tpm = spec.tpm === 'none' ? null : places.find(({ volumeId }) => volumeId === vm.status.tpm?.volumeId);
+  const own = (kind: OwnKind): VolumePlace | undefined => places.find(({ volumeId }) => volumeId === vm.status[kind]?.volumeId);
+  const tpm = spec.tpm === 'none' ? null : own('tpm');
   if (tpm === undefined) throw new Error(`the TPM of VM ${vm.id} has no place`);
+  const uefiVars = spec.firmware === 'bios' ? null : own('uefiVars');
+  if (uefiVars === undefined) throw new Error(`the UEFI variables of VM ${vm.id} have no place`);
   return {
-    vmId: vm.id, name: vm.name, uid: vm.uid, cpu: spec.cpu, cpuModel: 'max', cpuService: spec.cpuService, memoryBytes: spec.memoryBytes, memoryService: spec.memoryService, firmware: spec.firmware, clock: spec.clock, tpm,
+    vmId: vm.id, name: vm.name, uid: vm.uid, cpu: spec.cpu, cpuModel: 'max', cpuService: spec.cpuService, memoryBytes: spec.memoryBytes, memoryService: spec.memoryService, firmware: spec.firmware, clock: spec.clock, tpm, uefiVars,
     disks: spec.disks.map((disk) => {
       const place = places.find((candidate) => candidate.volumeId === disk.volumeId);
       if (!place) throw new Error(`volume ${disk.volumeId} of VM ${vm.id} has no place`);

@@ -6,7 +6,7 @@ import { endAsHostSays, endOff, endRunning, endsOf } from './vm-end.task.ts';
 import {
   askAgentStep, claimAgainStep, findHostsStep, placeStep, powerOffStep, pressButtonStep, raiseEpochStep, releaseStep, startOnHostStep, type Placed, type StopWaits, type VmInput,
 } from './vm.steps.task.ts';
-import { makeTpmStep, planTpm, planTpmStep } from './tpm.steps.task.ts';
+import { makeOwnStep, planOwn, planOwnStep } from './own-volumes.steps.task.ts';
 
 export interface StartInput extends VmInput { hostId: string | null }
 export interface StopInput extends VmInput, StopWaits {}
@@ -16,9 +16,9 @@ export const startVmTask: TaskKind<StartInput> = defineTask<StartInput>({
   kind: 'compute.vm.start',
   object: 'vm',
   steps: [
-    findHostsStep<StartInput>((ctx) => planTpm(ctx, { hostId: ctx.input.hostId })),
+    findHostsStep<StartInput>((ctx) => planOwn(ctx, { hostId: ctx.input.hostId })),
     placeStep<StartInput>(),
-    makeTpmStep<StartInput>('find-hosts', (ctx) => ctx.output<Placed>('place').hostId),
+    makeOwnStep<StartInput>('find-hosts', (ctx) => ctx.output<Placed>('place').hostId),
     raiseEpochStep<StartInput>((ctx) => ctx.output<Placed>('place').hostId),
     startOnHostStep<StartInput>(),
   ],
@@ -42,12 +42,12 @@ export const rebootVmTask: TaskKind<RebootInput> = defineTask<RebootInput>({
   kind: 'compute.vm.reboot',
   object: 'vm',
   steps: [
-    planTpmStep<RebootInput>((ctx) => ctx.input.hostId),
+    planOwnStep<RebootInput>((ctx) => ctx.input.hostId),
     askAgentStep<RebootInput>(),
     pressButtonStep<RebootInput>(),
     powerOffStep<RebootInput>(),
     claimAgainStep<RebootInput>(),
-    makeTpmStep<RebootInput>('plan-tpm', (ctx) => ctx.input.hostId),
+    makeOwnStep<RebootInput>('plan-own-volumes', (ctx) => ctx.input.hostId),
     raiseEpochStep<RebootInput>((ctx) => ctx.input.hostId),
     startOnHostStep<RebootInput>(),
   ],

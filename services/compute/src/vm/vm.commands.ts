@@ -22,6 +22,7 @@ import { keptDisks, namesToRestore, refuseBin } from './vm-bin.ts';
 import { holdMsOf, takeOutOfBin } from './vm-bin.store.ts';
 import { powerOffVmTask, rebootVmTask, startVmTask, stopVmTask } from './power-vm.task.ts';
 import { pauseVmTask, resetVmTask, resumeVmTask } from './steer-vm.task.ts';
+import { allOwnVolumesOf } from './own-volumes.ts';
 import { refuseSpec } from './pending.ts';
 import { begin, firstSpec, holdsHost, volumeName, type VmOperation } from './vm.ts';
 import { wordsOfEnd } from './vm-plan.ts';
@@ -255,7 +256,7 @@ const endOf = (vm: Vm, keepDisks: string | undefined) => ({ vmId: vm.id, running
 
 function deletionOf({ vm, saved }: VmRecord, keepDisks: string | undefined): DeleteVmInput {
   const end = endOf(vm, keepDisks);
-  return { ...end, volumeIds: [...vm.spec.disks.map((disk) => disk.volumeId), ...(saved === null ? [] : [saved.volumeId]), ...(vm.status.tpm === null ? [] : [vm.status.tpm.volumeId])].filter((id) => !end.keep.some(({ volumeId }) => volumeId === id)) };
+  return { ...end, volumeIds: [...vm.spec.disks.map((disk) => disk.volumeId), ...(saved === null ? [] : [saved.volumeId]), ...allOwnVolumesOf(vm)].filter((id) => !end.keep.some(({ volumeId }) => volumeId === id)) };
 }
 
 /** A move is a deletion here and a creation there. */

@@ -10,7 +10,7 @@ import { asResult, emit, passesByItself, type Step, type StepContext } from '#ta
 import type { z } from 'zod';
 import { hostSpecOf } from './host-spec.ts';
 import { effectiveSpec } from './pending.ts';
-import { specOfStart, tpmVolumes } from './tpm.ts';
+import { ownVolumesOf, specOfStart } from './own-volumes.ts';
 import { changeVm, findVm, lockVm, type SavedVm, type VmChange } from './vm.store.ts';
 import { stateFromHost, vcpusOf } from './vm.ts';
 
@@ -64,7 +64,7 @@ export const findHostsStep = <I extends VmInput & { hostId: string | null }>(pla
   run: async (ctx): Promise<Confining> => {
     const vm = await ctx.tx((tx) => vmOf(tx, ctx.input.vmId));
     const memory = memoryOf(ctx.input);
-    const { places, wiring } = await partsOf(ctx, vm, [...memory, ...tpmVolumes(vm, specOfStart(vm, memory.length > 0))]);
+    const { places, wiring } = await partsOf(ctx, vm, [...memory, ...ownVolumesOf(vm, specOfStart(vm, memory.length > 0))]);
     const plan = await planned(ctx);
     return {
       ...plan, confinements: [...plan.confinements, ...pinnedTo(ctx.input.hostId), ...places.map(({ place, hostIds }) => seesDatastore(place.datastoreId, hostIds)), ...hasSwitches(wiring.hostIds)],
@@ -182,7 +182,7 @@ async function noteTpmGone<I extends VmInput>(ctx: Context<I>): Promise<void> {
 /** With a memory the VM is what it was when that was saved: what has waited for a start waits on. The VM is then paused. */
 export async function startOnHost<I extends VmInput>(ctx: Context<I>, vm: Vm, { epoch, hostId }: Raised, saved: SavedVm | null): Promise<HostVmStatus> {
   const asked = specOfStart(vm, saved !== null);
-  const { places, wiring } = await partsOf(ctx, vm, [...(saved === null ? [] : [saved.volumeId]), ...tpmVolumes(vm, asked)]);
+  const { places, wiring } = await partsOf(ctx, vm, [...(saved === null ? [] : [saved.volumeId]), ...ownVolumesOf(vm, asked)]);
   const placed = places.map((entry) => entry.place);
   const spec = hostSpecOf({ ...vm, spec: asked }, placed, wiring.nics);
   const place = placed.find(({ volumeId }) => volumeId === saved?.volumeId);

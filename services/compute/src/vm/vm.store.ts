@@ -6,7 +6,7 @@ import { FaultError } from '#kernel';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
 
 export interface VmRow {
-  id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown; pending: unknown; saved: unknown; tpm: unknown;
+  id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown; pending: unknown; saved: unknown; tpm: unknown; uefi_vars: unknown;
   state: VmState; observed_at: Date | null; host_state: HostVmStatus['state'] | null; host_reason: string | null; seen_boot: string | null; seen_epoch: number | string; seen_seq: number | string; epoch: number | string; host_id: string | null;
   pid: number | null; started_at: Date | null; reason: string | null; guest_agent: number; addresses: unknown; guest_memory: unknown; task_id: string | null; claim_held: number; deleted_at: Date | null; recycled_at: Date | null; purge_at: Date | null;
   number: number; version: number; created_at: Date; updated_at: Date;
@@ -39,7 +39,7 @@ export function recordOf(row: VmRow): VmRecord {
     status: {
       state: row.state, observedAt: isoAtOrNull(row.observed_at), epoch: Number(row.epoch), seq: Number(row.seen_seq), hostId: row.host_id as Vm['status']['hostId'], pid: row.pid,
       startedAt: isoAtOrNull(row.started_at), reason: row.reason, guestAgent: fromBit(row.guest_agent), addresses: fromJson(row.addresses), saved: saved && publicPart(saved),
-      tpm: row.tpm === null ? null : fromJson(row.tpm),
+      tpm: row.tpm === null ? null : fromJson(row.tpm), uefiVars: row.uefi_vars === null ? null : fromJson(row.uefi_vars),
       memory: row.guest_memory === null ? null : fromJson(row.guest_memory),
     },
     taskId: row.task_id as Vm['taskId'], recycled: row.recycled_at === null || row.purge_at === null ? null : { at: isoAt(row.recycled_at), purgeAt: isoAt(row.purge_at) },
@@ -113,7 +113,7 @@ export interface VmChange {
   /** A new epoch; what was heard of the one before is forgotten. */
   epoch?: number;
   saved?: SavedVm | null;
-  tpm?: VmStatus['tpm'];
+  tpm?: VmStatus['tpm']; uefiVars?: VmStatus['uefiVars'];
   claimHeld?: boolean; folderId?: string | null | undefined; pid?: number | null; startedAt?: string | null;
 }
 
@@ -133,6 +133,7 @@ const columnOf: Readonly<Record<keyof VmChange, (value: Value) => Columns>> = {
   epoch: (value) => ({ epoch: value as number, host_state: null, host_reason: null, pid: null, started_at: null, guest_agent: false, addresses: '[]', guest_memory: null }),
   saved: (value) => ({ saved: value === null ? null : toJson(value) }),
   tpm: (value) => ({ tpm: value === null ? null : toJson(value) }),
+  uefiVars: (value) => ({ uefi_vars: value === null ? null : toJson(value) }),
   claimHeld: (value) => ({ claim_held: value as boolean }),
   pid: (value) => ({ pid: value as number | null }),
   startedAt: (value) => ({ started_at: value === null ? null : new Date(value as string) }),

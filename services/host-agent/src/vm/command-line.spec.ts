@@ -15,7 +15,7 @@ const spec = (more: object = {}): HostVmSpec => HostVmSpec.parse({
 });
 const input = (of: HostVmSpec, more: Partial<CommandLineInput> = {}): CommandLineInput => ({
   spec: of, accelerator: 'tcg', datapath: 'netdev', ports: new Map(of.nics.map(({ nicId, slot }) => [nicId, `tap${slot}`])), directDisks: new Set(), uefiCode: '/fw/code.fd', secureCode: '/fw/secure.fd', hasTpm: true, nowMs: Date.UTC(2026, 0, 1), paused: false, saved: null,
-  paths: { qmp: '/v/qmp.sock', people: '/v/hmp.sock', guestAgent: '/v/qga.sock', serial: '/v/ser.sock', console: '/v/console.log', vnc: '/v/vnc.sock', tpm: '/v/tpm.sock', secureVars: '/v/uefi-secure-vars.fd', uefiVars: '/v/vars.fd' }, ...more,
+  paths: { qmp: '/v/qmp.sock', people: '/v/hmp.sock', guestAgent: '/v/qga.sock', serial: '/v/ser.sock', console: '/v/console.log', vnc: '/v/vnc.sock', tpm: '/v/tpm.sock', }, uefiVars: of.firmware === 'bios' ? null : { path: '/ds/vars.raw', offset: of.firmware === 'uefi' ? 0 : 1_048_576, size: 540_672 }, ...more,
 });
 const argv = (of: HostVmSpec, more: Partial<CommandLineInput> = {}): string[] => {
   const made = commandLine(input(of, more));
@@ -29,12 +29,13 @@ describe('firmware and clock', () => {
   const parts = (of: HostVmSpec, more?: Partial<CommandLineInput>): string => readable(argv(of, more));
   test('secure boot takes its own code and variables, and the mode in which alone they are written', () => {
     const secure = parts(spec({ firmware: 'uefi-secure' }));
-    for (const part of ['smm=on', '/fw/secure.fd', '/v/uefi-secure-vars.fd', 'driver=cfi.pflash01,property=secure,value=on']) expect(secure).toContain(part);
+    for (const part of ['smm=on', '/fw/secure.fd', '"offset":1048576,"size":540672,"file":{"driver":"file","filename":"/ds/vars.raw"}', 'driver=cfi.pflash01,property=secure,value=on']) expect(secure).toContain(part);
     const plain = parts(spec({ firmware: 'uefi' }));
-    expect(plain).toContain('/v/vars.fd');
+    expect(plain).toContain('"offset":0,"size":540672');
     expect(plain).not.toContain('smm=on');
     expect(parts(spec())).not.toContain('pflash');
     expect(commandLine(input(spec({ firmware: 'uefi-secure' }), { secureCode: null }))).toMatchObject({ ok: false, fault: { details: { issues: [{ path: 'firmware' }] } } });
+    expect(commandLine(input(spec({ firmware: 'uefi' }), { uefiVars: null }))).toMatchObject({ ok: false, fault: { details: { issues: [{ path: 'uefiVars' }] } } });
   });
   test.each([[{}, 'utc'], [{ base: 'localtime' }, 'localtime'], [{ offsetSeconds: 3600 }, '2026-01-01T01:00:00'], [{ offsetSeconds: -3600 }, '2025-12-31T23:00:00']])('a clock of %j begins at %s', (clock, base) => {
     expect(parts(spec({ clock }))).toContain(`-rtc base=${base}\n`);
@@ -46,7 +47,7 @@ describe('a TPM', () => {
   test('is reached by its socket; its volume is nothing of QEMU’s', () => {
     const args = readable(argv(withTpm));
     for (const part of ['-chardev socket,id=tpm,path=/v/tpm.sock\n', '-tpmdev emulator,id=tpm,chardev=tpm\n', '"tpm-crb"']) expect(args).toContain(part);
-    expect(args).not.toContain('.raw');
+    expect(args).not.toContain(id(30));
     expect(readable(argv(spec({ firmware: 'uefi' })))).not.toContain('tpm');
   });
   test.each([[spec({ tpm: place(30, 'raw') }), {}], [withTpm, { hasTpm: false }]])('is refused where nothing would come of it', (of, more) => {

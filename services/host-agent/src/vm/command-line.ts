@@ -5,6 +5,7 @@ import { InvalidArgument } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
 import type { Datapath } from '../drivers.ts';
+import type { UefiFlash } from './uefi-vars.store.ts';
 
 export interface VmPaths {
   readonly qmp: string;
@@ -16,9 +17,6 @@ export interface VmPaths {
   readonly console: string;
   readonly vnc: string;
   readonly tpm: string;
-  readonly uefiVars: string;
-  /** Apart from those: keys are enrolled in them. */
-  readonly secureVars: string;
 }
 
 export interface CommandLineInput {
@@ -33,6 +31,8 @@ export interface CommandLineInput {
   readonly uefiCode: string;
   /** Null where no firmware for secure boot is installed. */
   readonly secureCode: string | null;
+  /** The variables of the VM's UEFI; null = it has a BIOS. */
+  readonly uefiVars: UefiFlash | null;
   /** The host can give a VM a TPM. */
   readonly hasTpm: boolean;
   /** Now, for a clock that stands beside UTC, ms. */
@@ -98,7 +98,7 @@ function clockBase({ spec: { clock }, nowMs }: CommandLineInput): string {
   return new Date(nowMs + clock.offsetSeconds * 1000).toISOString().slice(0, 19);
 }
 
-function issuesOf({ spec, ports, secureCode, hasTpm }: CommandLineInput): Issue[] {
+function issuesOf({ spec, ports, secureCode, uefiVars, hasTpm }: CommandLineInput): Issue[] {
   const issue = (path: string, message: string): Issue => ({ path, message });
   const diskSlots = spec.disks.map(({ bus, slot }) => `${bus} ${slot}`);
   const nicSlots = spec.nics.map(({ slot }) => String(slot));
@@ -106,6 +106,7 @@ function issuesOf({ spec, ports, secureCode, hasTpm }: CommandLineInput): Issue[
     ...twice(diskSlots).map((slot) => issue('disks', `two disks are in slot ${slot}`)),
     ...twice(nicSlots).map((slot) => issue('nics', `two NICs are in slot ${slot}`)),
     ...spec.disks.filter(({ bus, slot }) => bus === 'sata' && slot >= sataPorts).map(({ slot }) => issue('disks', `SATA has the slots 0 to ${sataPorts - 1}, not ${slot}`)),
+    ...(spec.firmware !== 'bios' && uefiVars === null ? [issue('uefiVars', 'UEFI needs a volume for its variables')] : []),
     ...(spec.firmware === 'uefi-secure' && secureCode === null ? [issue('firmware', 'the host has no firmware for secure boot')] : []),
     ...(spec.tpm !== null && spec.firmware === 'bios' ? [issue('tpm', 'a TPM needs UEFI')] : []),
     ...(spec.tpm !== null && !hasTpm ? [issue('tpm', 'the host has no swtpm')] : []),
@@ -127,12 +128,13 @@ function smp({ cpu }: HostVmSpec): string {
   return `cpus=${cpus},maxcpus=${cpus},sockets=${cpu.sockets},cores=${cpu.cores},threads=${cpu.threads}`;
 }
 
-function uefi({ spec, paths, uefiCode, secureCode }: CommandLineInput): string[] {
-  if (spec.firmware === 'bios') return [];
+function uefi({ spec, uefiVars, uefiCode, secureCode }: CommandLineInput): string[] {
+  if (spec.firmware === 'bios' || uefiVars === null) return [];
   const secure = spec.firmware === 'uefi-secure';
-  const node = (name: string, filename: string, readOnly: boolean) => blockdev({ driver: 'raw', 'node-name': name, 'read-only': readOnly, file: { driver: 'file', filename } });
+  const { path, offset, size } = uefiVars;
   return [
-    ...node('uefi-code', secure ? secureCode ?? '' : uefiCode, true), ...node('uefi-vars', secure ? paths.secureVars : paths.uefiVars, false),
+    ...blockdev({ driver: 'raw', 'node-name': 'uefi-code', 'read-only': true, file: { driver: 'file', filename: secure ? secureCode ?? '' : uefiCode } }),
+    ...blockdev({ driver: 'raw', 'node-name': 'uefi-vars', 'read-only': false, offset, size, file: { driver: 'file', filename: path } }),
     ...(secure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on', '-global', 'ICH9-LPC.disable_s3=1'] : []),
   ];
 }

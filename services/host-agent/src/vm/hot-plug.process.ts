@@ -15,6 +15,7 @@ import { applied, diskOf, nicOf, refusal } from './adjust.ts';
 import { commandLine, diskDeviceId, diskParts, netdevId, nicDeviceId, nicParts, nicPort, plugOf } from './command-line.ts';
 import { GuestVoice } from './guest-word.socket.ts';
 import { takingDirectIo } from './start-vm.process.ts';
+import { flashOf } from './uefi-vars.store.ts';
 import type { VmDirectory, VmDocument } from './vm-directory.store.ts';
 
 export interface HotPlugScene {
@@ -232,7 +233,8 @@ export class HotPlug {
     const ports = new Map(all.filter(({ vmId }) => vmId === spec.vmId).map(({ nicId, ifname }) => [nicId, ifname]));
     const made = commandLine({
       spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused: argv?.includes('-S') ?? false, saved,
-      directDisks: await takingDirectIo(spec), paths: this.directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null, hasTpm: qemu.swtpm !== null, nowMs: Date.now(),
+      directDisks: await takingDirectIo(spec), paths: this.directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null,
+      uefiVars: await flashOf(spec, qemu), hasTpm: qemu.swtpm !== null, nowMs: Date.now(),
     });
     return made.ok ? [qemu.program, ...made.value] : null;
   }

@@ -7,7 +7,7 @@ import type { HostDisk, HostVmSpec, VolumePlace } from '#contracts';
 import { QemuFailed } from '#contracts';
 import type { Failed, Result } from '#kernel';
 import { allEnded, failed, ok } from '#kernel';
-import type { AgentEnvironment, Qemu } from '../environment.ts';
+import type { AgentEnvironment } from '../environment.ts';
 import { faultPoint } from '../fault-point.ts';
 import { MonitorError, startFailure } from '../qmp/errors.ts';
 import { commandLine } from './command-line.ts';
@@ -18,6 +18,7 @@ import { startedAt, startTicksOf } from './process-table.proc.ts';
 import { QemuProcess } from './qemu.process.ts';
 import type { QemuEvents } from './qemu.process.ts';
 import { startTpm } from './tpm.process.ts';
+import { beginVars, flashOf } from './uefi-vars.store.ts';
 import type { VmDirectory } from './vm-directory.store.ts';
 
 export interface StartInput {
@@ -104,12 +105,15 @@ interface Prepared { readonly argv: readonly string[]; readonly cgroups: readonl
 
 async function prepare({ environment: { drivers, qemu }, directory, spec, paused, memory }: StartInput): Promise<Result<Prepared>> {
   const [disks, nics, cgroups] = await Promise.all([
-    drivers.volumes.prepareForVm({ ...spec, disks: [...spec.disks, ...[memory?.place ?? [], spec.tpm ?? []].flat().map(asDisk)] }),
+    drivers.volumes.prepareForVm({ ...spec, disks: [...spec.disks, ...[memory?.place ?? [], spec.tpm ?? [], spec.uefiVars ?? []].flat().map(asDisk)] }),
     Promise.all(spec.nics.map((nic) => drivers.switches.tap(spec.vmId, nic, spec.uid))),
     drivers.cgroups.prepare(spec.vmId, spec),
-    directory.prepareRun(spec.uid).then(() => prepareFirmware(directory, qemu, spec)),
+    directory.prepareRun(spec.uid),
   ]);
   if (!disks.ok) return disks;
+  const uefiVars = await flashOf(spec, qemu);
+  const begun = uefiVars === null ? ok(undefined) : await beginVars(uefiVars, directory.keptVars);
+  if (!begun.ok) return begun;
   const ports = new Map<string, string>();
   for (const [index, nic] of nics.entries()) {
     if (!nic.ok) return failed(nic.fault);
@@ -117,19 +121,13 @@ async function prepare({ environment: { drivers, qemu }, directory, spec, paused
   }
   const argv = commandLine({
     spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused: paused || memory !== null, saved: memory?.saved ?? null,
-    directDisks: await takingDirectIo(spec), paths: directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null, hasTpm: qemu.swtpm !== null, nowMs: Date.now(),
+    directDisks: await takingDirectIo(spec), paths: directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null, uefiVars, hasTpm: qemu.swtpm !== null, nowMs: Date.now(),
   });
   return argv.ok ? ok({ argv: argv.value, cgroups }) : argv;
 }
 
-/** The volume of a memory or a TPM as what a driver gives to the VM's user. */
+/** The volume of a memory, a TPM or UEFI variables as what a driver gives to the VM's user. */
 export const asDisk = (place: VolumePlace): HostDisk => ({ diskId: place.volumeId as string as HostDisk['diskId'], slot: 0, bus: 'virtio', place, readOnly: false, bootIndex: null });
-
-/** Variables of each kind of firmware are files of their own, so that a change of firmware and back loses none. */
-async function prepareFirmware(directory: VmDirectory, { uefiVars, secureBoot }: Qemu, { firmware, uid }: HostVmSpec): Promise<void> {
-  if (firmware === 'uefi') await directory.prepareUefiVars(uefiVars, directory.paths.uefiVars, uid);
-  if (firmware === 'uefi-secure' && secureBoot !== null) await directory.prepareUefiVars(secureBoot.vars, directory.paths.secureVars, uid);
-}
 
 /** Disks on file systems that take O_DIRECT; tmpfs, for one, does not. */
 export async function takingDirectIo(spec: Pick<HostVmSpec, 'disks'>): Promise<Set<string>> {

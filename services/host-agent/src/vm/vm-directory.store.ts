@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { errorCode } from '../error-code.ts';
 import { syncDirectory, writeWhole } from '../journal/journal.store.ts';
 import type { VmPaths } from './command-line.ts';
+import type { UefiFirmware } from './uefi-vars.ts';
 
 const Document = z.object({
   epoch: Epoch, spec: HostVmSpec, argv: z.array(z.string()).nullable(),
@@ -35,6 +36,8 @@ export class VmDirectory {
   readonly tpmPidFile: string;
   private readonly tpmLog: string;
   readonly paths: VmPaths;
+  /** Where agents kept UEFI variables before these had a volume. */
+  readonly keptVars: Readonly<Record<UefiFirmware, string>>;
   private readonly document: string;
   private readonly run: string;
 
@@ -51,8 +54,9 @@ export class VmDirectory {
     // Names are short because a unix socket's path ends at 107 characters.
     this.paths = {
       qmp: inRun('qmp.sock'), people: inRun('hmp.sock'), guestAgent: inRun('qga.sock'), serial: inRun('ser.sock'), vnc: inRun('vnc.sock'), tpm: inRun('tpm.sock'),
-      console: inRun('console.log'), uefiVars: inRun('uefi-vars.fd'), secureVars: inRun('uefi-secure-vars.fd'),
+      console: inRun('console.log'),
     };
+    this.keptVars = { uefi: inRun('uefi-vars.fd'), 'uefi-secure': inRun('uefi-secure-vars.fd') };
   }
 
   async create(): Promise<void> {
@@ -81,23 +85,6 @@ export class VmDirectory {
     await chmod(this.run, 0o700);
     const { qmp, people, guestAgent, serial, vnc, tpm } = this.paths;
     await Promise.all([qmp, people, guestAgent, serial, vnc, tpm].map((socket) => rm(socket, { force: true })));
-  }
-
-  /** The VM's own copy of the firmware's variables, made once and kept for its life. */
-  async prepareUefiVars(template: string, own: string, uid: number): Promise<void> {
-    try {
-      await copyFile(template, own, constants.COPYFILE_EXCL);
-    } catch (error) {
-      if (errorCode(error) !== 'EEXIST') throw error;
-    }
-    // Never through a link: the directory has been the VM user's while its QEMU started.
-    const file = await open(own, constants.O_RDWR | constants.O_NOFOLLOW);
-    try {
-      await file.chown(uid, uid);
-      await file.chmod(0o600);
-    } finally {
-      await file.close();
-    }
   }
 
   /** QEMU has made its sockets: from now on only the agent can reach them, and QEMU can put nothing in their place. */

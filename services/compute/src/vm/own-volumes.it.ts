@@ -1,4 +1,4 @@
-// A VM's TPM through the tasks that make it, keep it and take it away, and what is refused about it.
+// A VM's TPM and its UEFI's variables through the tasks that make them, keep them and take them away, and what is refused about a TPM.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createVm, modifyVm, type Task, type TaskRef, type Vm } from '#contracts';
 import { FaultError, newUuid, ok, orThrow, type Result } from '#kernel';
@@ -9,7 +9,8 @@ import { deleteVmTask } from './delete-vm.task.ts';
 import type { HardwareCommands } from './hardware.commands.ts';
 import { hibernateVmTask, wakeVmTask } from './hibernate-vm.task.ts';
 import { modifyVmTask } from './modify-vm.task.ts';
-import { rebootVmTask, startVmTask } from './power-vm.task.ts';
+import { allOwnVolumesOf, ownKinds, type OwnKind } from './own-volumes.ts';
+import { powerOffVmTask, rebootVmTask, startVmTask } from './power-vm.task.ts';
 import { recycleVmTask } from './recycle-vm.task.ts';
 import type { VmCommands } from './vm.commands.ts';
 import type { TpmCase } from './tpm-cases.fixture.ts';
@@ -26,12 +27,12 @@ const volumesOf = (vmId: string) => [...world.volumes.values()].filter((volume) 
 const stopped = (tpm: TpmCase) => world.vm('stopped', { tpm });
 const start = async (vms: VmCommands, vmId: Vm['id']): Promise<string> => begun(await vms.start({ vmId, discardMemory: false }, asService()));
 
-/** What a VM has at the end of a task: a TPM with keys or none, and so many volumes, none of which is nobody's. */
-async function has(task: Task, tpm: boolean, volumes: number): Promise<Vm> {
+/** What a VM has at the end of a task beside its disk: these and no others, and each where its row says. */
+async function has(task: Task, ...own: readonly OwnKind[]): Promise<Vm> {
   await world.heardAll();
   const vm = await vmOf(task.object.id);
-  expect([vm.status.tpm !== null, volumesOf(vm.id).length]).toEqual([tpm, volumes]);
-  if (tpm) expect(world.volumes.has(vm.status.tpm!.volumeId)).toBe(true);
+  expect(ownKinds.filter((kind) => vm.status[kind] !== null)).toEqual(own);
+  expect(volumesOf(vm.id).map(({ volumeId }) => volumeId).sort()).toEqual([...vm.spec.disks.map(({ volumeId }) => volumeId), ...allOwnVolumesOf(vm)].sort());
   return vm;
 }
 
@@ -41,10 +42,11 @@ const cases: Readonly<Record<string, { kind: TaskKind; begin(vms: VmCommands): P
     begin: async (vms) => start(vms, await stopped('asked')),
     check: async (task) => {
       const done = task.state === 'succeeded';
-      const vm = await has(task, done, done ? 2 : 1);
+      const vm = await has(task, ...(done ? ownKinds : []));
       if (!done) return;
       expect(world.volumes.get(vm.status.tpm!.volumeId)).toMatchObject({ format: 'raw', sizeBytes: MiB, hostId: world.hostId });
-      expect(world.started.get(vm.id)!.tpm?.volumeId).toBe(vm.status.tpm!.volumeId);
+      expect(world.volumes.get(vm.status.uefiVars!.volumeId)).toMatchObject({ format: 'raw', sizeBytes: 2 * MiB, hostId: world.hostId });
+      for (const kind of ownKinds) expect(world.started.get(vm.id)![kind]?.volumeId).toBe(vm.status[kind]!.volumeId);
     },
   },
   'a start that takes the TPM away': {
@@ -53,7 +55,7 @@ const cases: Readonly<Record<string, { kind: TaskKind; begin(vms: VmCommands): P
     check: async (task) => {
       const vm = await vmOf(task.object.id);
       // One that fails after the VM has run without it has deleted the keys; the row then says so.
-      await has(task, task.state !== 'succeeded' && vm.status.tpm !== null, task.state === 'succeeded' || vm.status.tpm === null ? 1 : 2);
+      await has(task, ...(task.state === 'succeeded' ? ['uefiVars'] as const : vm.status.tpm === null ? [] : ['tpm'] as const));
       if (task.state === 'succeeded') expect([vm.status.tpm, world.started.get(vm.id)!.tpm]).toEqual([null, null]);
     },
   },
@@ -62,7 +64,7 @@ const cases: Readonly<Record<string, { kind: TaskKind; begin(vms: VmCommands): P
     begin: async (vms) => begun(await vms.reboot({ vmId: await world.vm('running', { tpm: 'waiting' }), graceMs: 1_000 }, asService())),
     check: async (task) => {
       const done = task.state === 'succeeded';
-      const vm = await has(task, done, done ? 2 : 1);
+      const vm = await has(task, ...(done ? ownKinds : []));
       expect([vm.spec.tpm, vm.pending]).toEqual(done ? ['2.0', null] : ['none', { tpm: '2.0' }]);
     },
   },
@@ -70,7 +72,7 @@ const cases: Readonly<Record<string, { kind: TaskKind; begin(vms: VmCommands): P
     kind: createVmTask,
     begin: async (vms) => begun(await vms.create(createVm.input.parse({ name: `vm-${newUuid()}`, templateId: world.template.id, firmware: 'uefi', tpm: '2.0' }), asService())),
     check: async (task) => {
-      if (task.state === 'succeeded') await has(task, true, 2);
+      if (task.state === 'succeeded') await has(task, ...ownKinds);
       else expect([await world.record(task.object.id), volumesOf(task.object.id)]).toEqual([undefined, []]);
     },
   },
@@ -85,7 +87,7 @@ describe('a TPM', () => {
   let vms: VmCommands;
   let hardware: HardwareCommands;
   beforeAll(async () => {
-    const engine = await world.engine([createVmTask, startVmTask, rebootVmTask, hibernateVmTask, wakeVmTask, deleteVmTask, recycleVmTask, modifyVmTask]);
+    const engine = await world.engine([createVmTask, startVmTask, powerOffVmTask, rebootVmTask, hibernateVmTask, wakeVmTask, deleteVmTask, recycleVmTask, modifyVmTask]);
     [vms, hardware] = [world.commands(engine), world.hardware(engine)];
   }, 30_000);
 
@@ -172,6 +174,27 @@ describe('a TPM', () => {
   it('goes with its VM for good, also when disks stay', async () => {
     const vmId = await stopped('kept');
     begun(await vms.delete({ vmId, force: false, purge: true, keepDisks: 'all' }, asService()));
+    await until('it is gone', async () => ((await world.record(vmId)) === undefined ? ok(undefined) : null));
+    expect(volumesOf(vmId)).toEqual([]);
+  });
+
+  it('is apart from the variables of UEFI, which the first start makes, every other finds, and a BIOS leaves alone', async () => {
+    const vmId = await stopped('kept');
+    await start(vms, vmId);
+    const { uefiVars } = (await settled(vmId)).status;
+    expect(world.started.get(vmId)!.uefiVars?.volumeId).toBe(uefiVars!.volumeId);
+    for (const [firmware, given] of [['bios', null], ['uefi-secure', uefiVars!.volumeId]] as const) {
+      begun(await vms.powerOff({ vmId }, asService()));
+      await settled(vmId);
+      expect(await modified(vmId, { firmware, tpm: 'none', forgetTpmKeys: true })).toBe('OK');
+      await settled(vmId);
+      await start(vms, vmId);
+      expect((await settled(vmId)).status).toMatchObject({ state: 'running', uefiVars });
+      expect(world.started.get(vmId)!.uefiVars?.volumeId ?? null).toBe(given);
+    }
+    begun(await vms.powerOff({ vmId }, asService()));
+    await settled(vmId);
+    begun(await vms.delete({ vmId, force: false, purge: true }, asService()));
     await until('it is gone', async () => ((await world.record(vmId)) === undefined ? ok(undefined) : null));
     expect(volumesOf(vmId)).toEqual([]);
   });
