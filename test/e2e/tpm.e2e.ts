@@ -1,5 +1,5 @@
 // A VM's TPM as its guest sees it: measured into by the firmware, with keys that stay the same through sleep, stops and
-// other hosts, and that go when they are taken away.
+// other hosts, and that go when they are taken away. And its UEFI's variables, which go the same ways.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { deleteVm, getHost, hibernateVm, listVolumes, modifyVm, powerOffVm, rebootVm, restoreVm, startVm } from '#contracts';
 import type { Operation, Task, Vm } from '#contracts';
@@ -34,6 +34,11 @@ const key = async (): Promise<string> => {
   expect(answer).toMatch(/^8002[0-9a-f]{8}0{8}/); // with sessions, its length, success
   return answer.slice(36, 36 + 2 * 90);
 };
+const variable = '/run/efi/TokamakTest-12345678-1234-1234-1234-123456789abc';
+const withVariables = 'insmod /lib/modules/efivarfs.ko 2>/dev/null; mkdir -p /run/efi; mount -t efivarfs none /run/efi 2>/dev/null';
+/** Four bytes say that it stays and who may read it; then its text. */
+const setVariable = (text: string): Promise<string> => said(`${withVariables}; printf '\\007\\000\\000\\000${text}' > ${variable} && echo written`);
+const readVariable = (): Promise<string> => said(`${withVariables}; dd if=${variable} bs=1 skip=4 2>/dev/null`);
 const measured = (): Promise<string> => said('cat /sys/class/tpm/tpm0/pcr-sha256/0');
 
 async function startedOn(hostId: Vm['status']['hostId']): Promise<void> {
@@ -50,6 +55,7 @@ describe('a VM with a TPM', () => {
     await now();
     expect(await said('cat /sys/class/tpm/tpm0/tpm_version_major')).toBe('2');
     first = { key: await key(), pcr: await measured(), volumes: await volumes() };
+    expect(await setVariable('of the guest')).toBe('written');
     expect(first.pcr).toMatch(/^(?!0{64})[0-9A-F]{64}$/);
     expect(first.volumes).toHaveLength(3);
     expect(first.volumes).toEqual(expect.arrayContaining([vm.status.tpm!.volumeId, vm.status.uefiVars!.volumeId]));
@@ -60,7 +66,7 @@ describe('a VM with a TPM', () => {
     await carryOut(hibernateVm);
     await carryOut(startVm, { hostId: other });
     expect((await now()).status).toMatchObject({ state: 'running', hostId: other });
-    expect([await key(), await measured()]).toEqual([first.key, first.pcr]);
+    expect([await key(), await measured(), await readVariable()]).toEqual([first.key, first.pcr, 'of the guest']);
   }, 90_000);
 
   it('comes out of the recycle bin, and starts on another host, with the same keys', async () => {
@@ -70,7 +76,7 @@ describe('a VM with a TPM', () => {
     await world.rest.ask(restoreVm, { vmId: vm.id });
     expect((await now()).status.tpm?.volumeId).toBe(first.volumes.find((id) => id === vm.status.tpm?.volumeId));
     await startedOn(other);
-    expect(await key()).toBe(first.key);
+    expect([await key(), await readVariable()]).toEqual([first.key, 'of the guest']);
   }, 120_000);
 
   it('loses its keys only when that is confirmed, and with the next start', async () => {

@@ -10,8 +10,8 @@ export const LATE = [
   'virtio_scsi', 'sd_mod', 'sr_mod', 'isofs', 'ahci', 'virtio_mem',
 ];
 
-/** What only some tests need: there to be loaded, not loaded at boot. A file system, with the tables that it reads names by. */
-export const ON_DEMAND = ['vfat', 'nls_cp437', 'nls_ascii'];
+/** What only some tests need: there to be loaded, not loaded at boot. A file system, with the tables that it reads names by; and the variables of UEFI. */
+export const ON_DEMAND = ['vfat', 'nls_cp437', 'nls_ascii', 'efivarfs'];
 
 function findModules(dir) {
   const found = new Map();
