@@ -11,6 +11,7 @@ import { hostConsumer } from './src/host/host.consumer.ts';
 import { hostReconciler } from './src/host/host.reconciler.ts';
 import { uploadReconciler } from './src/upload/upload.reconciler.ts';
 import { UploadService } from './src/upload/upload.service.ts';
+import { allocationReconciler } from './src/volume/allocation.reconciler.ts';
 import { volumeReconciler } from './src/volume/volume.reconciler.ts';
 import { VolumeTasks } from './src/volume/volume.tasks.ts';
 import { StorageModule } from './storage.module.ts';
@@ -26,6 +27,7 @@ export const storageService: TaskService<typeof serviceConfig> = {
     hostReconciler(parts.db, parts.bus, parts.get(DatastoreService)),
     datastoreReconciler(parts.get(DatastoreService)),
     volumeReconciler(parts.db, parts.tasks, parts.get(VolumeTasks), parts.log),
+    allocationReconciler(parts.db, parts.bus, parts.get(DatastoreHosts)),
     uploadReconciler(parts.db, parts.get(UploadService), parts.log),
   ],
 };

@@ -108,7 +108,7 @@ export class FakeHost implements MortalHost {
         return ok({ totalBytes: 100 * GiB, freeBytes: directory.freeBytes, fileSystem: 'xfs', marker: directory.marker });
       }),
       hostHandler(hostDatastoreScan, async ({ path }) => Promise.resolve(ok({
-        files: [...world.files.keys()].filter((file) => file.startsWith(`${path}/`)).map((file) => ({ relativePath: file.slice(path.length + 1), volumeId: newUuid() as VolumeId, allocatedBytes: 0 })),
+        files: [...world.files].filter(([file]) => file.startsWith(`${path}/`)).map(([file, { bytes }]) => ({ relativePath: file.slice(path.length + 1), volumeId: (/[0-9a-f-]{36}/.exec(file)?.[0] ?? newUuid()) as VolumeId, allocatedBytes: bytes })),
       }))),
       hostHandler(hostDatastoreSurvey, async ({ path }) => Promise.resolve(ok({ files: [...surveyed(path, world.files, false), ...surveyed(path, world.kept, true)] }))),
       hostHandler(hostFileKeep, (input) => this.once(input.commandId, 'file.keep', () => {

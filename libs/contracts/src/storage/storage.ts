@@ -27,7 +27,7 @@ export const deleteDatastore = defineCommand('storage.datastore.delete', { summa
 export const VolumeState = z.enum(['creating', 'ready', 'deleting', 'failed']);
 export const VolumeUse = z.enum(['disk', 'image']);
 export const Volume = z.strictObject({
-  id: VolumeId, name: Name, description: Description, labels: Labels, datastoreId: DatastoreId, state: VolumeState, use: VolumeUse, format: VolumeFormat, sizeBytes: VolumeBytes, allocatedBytes: Bytes,
+  id: VolumeId, name: Name, description: Description, labels: Labels, datastoreId: DatastoreId, state: VolumeState, use: VolumeUse, format: VolumeFormat, sizeBytes: VolumeBytes, allocatedBytes: Bytes.describe('what its file takes on the datastore, looked at once a minute'),
   readOnly: z.boolean(), parentId: VolumeId.nullable().describe('the volume that this linked clone lies over'), attachedTo: VmId.nullable(), ...ownedFields,
 }).meta({ id: 'Volume' });
 export type Volume = z.infer<typeof Volume>;

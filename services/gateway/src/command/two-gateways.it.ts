@@ -104,8 +104,10 @@ describe('two gateways', () => {
     const other = await under.startBeside();
     beside = other.service;
     const keys = [...named('shared', 160), ...named('refused', 30)];
+    await publish('first');
+    await until('both follow the user', async () => (await (await jetstreamManager(under.nats)).consumers.info(COMMANDS_STREAM, 'gateway-commands-ann').catch(() => undefined))?.num_waiting === 2);
     await Promise.all(keys.map((key) => publish(key)));
-    await checkEnds(keys);
+    await checkEnds(['first', ...keys]);
     const served = async (port: number): Promise<number> => {
       const numbers = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
       return [...numbers.matchAll(/^tokamak_commands_requests_total\{[^}]*\} (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);

@@ -17,6 +17,12 @@ export class DatastoreHosts {
     return orThrow(workHost((await hostsOf(this.db, [datastoreId])).get(datastoreId) ?? [], preferred));
   }
 
+  /** As `workHost`; undefined = none is connected. */
+  async workHostIfAny(datastoreId: string): Promise<HostId | undefined> {
+    const found = workHost((await hostsOf(this.db, [datastoreId])).get(datastoreId) ?? [], null);
+    return found.ok ? found.value : undefined;
+  }
+
   /** As `workHost`; with none connected the preferred one, which the caller then waits for. */
   async workHostOr(datastoreId: string, preferred: HostId): Promise<HostId> {
     const found = workHost((await hostsOf(this.db, [datastoreId])).get(datastoreId) ?? [], preferred);

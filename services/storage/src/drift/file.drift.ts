@@ -63,7 +63,7 @@ export function fileDrift(db: DataSource, bus: Asking, hosts: DatastoreHosts): D
 
 /** Undefined = no host that sees the datastore answers. Files before rows: a row is there before its file, and goes after it. */
 async function compared(db: Queryable, bus: Asking, hosts: DatastoreHosts, { id, path }: { readonly id: DatastoreId; readonly path: string }): Promise<Look | undefined> {
-  const hostId = await hosts.workHost(id, null).catch(unlessRefused);
+  const hostId = await hosts.workHostIfAny(id);
   if (hostId === undefined) return undefined;
   const told = await bus.requestHost(hostId, hostDatastoreSurvey, { datastoreId: id, path }, asSystem);
   if (!told.ok) return undefined;
@@ -74,9 +74,4 @@ async function compared(db: Queryable, bus: Asking, hosts: DatastoreHosts, { id,
     scope: `datastore ${id}`, population: told.value.files.length + known.length,
     differences: judgeDatastore(id, told.value.files, known, new Set(uploads.map((upload) => upload.id))),
   };
-}
-
-function unlessRefused(error: unknown): undefined {
-  if (!(error instanceof FaultError)) throw error;
-  return undefined;
 }

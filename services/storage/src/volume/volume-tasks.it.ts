@@ -22,6 +22,7 @@ import { DatastoreHosts } from '../datastore/datastore.hosts.ts';
 import { insertDatastore } from '../datastore/datastore.store.ts';
 import { recordHost } from '../host/host.store.ts';
 import { insertUpload } from '../upload/upload.store.ts';
+import { allocationReconciler } from './allocation.reconciler.ts';
 import { VolumeTasks } from './volume.tasks.ts';
 import { placeOf } from './volume.ts';
 import { findVolume, insertVolume, markReady, markState } from './volume.store.ts';
@@ -181,3 +182,28 @@ it('the host that was told to make a file is the one that removes it, when it re
     await other.stop();
   }
 }, 30_000);
+
+describe('what volumes take', () => {
+  it('is read from their files, without another version, and stays where no host can look', async () => {
+    const [grown, same, unknown] = [newUuid(), newUuid(), newUuid()];
+    const hosts = new DatastoreHosts(db);
+    const bus = new BusClient({ connection: nats, service: 'storage' });
+    const run = () => allocationReconciler(db, bus, hosts).run(new AbortController().signal);
+    await transaction(db, async (tx) => {
+      for (const id of [grown, same, unknown]) {
+        await insertVolume(tx, newRow(id, newUuid()));
+        await markReady(tx, id, '', { allocatedBytes: 200_000 });
+      }
+    });
+    for (const [id, bytes] of [[grown, 5 * MiB], [same, 200_000]] as const) world.files.set(`/nas/volumes/${id}.qcow2`, { backing: null, bytes });
+    const seen = async (id: string) => { const { version, allocatedBytes } = (await findVolume(db, id))!; return [version, allocatedBytes]; };
+    const [version] = await seen(grown);
+    await run();
+    expect(await Promise.all([grown, same, unknown].map(seen))).toEqual([[version, 5 * MiB], [version, 200_000], [version, 200_000]]);
+
+    world.files.set(`/nas/volumes/${grown}.qcow2`, { backing: null, bytes: 6 * MiB });
+    await recordHost(db, { id: hostId, state: 'not-responding', version: 1_000 });
+    await run();
+    expect(await seen(grown)).toEqual([version, 5 * MiB]);
+  });
+});

@@ -98,6 +98,18 @@ export const markState = (tx: EntityManager, volumeId: string, state: VolumeStat
   execute(tx, sql`UPDATE volume SET state = ${state}, task_id = COALESCE(${taskId ?? null}, task_id), claimed_bytes = 0, copied_from = NULL,
     version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${volumeId}`);
 
+/** Those that have grown or shrunk; the versions stay. `bytes` = what each file takes, by volume. */
+export async function recordAllocations(db: Queryable, datastoreId: string, bytes: ReadonlyMap<string, number>): Promise<void> {
+  const rows = await selectRows<{ id: string; allocated_bytes: number | string }>(db, "SELECT id, allocated_bytes FROM volume WHERE datastore_id = ? AND state = 'ready'", [datastoreId]);
+  const changed = rows.flatMap(({ id, allocated_bytes: before }) => (bytes.has(id) && bytes.get(id) !== Number(before) ? [id] : []));
+  for (let at = 0; at < changed.length; at += ALLOCATIONS_AT_ONCE) {
+    const ids = changed.slice(at, at + ALLOCATIONS_AT_ONCE);
+    await execute(db, `UPDATE volume SET allocated_bytes = CASE id ${ids.map(() => 'WHEN ? THEN ?').join(' ')} ELSE allocated_bytes END WHERE state = 'ready' AND id IN (${ids.map(() => '?').join(', ')})`,
+      [...ids.flatMap((id) => [id, bytes.get(id)]), ...ids]);
+  }
+}
+const ALLOCATIONS_AT_ONCE = 200;
+
 export const setAttached = (tx: EntityManager, volumeId: string, vmId: string | null): Promise<number> =>
   execute(tx, sql`UPDATE volume SET attached_to = ${vmId}, version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ${volumeId}`);
 
