@@ -27,7 +27,7 @@ export const storageService: TaskService<typeof serviceConfig> = {
     hostReconciler(parts.db, parts.bus, parts.get(DatastoreService)),
     datastoreReconciler(parts.get(DatastoreService)),
     volumeReconciler(parts.db, parts.tasks, parts.get(VolumeTasks), parts.log),
-    allocationReconciler(parts.db, parts.bus, parts.get(DatastoreHosts)),
+    allocationReconciler(parts.db, parts.bus, parts.get(DatastoreHosts), parts.log),
     uploadReconciler(parts.db, parts.get(UploadService), parts.log),
   ],
 };

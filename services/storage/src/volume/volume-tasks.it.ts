@@ -188,7 +188,7 @@ describe('what volumes take', () => {
     const [grown, same, unknown] = [newUuid(), newUuid(), newUuid()];
     const hosts = new DatastoreHosts(db);
     const bus = new BusClient({ connection: nats, service: 'storage' });
-    const run = () => allocationReconciler(db, bus, hosts).run(new AbortController().signal);
+    const run = () => allocationReconciler(db, bus, hosts, silentLog).run(new AbortController().signal);
     await transaction(db, async (tx) => {
       for (const id of [grown, same, unknown]) {
         await insertVolume(tx, newRow(id, newUuid()));
