@@ -1,6 +1,7 @@
 // The UEFI variables of a VM on their volume: real firmware in real QEMU, on two hosts, and what is refused.
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { hostVmStart } from '#contracts';
 import type { HostVmSpec } from '#contracts';
@@ -81,6 +82,19 @@ describe('UEFI variables', () => {
     writeFileSync(kept, withVariable(brought, 'FromBefore'));
     await runs(vm);
     expect(hasVariable(varsOf(vm), 'FromBefore')).toBe(true);
+    await lab.powerOff(vm.vmId);
+  });
+
+  test.each([
+    ['of another size', (path: string) => { writeFileSync(path, Buffer.alloc(4_096)); }], ['a link', (path: string) => { symlinkSync('/usr/share/OVMF/OVMF_VARS_4M.ms.fd', path); }],
+    ['a pipe', (path: string) => { execFileSync('mkfifo', [path]); }],
+  ])('are those of the firmware where what was kept is %s', async (_what, put) => {
+    const vm = lab.uefiVm(305);
+    const kept = join(lab.vmDir(vm.vmId), 'run', 'uefi-vars.fd');
+    mkdirSync(dirname(kept), { recursive: true });
+    put(kept);
+    await runs(vm);
+    expect([varsOf(vm).subarray(0, headerBytes).equals(brought.subarray(0, headerBytes)), varsOf(vm).includes('Microsoft')]).toEqual([true, false]);
     await lab.powerOff(vm.vmId);
   });
 

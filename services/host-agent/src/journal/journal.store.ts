@@ -112,7 +112,8 @@ export class Journal {
   }
 }
 
-async function writeAll(file: JournalFile, bytes: Uint8Array, start: number): Promise<void> {
+/** All of them, from `start` on: a write to a disk that becomes full may take a part, and says so by its count alone. */
+export async function writeAll(file: Pick<JournalFile, 'write'>, bytes: Uint8Array, start: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, start + done);
     if (bytesWritten === 0) throw new Error('nothing could be written');

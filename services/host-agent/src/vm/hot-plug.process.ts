@@ -234,7 +234,7 @@ export class HotPlug {
     const made = commandLine({
       spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused: argv?.includes('-S') ?? false, saved,
       directDisks: await takingDirectIo(spec), paths: this.directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null,
-      uefiVars: await flashOf(spec, qemu), hasTpm: qemu.swtpm !== null, nowMs: Date.now(),
+      uefiVars: await flashOf(spec, qemu).catch(() => null), hasTpm: qemu.swtpm !== null, nowMs: Date.now(),
     });
     return made.ok ? [qemu.program, ...made.value] : null;
   }

@@ -10,6 +10,7 @@ import type { Result } from '#kernel';
 import { ok } from '#kernel';
 import type { Qemu } from '../environment.ts';
 import { errorCode } from '../error-code.ts';
+import { writeAll } from '../journal/journal.store.ts';
 import { headerBytes, kindOfVars, mostBytes, offsetOf } from './uefi-vars.ts';
 import type { UefiFirmware, VarsKind } from './uefi-vars.ts';
 
@@ -49,21 +50,26 @@ async function kindAt(file: FileHandle, offset: number): Promise<VarsKind> {
   return kindOfVars(buffer.subarray(0, bytesRead));
 }
 
-/** What is of another size, or no variables at all, is left where it lies. */
+/** What is of another size, or no variables at all, is left where it lies; the directory has been the VM user's, who may have put anything there. */
 async function keptBefore(path: string, size: number): Promise<Buffer | undefined> {
-  try {
-    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-    const found = await file.readFile().finally(() => file.close());
-    return found.length === size && kindOfVars(found.subarray(0, headerBytes)) === size ? found : undefined;
-  } catch (error) {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ELOOP') return undefined;
     throw error;
+  });
+  if (file === undefined) return undefined;
+  try {
+    const there = await file.stat();
+    if (!there.isFile() || there.size !== size) return undefined;
+    const found = await file.readFile();
+    return kindOfVars(found.subarray(0, headerBytes)) === size ? found : undefined;
+  } finally {
+    await file.close();
   }
 }
 
 async function write(file: FileHandle, offset: number, vars: Buffer): Promise<void> {
-  await file.write(vars, headerBytes, vars.length - headerBytes, offset + headerBytes);
+  await writeAll(file, vars.subarray(headerBytes), offset + headerBytes);
   await file.datasync();
-  await file.write(vars, 0, headerBytes, offset);
+  await writeAll(file, vars.subarray(0, headerBytes), offset);
   await file.datasync();
 }

@@ -5,6 +5,7 @@ import { open } from 'node:fs/promises';
 import type { InputOf, ReplyOf, hostUploadDiscard, hostUploadWrite } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
+import { writeAll } from '../journal/journal.store.ts';
 import { checkSpace, codeOf, failedBecause, lookAt, readMarker, remove, statOf } from './datastore.driver.ts';
 import { sealedFile, uploadFile } from './places.ts';
 
@@ -30,7 +31,7 @@ export async function writeUpload({ uploadId, datastorePath, offset, data }: Inp
     const { file, size } = await openUpload(uploadFile(datastorePath, uploadId), constants.O_RDWR | constants.O_CREAT);
     try {
       if (offset > size) return failedBecause(`a piece at ${offset} would leave a hole: the upload has ${size} bytes`);
-      for (let done = 0; done < bytes.length;) done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
+      await writeAll(file, bytes, offset);
       return ok({ sizeBytes: Math.max(size, offset + bytes.length) });
     } finally {
       await file.close();
