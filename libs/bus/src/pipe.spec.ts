@@ -88,6 +88,13 @@ describe('a pipe', () => {
     expect([alone, pipe.over]).toEqual([['bus-away'], 'bus-away']);
   });
 
+  it('takes no lateness of its own process for a silence of the other end', async () => {
+    const { a, b, ends } = joined({ aliveMs: 10, silentMs: 40 });
+    for (const until = performance.now() + 200; performance.now() < until;); // nothing of this process runs meanwhile
+    for (let turns = 0; turns < 20; turns++) await moment();
+    expect([ends, a.over, b.over]).toEqual([[], undefined, undefined]);
+  });
+
   it('ends on a peer that keeps no window, acknowledges what was not sent, or writes nonsense', () => {
     const met = (frames: readonly [Frame, number][] | Uint8Array): string | undefined => {
       const pipe = new Pipe({ limits: { ...quiet, windowBytes: 10 }, publish: () => undefined, onBytes: () => new Promise(() => undefined), onEnd: () => undefined });

@@ -11,7 +11,7 @@ export interface PipeLimits {
   readonly frameBytes: number;
   /** How often an end says that it lives, ms. */
   readonly aliveMs: number;
-  /** After this silence the other end is dead, ms. */
+  /** After this silence the other end is dead, ms; a multiple of `aliveMs`. */
   readonly silentMs: number;
 }
 export const pipeLimits: PipeLimits = { windowBytes: 256 * 1024, frameBytes: 32 * 1024, aliveMs: 2_000, silentMs: 8_000 };
@@ -38,7 +38,8 @@ export class Pipe {
   private heardBytes = 0;
   private takenBytes = 0;
   private toldBytes = 0;
-  private heardAt = performance.now();
+  /** Looks since the last sign of life. Not a time: when this process itself comes late, the other end has not been silent. */
+  private unheard = 0;
   private taking: Promise<void> = Promise.resolve();
   private sending: Promise<void>;
   private room: (() => void) | undefined;
@@ -95,7 +96,7 @@ export class Pipe {
     const { number, frame } = decoded;
     if (number !== this.heardFrames >>> 0) { this.end('lost'); return; }
     this.heardFrames += 1;
-    this.heardAt = performance.now();
+    this.unheard = 0;
     this.met.resolve(undefined);
     switch (frame.kind) {
       case 'data': this.takeBytes(frame.bytes); break;
@@ -154,8 +155,8 @@ export class Pipe {
   }
 
   private tick(): void {
-    const silent = performance.now() - this.heardAt > this.limits.silentMs;
-    if (silent) this.end(this.ending ?? 'silent');
+    this.unheard += 1;
+    if (this.unheard > this.limits.silentMs / this.limits.aliveMs) this.end(this.ending ?? 'silent');
     else if (this.heardFrames > 0 || this.options.listensFirst !== true) this.write({ kind: 'alive' });
   }
 }

@@ -78,7 +78,7 @@ describe('start and end', () => {
     // The firmware first sets up the power registers.
     await until('the machine is off', async () => {
       const { state } = await lab.status(off.vmId);
-      if (state === 'running') await lab.writePort(off.vmId, 'w', 0x604, 0x2000);
+      if (state === 'running') await lab.switchOff(off.vmId);
       return state === 'stopped';
     });
     expect(await lab.status(off.vmId)).toMatchObject({ exitReason: 'guest-shutdown', pid: null });

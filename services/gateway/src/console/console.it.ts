@@ -30,7 +30,7 @@ class Agent {
 
   constructor(sessionId: string, taking?: Promise<void>) {
     this.pipe = openPipe(gateway.nats, { from: consoleSubject(hostId, sessionId, 'in'), to: consoleSubject(hostId, sessionId, 'out') }, {
-      listensFirst: true, limits: { aliveMs: 100, silentMs: 1_000 },
+      listensFirst: true,
       onBytes: async (bytes) => {
         await taking;
         this.heard = Buffer.concat([this.heard, bytes]);

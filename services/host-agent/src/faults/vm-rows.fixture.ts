@@ -86,7 +86,7 @@ async function devices({ world, spec }: VmScene, id: string): Promise<number> {
 /** Powers the machine off as ACPI does, once the VM has been asked for it; the firmware sets up the registers first. */
 async function switchOff({ world, spec, commandId }: VmScene): Promise<void> {
   if (world.journaled(commandId).at(-1) !== 'intent') return;
-  await world.lab.writePort(spec.vmId, 'w', 0x604, 0x2000).catch(() => undefined); // its QEMU may be gone by now
+  await world.lab.switchOff(spec.vmId);
 }
 
 /** The interrupt line of the display adapter: nobody uses it, and a reset clears it. */
