@@ -41,6 +41,11 @@ const surveyed = (store: string, files: Files, kept: boolean): SurveyedFile[] =>
   const id = /([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/.exec(path)?.[1] ?? null;
   return { path, kind: id === null ? 'foreign' : path.startsWith('.staging/') ? 'upload' : path.endsWith('.draft') ? 'draft' : 'volume', id, sizeBytes: bytes, modifiedMs: 1, kept };
 });
+/** Two at a time, so that whoever asks for files meets pages. */
+function paged<T>(files: readonly T[], pathOf: (file: T) => string, after: string): { files: T[]; next: string | null } {
+  const left = files.filter((file) => pathOf(file) > after).sort((one, other) => (pathOf(one) < pathOf(other) ? -1 : 1));
+  return { files: left.slice(0, 2), next: left.length > 2 ? pathOf(left[1]!) : null };
+}
 
 export class FakeHost implements MortalHost {
   dies: MortalHost['dies'] = null;
@@ -107,10 +112,11 @@ export class FakeHost implements MortalHost {
         if (initialise) directory.marker ??= datastoreId;
         return ok({ totalBytes: 100 * GiB, freeBytes: directory.freeBytes, fileSystem: 'xfs', marker: directory.marker });
       }),
-      hostHandler(hostDatastoreScan, async ({ path }) => Promise.resolve(ok({
-        files: [...world.files].filter(([file]) => file.startsWith(`${path}/`)).map(([file, { bytes }]) => ({ relativePath: file.slice(path.length + 1), volumeId: (/[0-9a-f-]{36}/.exec(file)?.[0] ?? newUuid()) as VolumeId, allocatedBytes: bytes })),
-      }))),
-      hostHandler(hostDatastoreSurvey, async ({ path }) => Promise.resolve(ok({ files: [...surveyed(path, world.files, false), ...surveyed(path, world.kept, true)] }))),
+      hostHandler(hostDatastoreScan, async ({ path, after }) => Promise.resolve(ok(paged(
+        [...world.files].filter(([file]) => file.startsWith(`${path}/`)).map(([file, { bytes }]) => ({ relativePath: file.slice(path.length + 1), volumeId: (/[0-9a-f-]{36}/.exec(file)?.[0] ?? newUuid()) as VolumeId, allocatedBytes: bytes })),
+        ({ relativePath }) => relativePath, after,
+      )))),
+      hostHandler(hostDatastoreSurvey, async ({ path, after }) => Promise.resolve(ok(paged([...surveyed(path, world.files, false), ...surveyed(path, world.kept, true)], (file) => file.path, after)))),
       hostHandler(hostFileKeep, (input) => this.once(input.commandId, 'file.keep', () => {
         const file = `${input.datastorePath}/${input.path}`;
         if (world.open.has(file)) return InUse.fail('the file is open', { by: [] });

@@ -9,7 +9,7 @@ import { hostConsoleOpen } from './console.ts';
 import { hostDriftCommands } from './drift.ts';
 import { hostVmAdjust } from './vm-adjust.ts';
 import { hostVmPause, hostVmReset, hostVmResume, hostVmSave } from './vm-power.ts';
-import { CommandId, Epoch, HostVmSpec, SavedMemory, HostVmStatus, HostInventory, UnmanagedVm, VolumeFormat, VolumePlace } from './shapes.ts';
+import { CommandId, Epoch, HostVmSpec, SavedMemory, HostVmStatus, HostInventory, UnmanagedVm, VolumeFormat, VolumePlace, afterPath, filesPerPage, nextPath } from './shapes.ts';
 
 const command = { commandId: CommandId };
 const vmCommand = { commandId: CommandId, vmId: VmId, epoch: Epoch };
@@ -85,9 +85,9 @@ export const hostDatastoreProbe = defineHostCommand('datastore.probe', {
   reply: z.strictObject({ totalBytes: Bytes, freeBytes: Bytes, fileSystem: z.string(), marker: z.string().nullable() }), errors: [HostCommandFailed],
 });
 export const hostDatastoreScan = defineHostCommand('datastore.scan', {
-  summary: 'List the volume files of a datastore', actor: 'host', probe: 'read-only',
-  input: z.strictObject({ path: z.string().startsWith('/').max(500) }),
-  reply: z.strictObject({ files: z.array(z.strictObject({ relativePath: z.string(), volumeId: VolumeId, allocatedBytes: Bytes })) }), errors: [HostCommandFailed],
+  summary: 'List the volume files of a datastore, by their paths', actor: 'host', probe: 'read-only',
+  input: z.strictObject({ path: z.string().startsWith('/').max(500), ...afterPath }),
+  reply: z.strictObject({ files: z.array(z.strictObject({ relativePath: z.string(), volumeId: VolumeId, allocatedBytes: Bytes })).max(filesPerPage), next: nextPath }), errors: [HostCommandFailed],
 });
 
 export const hostSwitchApply = defineHostCommand('switch.apply', {

@@ -5,7 +5,7 @@ import { defineHostCommand } from '../define.ts';
 import { CommandRunning, HostCommandFailed, InUse, JournalFailed, NotFoundOnHost } from '../errors.ts';
 import { DatastoreId, NicId, VmId } from '../ids.ts';
 import { Bytes, Done } from '../values.ts';
-import { CommandId } from './shapes.ts';
+import { CommandId, afterPath, filesPerPage, nextPath } from './shapes.ts';
 
 const command = { commandId: CommandId };
 const errors = [CommandRunning, JournalFailed, HostCommandFailed];
@@ -41,7 +41,7 @@ export const hostPortMend = defineHostCommand('port.mend', {
 
 const datastorePath = z.string().startsWith('/').max(500);
 /** As the survey of a datastore names it: below `volumes`, `images` or `.staging`. */
-export const SurveyedPath = z.string().regex(/^(volumes|images|\.staging)\/[^/\0]{1,200}$/);
+export const SurveyedPath = z.string().regex(/^(volumes|images|\.staging)\/[^/\0]{1,255}$/);
 /** `draft`, `record` = what goes with a volume; `foreign` = a name that nobody here gives. */
 export const SurveyedFile = z.strictObject({
   path: SurveyedPath, kind: z.enum(['volume', 'draft', 'record', 'upload', 'foreign']), id: z.string().nullable().describe('of the volume or upload'),
@@ -49,8 +49,8 @@ export const SurveyedFile = z.strictObject({
 });
 export type SurveyedFile = z.infer<typeof SurveyedFile>;
 export const hostDatastoreSurvey = defineHostCommand('datastore.survey', {
-  summary: 'Every file among the volumes, images and uploads of a datastore, and in its quarantine', actor: 'host', probe: 'read-only',
-  input: z.strictObject({ datastoreId: DatastoreId, path: datastorePath }), reply: z.strictObject({ files: z.array(SurveyedFile) }), errors: [HostCommandFailed],
+  summary: 'The files among the volumes, images and uploads of a datastore, and in its quarantine, by their paths', actor: 'host', probe: 'read-only',
+  input: z.strictObject({ datastoreId: DatastoreId, path: datastorePath, ...afterPath }), reply: z.strictObject({ files: z.array(SurveyedFile).max(filesPerPage), next: nextPath }), errors: [HostCommandFailed],
 });
 const file = { ...command, datastoreId: DatastoreId, datastorePath, path: SurveyedPath };
 export const hostFileKeep = defineHostCommand('file.keep', {

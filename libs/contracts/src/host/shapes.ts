@@ -8,6 +8,11 @@ import { DatastoreId, DiskId, NicId, PortGroupId, PortId, SubnetId, SwitchId, Vm
 export const CommandId = z.string().min(1).max(160).describe('deterministic: the same command sent again carries the same id');
 export const Epoch = z.int().min(0).describe('the right to run: strictly rising per VM; a lower one than seen is refused');
 
+/** A datastore may hold more files than one message does: they are told page by page, each after the last path of the one before. */
+export const filesPerPage = 1_000;
+export const afterPath = { after: z.string().max(300).default('').describe('only what comes after this path') };
+export const nextPath = z.string().nullable().describe('more comes after this path; null = that was all');
+
 const shares = z.int().min(1).max(1_000_000);
 /** CPU or memory service: `reservation` is guaranteed, `shares` weigh under contention (1000 = normal), `limit` caps; MHz for CPU, bytes for memory; null = none. */
 export const ResourceService = z.strictObject({ reservation: z.int().min(0).default(0).describe('MHz'), shares: shares.default(1000), limit: z.int().min(1).nullable().default(null).describe('MHz') });

@@ -131,7 +131,7 @@ export class KillWorld {
   /** What no trial may leave: processes, directories of VMs, files, ports, taps, switches. Nought of each. */
   async leftovers(): Promise<Record<string, readonly string[]>> {
     const sources: string[] = [this.source.relativePath, this.largeSource.relativePath];
-    const { files } = orThrow(await this.volumes.survey({ datastoreId: this.store.datastoreId, path: this.store.path }, work()));
+    const { files } = orThrow(await this.volumes.survey({ datastoreId: this.store.datastoreId, path: this.store.path, after: '' }, work()));
     return {
       programs: [...(await running(this.lab.dir)), ...(await running(this.store.path))].map(({ argv }) => argv.join(' ')),
       vms: namesIn(join(this.lab.dir, 'vms')),

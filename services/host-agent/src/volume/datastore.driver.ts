@@ -5,7 +5,7 @@ import { chmod, link, lstat, mkdir, open, readdir, rename, rm, unlink } from 'no
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { InputOf, ReplyOf, VolumePlace, hostDatastoreProbe, hostDatastoreScan } from '#contracts';
-import { DatastoreFull, HostCommandFailed, InvalidArgument, VolumeId } from '#contracts';
+import { DatastoreFull, filesPerPage, HostCommandFailed, InvalidArgument, VolumeId } from '#contracts';
 import type { Result } from '#kernel';
 import { newUuid, ok } from '#kernel';
 import { reasonOf, runCommand, succeeded } from '../run-command.ts';
@@ -113,17 +113,25 @@ async function withOwnFile(path: string, text: string, mode: number, use: (file:
   }
 }
 
-export async function scan({ path }: InputOf<typeof hostDatastoreScan>): Promise<Result<ReplyOf<typeof hostDatastoreScan>>> {
+/** The first paths after one, in order. Each page is of a new listing: what comes or goes meanwhile is seen or not, all else once. */
+export function pageOf(paths: readonly string[], after: string): { readonly page: readonly string[]; readonly next: string | null } {
+  const left = paths.filter((path) => path > after).sort();
+  const page = left.slice(0, filesPerPage);
+  return { page, next: left.length > page.length ? page.at(-1)! : null };
+}
+
+export async function scan({ path, after }: InputOf<typeof hostDatastoreScan>): Promise<Result<ReplyOf<typeof hostDatastoreScan>>> {
   const space = await lookAt(path);
   if (!space.ok) return space;
   try {
     const found = await Promise.all(['volumes', 'images'].map(async (kind) => (await readdir(join(path, kind))).map((name) => `${kind}/${name}`)));
-    const files = await Promise.all(found.flat().map(async (relativePath) => {
+    const { page, next } = pageOf(found.flat(), after);
+    const files = await Promise.all(page.map(async (relativePath) => {
       const volume = readRelativePath(relativePath);
       const stat = volume === null ? null : await statOf(join(path, relativePath));
       return volume === null || stat === null ? [] : [{ relativePath, volumeId: VolumeId.parse(volume.volumeId), allocatedBytes: stat.blocks * 512 }];
     }));
-    return ok({ files: files.flat() });
+    return ok({ files: files.flat(), next });
   } catch (error) {
     return failedBecause(`${path} cannot be listed (${codeOf(error)})`, error);
   }

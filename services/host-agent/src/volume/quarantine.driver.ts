@@ -8,7 +8,7 @@ import { InUse } from '#contracts';
 import type { Result } from '#kernel';
 import { ok } from '#kernel';
 import type { Effect } from '../drivers.ts';
-import { codeOf, failedBecause, lookAt, readMarker, statOf, syncDirectory } from './datastore.driver.ts';
+import { codeOf, failedBecause, lookAt, pageOf, readMarker, statOf, syncDirectory } from './datastore.driver.ts';
 import { headerBytes, parseQcow2 } from './image-header.ts';
 import { backingRelativePath, classify, keptName, pathOfKept, quarantineDirectory } from './places.ts';
 import { isInUse } from './qemu-img.driver.ts';
@@ -28,14 +28,16 @@ const namesIn = (directory: string): Promise<string[]> => readdir(directory).cat
   throw error;
 });
 
-export async function survey({ datastoreId, path }: InputOf<typeof hostDatastoreSurvey>): Promise<Result<ReplyOf<typeof hostDatastoreSurvey>>> {
+export async function survey({ datastoreId, path, after }: InputOf<typeof hostDatastoreSurvey>): Promise<Result<ReplyOf<typeof hostDatastoreSurvey>>> {
   const there = await entered(datastoreId, path);
   if (!there.ok) return there;
   try {
     const found = (await Promise.all(looked.map(async (directory) => (await namesIn(join(path, directory))).map((name) => `${directory}/${name}`)))).flat();
-    const kept = (await namesIn(quarantineDirectory(path))).flatMap((name) => pathOfKept(name) ?? []).filter((one) => !found.includes(one));
-    const files = await Promise.all([...found.map((one) => seen(one, join(path, one), false)), ...kept.map((one) => seen(one, keptFile(path, one), true))]);
-    return ok({ files: files.filter((file) => file !== null) });
+    const inPlace = new Set(found);
+    const kept = (await namesIn(quarantineDirectory(path))).flatMap((name) => pathOfKept(name) ?? []).filter((one) => !inPlace.has(one));
+    const { page, next } = pageOf([...found, ...kept], after);
+    const files = await Promise.all(page.map((one) => (inPlace.has(one) ? seen(one, join(path, one), false) : seen(one, keptFile(path, one), true))));
+    return ok({ files: files.filter((file) => file !== null), next });
   } catch (error) {
     return failedBecause(`${path} cannot be listed (${codeOf(error)})`, error);
   }

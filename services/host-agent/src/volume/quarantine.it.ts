@@ -4,6 +4,8 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { VolumePlace } from '#contracts';
+import { filesPerPage, hostDatastoreSurvey } from '#contracts';
+import type { Result } from '#kernel';
 import { newUuid, orThrow } from '#kernel';
 import { until } from '#testing';
 import type { VolumeDriver } from '../drivers.ts';
@@ -19,7 +21,18 @@ beforeAll(async () => {
 });
 afterAll(() => store.remove());
 
-const survey = async () => orThrow(await driver.survey({ datastoreId: store.datastoreId, path: store.path }, work())).files;
+const page = async (after: string) => orThrow(await driver.survey({ datastoreId: store.datastoreId, path: store.path, after }, work()));
+const survey = async () => (await page('')).files;
+async function allPages<T>(ask: (after: string) => Promise<Result<{ readonly files: readonly T[]; readonly next: string | null }>>, between: (told: number) => void = () => undefined): Promise<(readonly T[])[]> {
+  const pages: (readonly T[])[] = [];
+  for (let after: string | null = ''; after !== null;) {
+    const told: { readonly files: readonly T[]; readonly next: string | null } = orThrow(await ask(after));
+    pages.push(told.files);
+    after = told.next;
+    between(pages.length);
+  }
+  return pages;
+}
 const seen = async (path: string) => (await survey()).find((file) => file.path === path);
 const at = (path: string) => ({ commandId: newUuid(), datastoreId: store.datastoreId, datastorePath: store.path, path });
 const keep = async (path: string) => {
@@ -42,7 +55,38 @@ describe('a survey', () => {
     expect(Object.fromEntries(files.filter(({ path }) => path in own).map(({ path, kind }) => [path, kind]))).toEqual(own);
     expect(files.filter(({ kind }) => kind === 'foreign')).toHaveLength(3);
     expect(files.some(({ path }) => path.includes('.probe'))).toBe(false);
-    expect(codeOf(await driver.survey({ datastoreId: newUuid() as typeof store.datastoreId, path: store.path }, work()))).toBe('HOST_COMMAND_FAILED');
+    expect(codeOf(await driver.survey({ datastoreId: newUuid() as typeof store.datastoreId, path: store.path, after: '' }, work()))).toBe('HOST_COMMAND_FAILED');
+  });
+});
+
+describe('a survey of more than one message holds', () => {
+  it('is told page by page, every file once and where it is, also while files come and go', async () => {
+    const many = await TestDatastore.make(driver);
+    const ids = Array.from({ length: 2 * filesPerPage + 1 }, () => newUuid()).sort();
+    for (const [index, id] of ids.entries()) writeFileSync(join(many.path, index % 3 === 0 ? 'images' : 'volumes', `${id}.qcow2`), '');
+    mkdirSync(join(many.path, '.quarantine'));
+    const kept = newUuid();
+    writeFileSync(join(many.path, '.quarantine', `volumes+${kept}.qcow2`), '');
+    const pages = await allPages((after) => driver.survey({ datastoreId: many.datastoreId, path: many.path, after }, work()), (told) => {
+      writeFileSync(join(many.path, 'images', `${newUuid()}.tmp`), ''); // before all that is still to be told, and after
+      writeFileSync(join(many.path, 'volumes', `z${told}`), '');
+    });
+    const files = pages.flat();
+    const told = files.map(({ path }) => path);
+    expect(new Set(told).size).toBe(told.length);
+    expect(files.filter(({ kind }) => kind === 'volume').map(({ id }) => id).sort()).toEqual([...ids, kept].sort());
+    expect(files.filter((file) => file.kept).map(({ path }) => path)).toEqual([`volumes/${kept}.qcow2`]);
+    expect(pages.slice(0, 2).map((one) => one.length)).toEqual([filesPerPage, filesPerPage]);
+    const scanned = (await allPages((after) => driver.scan({ path: many.path, after }, work()))).flat();
+    expect(scanned.map(({ volumeId }) => volumeId).sort()).toEqual(ids);
+    await many.remove();
+  });
+
+  it('takes a name as long as the file system does', async () => {
+    const name = 'n'.repeat(255);
+    writeFileSync(join(store.path, 'volumes', name), '');
+    expect(hostDatastoreSurvey.reply.safeParse(await page('')).error).toBeUndefined();
+    expect(await seen(`volumes/${name}`)).toMatchObject({ kind: 'foreign' });
   });
 });
 

@@ -2,7 +2,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { BusClient, BusContext } from '#bus';
-import { createDatastore, datastoreChanged, datastoreDeleted, deleteDatastore, getHost, hostDatastoreProbe, hostDatastoreScan, InUse, InvalidArgument, PermissionDenied, WrongState } from '#contracts';
+import { createDatastore, datastoreChanged, datastoreDeleted, deleteDatastore, getHost, hostDatastoreProbe, InUse, InvalidArgument, PermissionDenied, WrongState } from '#contracts';
 import type { chooseDatastore as chooseContract, Datastore, DatastoreId, HostId, InputOf, listDatastores, ReplyOf } from '#contracts';
 import { allowed, mayAccess, transaction, whoOf } from '#database';
 import { FaultError, newUuid, ok, orThrow } from '#kernel';
@@ -10,6 +10,7 @@ import type { Result } from '#kernel';
 import { Bus, Db } from '#service';
 import { emit, runCommand } from '#tasks';
 import { recordHost } from '../host/host.store.ts';
+import { scanDatastore } from './datastore.files.ts';
 import { chooseDatastore, identify, isConnected, sameDirectory } from './datastore.ts';
 import type { HostView } from './datastore.ts';
 import {
@@ -105,7 +106,7 @@ export class DatastoreService {
     }
     const fresh = newUuid() as DatastoreId;
     const found = await this.mustProbe(first, fresh, input.path, false, ctx);
-    const volumeFiles = found.marker === null ? 0 : orThrow(await this.bus.requestHost(first, hostDatastoreScan, { path: input.path }, { ctx, as: 'system' })).files.length;
+    const volumeFiles = found.marker === null ? 0 : orThrow(await scanDatastore(this.bus, first, input.path, { ctx, as: 'system' })).length;
     const identity = orThrow(identify(found.marker, { registered: found.marker !== null && (await isRegistered(tx, found.marker)), volumeFiles }));
     const id = identity.kind === 'ours' ? identity.id : fresh;
     const probe = identity.kind === 'ours' ? found : await this.mustProbe(first, id, input.path, true, ctx);

@@ -2,10 +2,11 @@
 // so, and only out of quarantine.
 import type { DataSource } from 'typeorm';
 import type { BusClient } from '#bus';
-import { hostDatastoreSurvey, hostFileKeep, hostFilePurge, hostFileRelease, NotFound, WrongState, type DatastoreId, type DriftFinding, type HostId } from '#contracts';
+import { hostFileKeep, hostFilePurge, hostFileRelease, NotFound, WrongState, type DatastoreId, type DriftFinding, type HostId } from '#contracts';
 import { selectRow, selectRows, type Queryable } from '#database';
 import { FaultError } from '#kernel';
 import type { Act, DriftSource, Look } from '#service';
+import { surveyDatastore } from '../datastore/datastore.files.ts';
 import type { DatastoreHosts } from '../datastore/datastore.hosts.ts';
 import { allDatastores } from '../datastore/datastore.store.ts';
 import { judgeDatastore, type KnownVolume } from './drift.ts';
@@ -65,13 +66,13 @@ export function fileDrift(db: DataSource, bus: Asking, hosts: DatastoreHosts): D
 async function compared(db: Queryable, bus: Asking, hosts: DatastoreHosts, { id, path }: { readonly id: DatastoreId; readonly path: string }): Promise<Look | undefined> {
   const hostId = await hosts.workHostIfAny(id);
   if (hostId === undefined) return undefined;
-  const told = await bus.requestHost(hostId, hostDatastoreSurvey, { datastoreId: id, path }, asSystem);
+  const told = await surveyDatastore(bus, hostId, { id, path }, asSystem);
   if (!told.ok) return undefined;
   const volumes = await selectRows<{ id: string; name: string; state: string; version: number }>(db, 'SELECT id, name, state, version FROM volume WHERE datastore_id = ?', [id]);
   const uploads = await selectRows<{ id: string }>(db, 'SELECT id FROM upload WHERE datastore_id = ?', [id]);
   const known = volumes.map((row): KnownVolume => ({ id: row.id, name: row.name, ready: row.state === 'ready', version: row.version }));
   return {
-    scope: `datastore ${id}`, population: told.value.files.length + known.length,
-    differences: judgeDatastore(id, told.value.files, known, new Set(uploads.map((upload) => upload.id))),
+    scope: `datastore ${id}`, population: told.value.length + known.length,
+    differences: judgeDatastore(id, told.value, known, new Set(uploads.map((upload) => upload.id))),
   };
 }

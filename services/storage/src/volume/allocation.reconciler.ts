@@ -2,8 +2,8 @@
 // is, and no change of the volume: neither its version nor an event tells of it.
 import type { DataSource } from 'typeorm';
 import type { BusClient, BusLog } from '#bus';
-import { hostDatastoreScan } from '#contracts';
 import type { Reconciler } from '#service';
+import { scanDatastore } from '../datastore/datastore.files.ts';
 import type { DatastoreHosts } from '../datastore/datastore.hosts.ts';
 import { allDatastores } from '../datastore/datastore.store.ts';
 import { recordAllocations } from './volume.store.ts';
@@ -18,9 +18,9 @@ export const allocationReconciler = (db: DataSource, bus: Pick<BusClient, 'reque
       if (signal.aborted) return;
       const hostId = await hosts.workHostIfAny(id);
       if (hostId === undefined) continue;
-      const found = await bus.requestHost(hostId, hostDatastoreScan, { path }, { as: 'system', timeoutMs: ASK_MS });
+      const found = await scanDatastore(bus, hostId, path, { as: 'system', timeoutMs: ASK_MS });
       if (!found.ok) log.warn({ datastoreId: id, hostId, fault: found.fault.code }, 'what the volumes of a datastore take could not be read');
-      else await recordAllocations(db, id, new Map(found.value.files.map(({ volumeId, allocatedBytes }) => [volumeId, allocatedBytes])));
+      else await recordAllocations(db, id, new Map(found.value.map(({ volumeId, allocatedBytes }) => [volumeId, allocatedBytes])));
     }
   },
 });
