@@ -4,7 +4,7 @@ import { AckPolicy, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { z } from 'zod';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import { defineEvent, Unavailable } from '#contracts';
 import type { EventEnvelope } from '#contracts';
 import { defineMigration, execute, openDatabase, selectRow, selectRows, tasksMigrations, transaction } from '#database';
@@ -85,6 +85,15 @@ const seenSeqs = async (): Promise<number[]> => (await selectRows<{ seq: number 
 const expectedSeqs = async (): Promise<number[]> =>
   (await selectRows<{ seq: number | string }>(db, `SELECT seq FROM outbox WHERE subject LIKE '%.happened.%' AND seq IS NOT NULL ORDER BY seq`)).map((row) => Number(row.seq));
 const caughtUp = (): Promise<boolean> => until('the consumer has all', async () => (await seenSeqs()).length >= (await expectedSeqs()).length);
+
+/** How many rows and index entries a transaction reads. */
+const rowsRead = (work: (tx: EntityManager) => Promise<unknown>): Promise<number> => transaction(db, async (tx) => {
+  const sum = async (): Promise<number> => (await selectRows<{ Value: string }>(tx, "SHOW SESSION STATUS LIKE 'Handler_read%'")).reduce((all, row) => all + Number(row.Value), 0);
+  const before = await sum();
+  await work(tx);
+  const between = await sum();
+  return between - before - ((await sum()) - between); // what asking takes itself
+});
 
 describe('the relay', () => {
   it('numbers what many transactions wrote at once without gaps, with two relays competing', async () => {
@@ -324,5 +333,20 @@ describe('a consumer', () => {
     consumer({ onLost: (_tx, _source, from, to) => Promise.resolve(void lost.push([from, to])) });
     await until('the rest is taken', async () => (await seenSeqs()).includes(before + 3));
     expect(lost).toEqual([[before + 1, before + 2]]);
+  });
+});
+
+describe('whoever asks for events', () => {
+  it('has no more of the outbox read the more there is in it', async () => {
+    const read = () => rowsRead(async (tx) => readEvents(tx, { afterSeq: (await readEvents(tx, { afterSeq: 0, limit: 1 })).lastSeq - 5, limit: 10 }));
+    relay();
+    await emitMany(10);
+    await allSent();
+    const few = await read();
+    await emitMany(500);
+    await allSent();
+    expect(await read()).toBeLessThanOrEqual(few);
+    const [first] = await numbers();
+    expect(await readEvents(db, { afterSeq: 0, limit: 1 })).toMatchObject({ firstSeq: first, events: [{ seq: first }] });
   });
 });

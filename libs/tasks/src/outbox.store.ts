@@ -96,7 +96,8 @@ export interface EventsAnswer {
 /** Events behind `afterSeq`, in order, without gaps. What `<service>.events.read` answers. */
 export async function readEvents(db: Queryable, input: { afterSeq: number; limit: number }): Promise<EventsAnswer> {
   const lease = await selectRow<{ last_seq: number | string }>(db, 'SELECT last_seq FROM relay_lease WHERE name = ?', [OUTBOX_LEASE]);
-  const first = await selectRow<{ seq: number | string | null }>(db, 'SELECT MIN(seq) AS seq FROM outbox WHERE seq IS NOT NULL');
+  // MIN with a condition reads the whole index.
+  const first = await selectRow<{ seq: number | string }>(db, 'SELECT seq FROM outbox WHERE seq > 0 ORDER BY seq LIMIT 1');
   const rows = await selectRows<{ seq: number | string; event: unknown }>(db,
     'SELECT seq, event FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?', [input.afterSeq, input.limit]);
   const lastSeq = Number(lease?.last_seq ?? 0);
