@@ -1,5 +1,6 @@
 export * from './result.ts';
 export * from './id.ts';
+export * from './random.ts';
 export * from './canonical-json.ts';
 export * from './clock.ts';
 export * from './size-text.ts';

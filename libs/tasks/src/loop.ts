@@ -1,6 +1,9 @@
 // Something that is done again and again until it is told to end: never twice at once, and sooner when poked.
 import { sleep } from '#kernel';
 
+/** Why a pause ends; without a reason each end makes an error, with its stack, that nobody reads. */
+const POKED = 'poked';
+
 export class Loop {
   private readonly ending = new AbortController();
   private pause = new AbortController();
@@ -16,7 +19,7 @@ export class Loop {
 
   poke(): void {
     this.poked = true;
-    this.pause.abort();
+    this.pause.abort(POKED);
   }
 
   async stop(): Promise<void> {

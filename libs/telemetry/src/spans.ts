@@ -1,8 +1,8 @@
 // Traces over the bus with OpenTelemetry's API alone: without an SDK the trace id still travels and is in every log line.
-import { randomBytes } from 'node:crypto';
 import { context, isSpanContextValid, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { Attributes, Context, Span, SpanContext } from '@opentelemetry/api';
 import type { Fault } from '#kernel';
+import { randomHex } from '#kernel';
 
 const tracer = trace.getTracer('tokamak');
 const form = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
@@ -16,7 +16,7 @@ export function parseTraceparent(text: string | undefined): SpanContext | undefi
 
 export const formatTraceparent = ({ traceId, spanId, traceFlags }: SpanContext): string => `00-${traceId}-${spanId}-${(traceFlags & 1).toString(16).padStart(2, '0')}`;
 
-const newSpanContext = (traceId = randomBytes(16).toString('hex')): SpanContext => ({ traceId, spanId: randomBytes(8).toString('hex'), traceFlags: 0 });
+const newSpanContext = (traceId = randomHex(16)): SpanContext => ({ traceId, spanId: randomHex(8), traceFlags: 0 });
 
 export interface OpenSpan {
   readonly span: Span;
