@@ -124,8 +124,9 @@ export async function startMariadb({ dir, port, cache, processes, name = 'mariad
       for (const schema of fresh) secrets[schema] = newPassword();
       writeJson(secretsFile, secrets, SECRET);
     }
-    await query(names.map((schema) => schemaSql(`tok_${schema}`, secrets[schema])).join('\n'));
-    return Object.fromEntries(names.map((schema) => [schema, `mysql://tok_${schema}:${secrets[schema]}@127.0.0.1:${port}/tok_${schema}`]));
+    await query(names.flatMap((schema) => comesFrom.map((host) => schemaSql(`tok_${schema}`, secrets[schema], host))).join('\n'));
+    const through = `socketPath=${encodeURIComponent(socket)}`;
+    return Object.fromEntries(names.map((schema) => [schema, `mysql://tok_${schema}:${secrets[schema]}@127.0.0.1:${port}/tok_${schema}?${through}`]));
   }
 
   return { port, socket, query, createSchemas };
@@ -138,8 +139,11 @@ function handOver(data, identity) {
   }
 }
 
+/** Services come through the socket, and whoever looks at their tables by TCP too. */
+const comesFrom = ['localhost', '127.0.0.1'];
+
 /** A database and its one user, who comes from `host`; the same on MySQL and MariaDB. */
-export function schemaSql(schema, password, host = '127.0.0.1') {
+export function schemaSql(schema, password, host) {
   return [
     `CREATE DATABASE IF NOT EXISTS \`${schema}\` CHARACTER SET utf8mb4;`,
     `CREATE USER IF NOT EXISTS '${schema}'@'${host}' IDENTIFIED BY '${password}';`,

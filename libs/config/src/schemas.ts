@@ -19,7 +19,7 @@ export const processConfig = z.object({
 
 /** What every process with a database takes. */
 export const databaseConfig = z.object({
-  TOK_MYSQL_URL: UrlOf('mysql', 'mariadb').describe('the schema of this service, like mysql://user:password@host:3306/schema'),
+  TOK_MYSQL_URL: UrlOf('mysql', 'mariadb').describe('the schema of this service, like mysql://user:password@host:3306/schema; with ?socketPath=/run/mysqld/mysqld.sock behind it through the socket of a server on this machine, which takes less than TCP'),
 });
 
 /** What every process with durable tasks takes. */

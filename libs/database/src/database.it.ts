@@ -32,6 +32,22 @@ describe('openDatabase', () => {
     const seen = await Promise.all(Array.from({ length: 5 }, () => selectRow<{ tz: string; iso: string; cs: string; interrupted: number | string }>(db, `SELECT @@time_zone AS tz, ${isolation} AS iso, @@character_set_connection AS cs, SLEEP(0.02) IS NULL AS interrupted`)));
     for (const row of seen) expect({ ...row, interrupted: fromBit(row?.interrupted ?? null) }).toEqual({ tz: '+00:00', iso: 'READ-COMMITTED', cs: 'utf8mb4', interrupted: false });
   });
+  it('goes through the socket of a server on this machine where the URL names it, and asks no host', async () => {
+    const socket = (await selectRow<{ path: string }>(db, 'SELECT @@socket AS path'))!.path;
+    const url = new URL(schema.url);
+    const user = `tok_socket_${process.pid}`;
+    await execute(db, `CREATE USER ${user}@localhost IDENTIFIED BY 'secret'`);
+    try {
+      await execute(db, `GRANT ALL ON ${url.pathname.slice(1)}.* TO ${user}@localhost`);
+      const through = await openDatabase({ url: `mysql://${user}:secret@nowhere.invalid${url.pathname}?socketPath=${encodeURIComponent(socket)}`, migrations: [...tasksMigrations, things], name: 'test' });
+      expect(await selectRow(through, 'SELECT USER() AS who')).toEqual({ who: `${user}@localhost` });
+      await through.destroy();
+      const gone = openDatabase({ url: `mysql://${user}:secret@nowhere.invalid${url.pathname}?socketPath=/nowhere/db.sock`, migrations: [], name: 'test', waitMs: 200 });
+      await expect(gone).rejects.toThrow('connect ENOENT /nowhere/db.sock');
+    } finally {
+      await execute(db, `DROP USER ${user}@localhost`);
+    }
+  });
   it('runs each migration once, however many replicas start together', async () => {
     const rows = await selectRows<{ name: string; statements_done: number }>(db, 'SELECT name, statements_done FROM schema_migration ORDER BY name');
     expect(rows).toEqual([...tasksMigrations.map(({ name, statements }) => ({ name, statements_done: statements.length })), { name: 'test.0001-things', statements_done: 1 }]);

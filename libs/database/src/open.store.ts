@@ -9,7 +9,7 @@ import { isOutage } from './outage.ts';
 import { longestPauseS } from './transaction.store.ts';
 
 export interface DatabaseOptions {
-  /** `mysql://user:password@host:3306/schema` */
+  /** `mysql://user:password@host:3306/schema`; `?socketPath=/run/mysqld/mysqld.sock` for a server on this machine: no host is asked then. */
   readonly url: string;
   readonly migrations: readonly Migration[];
   /** Who connects; for messages and for the pool. */
@@ -54,9 +54,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<DataSource
     timezone: 'Z',
     synchronize: false,
     logging: false,
-    extra: { jsonStrings: true, trace: false, multipleStatements: true, connectAttributes: { program_name: options.name } },
+    extra: { ...socketOf(options.url), jsonStrings: true, trace: false, multipleStatements: true, connectAttributes: { program_name: options.name } },
   });
   return source.initialize();
+}
+
+/** What TypeORM does not read of the URL. */
+function socketOf(url: string): { socketPath?: string } {
+  const socketPath = new URL(url).searchParams.get('socketPath');
+  return socketPath === null ? {} : { socketPath };
 }
 
 async function serverVersion(url: string, waitMs: number, name: string): Promise<string> {

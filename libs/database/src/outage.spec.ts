@@ -6,6 +6,8 @@ const coded = (code: string, message = code): Error => Object.assign(new Error(m
 describe('an error of the database', () => {
   it('is an outage when nobody answers, also when it is wrapped', () => {
     expect(isOutage(coded('ECONNREFUSED'))).toBe(true);
+    expect(isOutage(Object.assign(new Error('connect ENOENT /run/mysqld/mysqld.sock'), { code: 'ENOENT' }))).toBe(true);
+    expect(isOutage(Object.assign(new Error("ENOENT: no such file or directory, open '/x'"), { code: 'ENOENT' }))).toBe(false);
     expect(isOutage(Object.assign(new Error('query failed'), { driverError: coded('PROTOCOL_CONNECTION_LOST') }))).toBe(true);
     expect(isOutage(new Error('outer', { cause: coded('ECONNRESET') }))).toBe(true);
     expect(isOutage(Object.assign(new Error('query failed'), { driverError: new Error("Can't add new command when connection is in closed state") }))).toBe(true);

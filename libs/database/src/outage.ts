@@ -14,6 +14,9 @@ const fullCodes: ReadonlySet<string> = new Set(['ER_RECORD_FILE_FULL', 'ER_DISK_
 /** Of codes that have other reasons too: `errno: 28`, `Got error 28`. */
 const noSpace = /\b(errno:?|Got error) 28\b/;
 
+/** The socket of a server on this machine is a file that it takes away. */
+const noSocket = /^connect ENOENT /;
+
 /** What mysql2 says, without a code, to whoever goes on with a connection that has ended meanwhile. */
 const endedConnection = /^Can't (add new command when connection is|write) in closed state$/;
 const DEEPEST = 5;
@@ -28,7 +31,7 @@ export function outageOf(error: unknown, depth = 0): Outage | undefined {
 function outageIn(code: unknown, message: unknown): Outage | undefined {
   const text = typeof message === 'string' ? message : '';
   if (typeof code !== 'string') return endedConnection.test(text) ? 'away' : undefined;
-  if (awayCodes.has(code)) return 'away';
+  if (awayCodes.has(code) || (code === 'ENOENT' && noSocket.test(text))) return 'away';
   return fullCodes.has(code) || (code.startsWith('ER_') && noSpace.test(text)) ? 'full' : undefined;
 }
 
