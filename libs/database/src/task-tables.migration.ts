@@ -117,4 +117,14 @@ export const tasksMigrations: readonly Migration[] = [
   ]),
   // The span that the task began in: its steps hang there, whoever runs them.
   defineMigration('tasks.0025-traceparent', [`ALTER TABLE task ADD COLUMN traceparent ${word(55)} NULL`]),
+  // An event is written once and numbered in its place (ADR 48): up to which number all are sent stands with the lease. While this
+  // runs an older process may still write events; they get their numbers from the next one.
+  defineMigration('tasks.0026-sent-up-to', [
+    'ALTER TABLE relay_lease ADD COLUMN sent_seq bigint NOT NULL DEFAULT 0',
+    "UPDATE relay_lease SET sent_seq = COALESCE((SELECT MIN(seq) - 1 FROM outbox WHERE sent_at IS NULL AND seq IS NOT NULL), last_seq) WHERE name = 'outbox'",
+    'ALTER TABLE outbox DROP KEY outbox_seq, ADD KEY outbox_number (seq)',
+    'ALTER TABLE outbox ALTER COLUMN seq SET DEFAULT 0',
+    'UPDATE outbox SET seq = 0 WHERE seq IS NULL',
+    'ALTER TABLE outbox DROP KEY outbox_sent, DROP COLUMN sent_at, MODIFY COLUMN seq bigint NOT NULL DEFAULT 0',
+  ]),
 ];

@@ -9,6 +9,7 @@ import { execute, executeLater, fromJson, isDuplicate, selectRow, toJson, transa
 import type { Queryable } from '#database';
 import { bodyHash, FaultError, failed, ok } from '#kernel';
 import type { Result } from '#kernel';
+import { inPortions } from './portions.ts';
 
 export interface CommandCall<O extends Operation> {
   readonly ctx: Pick<BusContext, 'actor' | 'system' | 'caller' | 'idempotencyKey' | 'dryRun'> & Partial<Pick<BusContext, 'door' | 'traceId'>>;
@@ -109,5 +110,5 @@ async function unwrapped<T>(work: Promise<T | Result<T>>): Promise<T> {
 const isResult = <T>(answer: T | Result<T>): answer is Result<T> =>
   typeof answer === 'object' && answer !== null && 'ok' in answer && ('value' in answer || 'fault' in answer);
 
-export const purgeCommands = (db: Queryable, limit = 1000): Promise<number> =>
-  execute(db, `DELETE FROM task_command WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_HOURS} HOUR ORDER BY created_at LIMIT ?`, [limit]);
+export const purgeCommands = (db: Queryable): Promise<number> => inPortions((most) =>
+  execute(db, `DELETE FROM task_command WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_HOURS} HOUR ORDER BY created_at LIMIT ?`, [most]));

@@ -11,7 +11,7 @@ import type { TaskEngine } from './task.engine.ts';
 import { ownNats, ownRedis } from './testing/own-servers.ts';
 import { taskEnd } from './testing/put-through.ts';
 import { answerThings, dropThingKind, makeThing, makeThingKind, worldMigration } from './testing/sample-kinds.ts';
-import { SceneBus, serviceScene, silentTaskLog } from './testing/scene.ts';
+import { SceneBus, serviceScene, silentTaskLog, unsentEvents } from './testing/scene.ts';
 import type { ServiceScene } from './testing/scene.ts';
 import { WakeQueue } from './wake.queue.ts';
 
@@ -151,7 +151,7 @@ describe('NATS', () => {
     const taskId = await begin(engine, kind.kind);
     expect((await taskEnd(engine, taskId)).state).toBe('succeeded');
     await server.start();
-    const unsent = async (): Promise<number> => Number((await selectRow<{ n: number | string }>(compute.db, 'SELECT COUNT(*) AS n FROM outbox WHERE sent_at IS NULL'))?.n);
+    const unsent = async (): Promise<number> => Number((await selectRow<{ n: number | string }>(compute.db, unsentEvents))?.n);
     await until('all is sent', async () => (await unsent()) === 0);
     await engine.close();
     await relay.stop();

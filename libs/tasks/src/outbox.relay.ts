@@ -6,13 +6,12 @@ import type { JetStreamClient } from '@nats-io/jetstream';
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
 import type { ServiceName } from '#contracts';
-import { executeLater, selectRows, sql, toJson, transaction } from '#database';
-import type { Queryable } from '#database';
+import { execute, executeLater, selectRow, selectRows, sql, toJson, transaction } from '#database';
 import { holdLease, releaseLease, underLease } from './lease.store.ts';
 import type { Lease } from './lease.store.ts';
 import type { TaskLog } from './kind.ts';
 import { Loop } from './loop.ts';
-import { numbered, onOutboxFilled, OUTBOX_LEASE } from './outbox.store.ts';
+import { BY_NUMBER, numbered, onOutboxFilled, OUTBOX_LEASE } from './outbox.store.ts';
 import { processName } from './process-name.proc.ts';
 
 export interface RelayOptions {
@@ -39,10 +38,6 @@ const OUTAGE_MS = 1_000;
 /** So long after the last event that was sent, what is sent is marked. */
 const MARK_MS = 50;
 
-async function markSent(tx: Queryable, ids: readonly OutboxRow['id'][]): Promise<void> {
-  if (ids.length > 0) await executeLater(tx, sql`UPDATE outbox SET sent_at = UTC_TIMESTAMP(3) WHERE id IN (${ids})`);
-}
-
 export class OutboxRelay {
   private readonly loop: Loop;
   private readonly js: JetStreamClient;
@@ -54,8 +49,9 @@ export class OutboxRelay {
   private forget: (() => void) | undefined;
   private readonly pokes: string;
   private listening: Subscription | undefined;
-  /** What has been sent, and is not marked yet. Should it never be, it is sent again under its number. */
-  private unmarked: OutboxRow['id'][] = [];
+  /** Up to which number all have been sent, and up to which that is marked. Should it never be, they are sent again under their numbers. */
+  private sent = 0;
+  private marked = 0;
   /** There may be numbered rows that nobody has sent: those of the relay before this one, and those that could not be sent. Looked for now and then too. */
   private leftOver = true;
 
@@ -84,17 +80,16 @@ export class OutboxRelay {
     this.forget?.();
     this.listening?.unsubscribe();
     await this.loop.stop();
-    if (this.lease !== null) await this.mark(this.options.db);
+    if (this.lease !== null) await this.mark();
     if (this.lease !== null) await releaseLease(this.options.db, this.lease);
     this.lease = null;
   }
 
   /**
-   * Rows are marked with the numbering of those behind them, or when none come: a transaction of its own would cost each event a second
-   * write to the disk.
+   * What is sent is marked with the numbering of what comes behind it, or when nothing comes: a transaction of its own would cost each
+   * event a second write to the disk.
    */
   private async turn(): Promise<number> {
-    const { db } = this.options;
     if (!(await this.hold())) return this.pollMs;
     const rows = this.leftOver ? await this.numbered() : await this.number();
     if (rows.length === 0) {
@@ -102,7 +97,7 @@ export class OutboxRelay {
         this.leftOver = false;
         return 0;
       }
-      await this.mark(db);
+      await this.mark();
       return this.pollMs;
     }
     await this.send(rows);
@@ -113,47 +108,52 @@ export class OutboxRelay {
   private async hold(): Promise<boolean> {
     const now = performance.now();
     if (this.lease !== null && now < this.renewAt) return true;
-    const before = this.lease?.epoch;
     this.lease = await holdLease(this.options.db, OUTBOX_LEASE, this.holder, this.leaseMs);
     this.renewAt = now + this.leaseMs / 3;
     this.leftOver = true;
-    if (this.lease?.epoch !== before) this.unmarked = []; // another relay was here, and has seen to them
     return this.lease !== null;
   }
 
   private async numbered(): Promise<OutboxRow[]> {
-    await this.mark(this.options.db);
-    return selectRows<OutboxRow>(this.options.db, 'SELECT id, seq, subject, event FROM outbox WHERE sent_at IS NULL AND seq IS NOT NULL ORDER BY seq LIMIT ?', [BATCH]);
+    const { db } = this.options;
+    await this.mark();
+    const lease = await selectRow<{ sent_seq: number | string }>(db, 'SELECT sent_seq FROM relay_lease WHERE name = ?', [OUTBOX_LEASE]);
+    this.sent = this.marked = Number(lease?.sent_seq ?? 0);
+    const rows = await selectRows<OutboxRow>(db, `SELECT id, seq, subject, event FROM ${BY_NUMBER} WHERE seq > ? ORDER BY seq LIMIT ?`, [this.sent, BATCH]);
+    // They are kept from now on: it may have been long ago that they could not be sent.
+    if (rows.length > 0) await execute(db, 'UPDATE outbox SET created_at = UTC_TIMESTAMP(3) WHERE seq > ? AND seq <= ?', [this.sent, rows.at(-1)!.seq]);
+    return rows;
   }
 
   /** Gives the next numbers to rows that have none, and answers these rows. The lease's row is locked meanwhile: one relay at a time. */
   private async number(): Promise<OutboxRow[]> {
     const { lease } = this;
     if (lease === null) return [];
-    const waiting = await selectRows(this.options.db, 'SELECT id FROM outbox WHERE sent_at IS NULL AND seq IS NULL LIMIT 1');
+    const waiting = await selectRows(this.options.db, `SELECT id FROM ${BY_NUMBER} WHERE seq = 0 LIMIT 1`);
     if (waiting.length === 0) return [];
-    const marked = [...this.unmarked];
+    const { sent } = this;
     const rows = await transaction(this.options.db, async (tx) => {
       const held = await underLease(tx, lease);
       if (held === undefined) return undefined;
-      await markSent(tx, marked);
-      const found = await selectRows<OutboxRow>(tx, 'SELECT id, subject, event FROM outbox WHERE sent_at IS NULL AND seq IS NULL ORDER BY id LIMIT ?', [BATCH]);
+      const found = await selectRows<OutboxRow>(tx, `SELECT id, subject, event FROM ${BY_NUMBER} WHERE seq = 0 ORDER BY id LIMIT ?`, [BATCH]);
       const ids = found.map((row) => row.id);
       if (ids.length === 0) return [];
       const last = Number(held.last_seq);
-      await executeLater(tx, sql`UPDATE outbox SET seq = ${last} + FIELD(id, ${ids}) WHERE id IN (${ids})`);
-      await executeLater(tx, 'UPDATE relay_lease SET last_seq = ? WHERE name = ?', [last + ids.length, lease.name]);
+      await executeLater(tx, sql`UPDATE outbox SET seq = ${last} + FIELD(id, ${ids}), created_at = UTC_TIMESTAMP(3) WHERE id IN (${ids})`);
+      await executeLater(tx, 'UPDATE relay_lease SET last_seq = ?, sent_seq = GREATEST(sent_seq, ?) WHERE name = ?', [last + ids.length, sent, lease.name]);
       return found.map((row, index) => ({ ...row, seq: last + 1 + index }));
     });
     if (rows === undefined) this.lease = null;
-    else this.unmarked.splice(0, marked.length);
+    else if (rows.length > 0) this.marked = sent;
     return rows ?? [];
   }
 
-  private async mark(db: Queryable): Promise<void> {
-    const ids = [...this.unmarked];
-    await markSent(db, ids);
-    this.unmarked.splice(0, ids.length);
+  /** True whoever has the lease by now: nobody unsends. */
+  private async mark(): Promise<void> {
+    const { sent } = this;
+    if (sent <= this.marked) return;
+    await execute(this.options.db, 'UPDATE relay_lease SET sent_seq = GREATEST(sent_seq, ?) WHERE name = ?', [sent, OUTBOX_LEASE]);
+    this.marked = sent;
   }
 
   private async send(rows: readonly OutboxRow[]): Promise<void> {
@@ -161,11 +161,12 @@ export class OutboxRelay {
     const sent = await Promise.allSettled(rows.map(async (row) => {
       const event = numbered(row);
       await this.js.publish(row.subject, toJson(event), { msgID: `${service}.${event.seq}` });
-      return row.id;
     }));
-    this.unmarked.push(...sent.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])));
-    const failed = sent.find((result) => result.status === 'rejected');
-    if (failed !== undefined) {
+    const first = sent.findIndex((result) => result.status === 'rejected');
+    const last = rows.at(first === -1 ? -1 : first - 1);
+    if (first !== 0 && last !== undefined) this.sent = Number(last.seq);
+    const failed = sent[first];
+    if (failed?.status === 'rejected') {
       this.leftOver = true;
       await this.options.ensureStreams(this.options.nats);
       throw new Error('events could not be published', { cause: failed.reason });

@@ -25,6 +25,9 @@ export const quickSettings: Partial<TaskSettings> = { leaseMs: 800, renewMs: 200
 
 export const silentTaskLog: TaskLog = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
+/** How many events have not been sent, as far as is noted. */
+export const unsentEvents = "SELECT COUNT(*) AS n FROM outbox WHERE seq = 0 OR seq > COALESCE((SELECT sent_seq FROM relay_lease WHERE name = 'outbox'), 0)";
+
 /** A request's context as the bus would build it. */
 export const contextOf = (over: Partial<BusContext> = {}): BusContext => ({
   actor: null, system: false, actorToken: null, caller: null, idempotencyKey: null,

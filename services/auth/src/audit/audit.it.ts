@@ -130,7 +130,7 @@ describe('whatever is killed', () => {
     await auth.replicas.pop()!.stop();
     const before = await auth.rows<{ id: string }>('SELECT id FROM audit_log');
     // As if the relay had died before it noted what it sent, and the chain before it moved on.
-    await auth.sql.query('UPDATE outbox SET sent_at = NULL');
+    await auth.sql.query("UPDATE relay_lease SET sent_seq = 0 WHERE name = 'outbox'");
     await auth.sql.query("UPDATE consumer_position SET last_seq = 0 WHERE consumer = 'auth-audit' AND source = 'auth'");
     await auth.start();
     await settled();
