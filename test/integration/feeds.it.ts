@@ -13,7 +13,7 @@ import type { DataSource } from 'typeorm';
 import { COMMANDS_STREAM } from '#bus';
 import { createWebhook, listEvents, vmDeleted, type VmId } from '#contracts';
 import { selectRows, transaction } from '#database';
-import { newUuid } from '#kernel';
+import { newUuid, sleep } from '#kernel';
 import { Db, Nats, startService, type RunningService } from '#service';
 import { emit } from '#tasks';
 import { makeTestSchema, until, type TestSchema } from '#testing';
@@ -157,10 +157,16 @@ describe('events', () => {
       sent.set('Idempotency-Key', key);
       await jetstream(nats).publish(`tok.v1.user.admin.cmd.${operation}`, JSON.stringify(input), { headers: sent });
     };
-    const bad = Array.from({ length: 20 }, (_, index) => `bad-${index}`);
+    const bad: string[] = [];
+    const publishBad = (): Promise<void> => publish(bad[bad.push(`bad-${bad.length}`) - 1]!, 'monitoring.webhook.delete', { webhookId: newUuid() });
     await publish('good', 'gateway.event-feed.create', { leaseMs: 5_000 });
-    await until('both ask for his commands', async () => (await consumers.info(COMMANDS_STREAM, 'gateway-commands-admin').catch(() => undefined))?.num_waiting === 2);
-    for (const key of bad) await publish(key, 'monitoring.webhook.delete', { webhookId: newUuid() });
+    // Who does not look before the other one has carried a command out sees nothing of it.
+    await until('both ask for his commands', async () => {
+      await publishBad();
+      await sleep(50);
+      return ((await consumers.info(COMMANDS_STREAM, 'gateway-commands-admin').catch(() => undefined))?.num_waiting ?? 0) >= 2;
+    });
+    for (let count = 0; count < 20; count++) await publishBad();
     const outcomes = () => reader.events.filter(({ source, name }) => source === 'gateway' && name.startsWith('gateway.command.'));
     await until('all outcomes are told', () => outcomes().length > bad.length);
     const texts = outcomes().map(({ name, data }) => `${String(data['idempotencyKey'])} ${name} ${(data['error'] as { code: string } | undefined)?.code ?? ''}`).sort();

@@ -9,6 +9,7 @@ export * from './gathered.ts';
 export * from './page.store.ts';
 export * from './transaction.store.ts';
 export * from './number.store.ts';
+export * from './portions.ts';
 export * from './open.store.ts';
 export * from './outage.ts';
 export * from './task-tables.migration.ts';

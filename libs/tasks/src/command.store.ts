@@ -5,11 +5,10 @@ import type { BusContext, PlanDraft } from '#bus';
 import type { InputOf, Operation, ReplyOf } from '#contracts';
 import { IdempotencyKeyReused } from '#contracts';
 import { auditMutation } from './audit/audit.store.ts';
-import { execute, executeLater, fromJson, isDuplicate, selectRow, toJson, transaction } from '#database';
+import { execute, executeLater, fromJson, inPortions, isDuplicate, selectRow, toJson, transaction } from '#database';
 import type { Queryable } from '#database';
 import { bodyHash, FaultError, failed, ok } from '#kernel';
 import type { Result } from '#kernel';
-import { inPortions } from './portions.ts';
 
 export interface CommandCall<O extends Operation> {
   readonly ctx: Pick<BusContext, 'actor' | 'system' | 'caller' | 'idempotencyKey' | 'dryRun'> & Partial<Pick<BusContext, 'door' | 'traceId'>>;
@@ -19,6 +18,7 @@ export interface CommandCall<O extends Operation> {
 
 /** Purged after this; at least 48 hours are promised. */
 const KEEP_HOURS = 72;
+const PURGED_AT_ONCE = 1_000;
 
 /**
  * Runs `work` in one transaction and answers its reply, or the recorded reply when the same caller sent the same key and
@@ -110,5 +110,5 @@ async function unwrapped<T>(work: Promise<T | Result<T>>): Promise<T> {
 const isResult = <T>(answer: T | Result<T>): answer is Result<T> =>
   typeof answer === 'object' && answer !== null && 'ok' in answer && ('value' in answer || 'fault' in answer);
 
-export const purgeCommands = (db: Queryable): Promise<number> => inPortions((most) =>
+export const purgeCommands = (db: Queryable): Promise<number> => inPortions(PURGED_AT_ONCE, (most) =>
   execute(db, `DELETE FROM task_command WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_HOURS} HOUR ORDER BY created_at LIMIT ?`, [most]));

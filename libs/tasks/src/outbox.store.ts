@@ -4,10 +4,9 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { BusContext } from '#bus';
 import type { Actor, DataOf, EventDef, EventEnvelope } from '#contracts';
 import { eventSubject } from '#contracts';
-import { afterCommit, beforeCommit, execute, executeLater, fromJson, selectRow, selectRows, toJson } from '#database';
+import { afterCommit, beforeCommit, execute, executeLater, fromJson, inPortions, selectRow, selectRows, toJson } from '#database';
 import type { Queryable } from '#database';
 import { newUuid } from '#kernel';
-import { inPortions } from './portions.ts';
 
 export interface Emission<E extends EventDef> {
   /** Of the event, where whoever takes it has to know it again; else a new one. */
@@ -26,6 +25,7 @@ export interface Emission<E extends EventDef> {
 
 export const OUTBOX_LEASE = 'outbox';
 const KEEP_SENT_DAYS = 7;
+const PURGED_AT_ONCE = 1_000;
 /** The way to read it: an optimiser that has no fresh statistics reads all there is. Those without a number, 0, come in the order of their ids. */
 export const BY_NUMBER = 'outbox FORCE INDEX (outbox_number)';
 
@@ -114,7 +114,7 @@ export const numbered = (row: { seq: number | string; event: unknown }): EventEn
  * Removes what has been sent long ago, in the order of the numbers. Answers how many. The time of a row that has a number is when it got
  * that, as it is sent then.
  */
-export const purgeOutbox = (db: Queryable): Promise<number> => inPortions(async (most) => {
+export const purgeOutbox = (db: Queryable): Promise<number> => inPortions(PURGED_AT_ONCE, async (most) => {
   const oldest = await selectRows<{ seq: number | string; old: number }>(db, `SELECT seq, created_at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_SENT_DAYS} DAY AS old FROM ${BY_NUMBER}
     WHERE seq > 0 AND seq <= (SELECT sent_seq FROM relay_lease WHERE name = ?) ORDER BY seq LIMIT ?`, [OUTBOX_LEASE, most]);
   const young = oldest.findIndex(({ old }) => old === 0);

@@ -2,7 +2,7 @@
 import type { EntityManager } from 'typeorm';
 import type { z } from 'zod';
 import type { BusCommandId, DeadLetter, DeadLetterWithBody, ErrorBody, InputOf, listDeadLetters, SortsOf, UserId } from '#contracts';
-import { execute, fromJson, isoAt, pageQuery, selectRow, sql, toJson } from '#database';
+import { execute, fromJson, inPortions, isoAt, pageQuery, selectRow, sql, toJson } from '#database';
 import type { Page, Queryable, Sql } from '#database';
 import { ok } from '#kernel';
 import type { Result } from '#kernel';
@@ -74,7 +74,7 @@ export async function pageOfLetters(db: Queryable, input: InputOf<typeof listDea
 export async function purgeEnded(db: Queryable, keepDays: number, signal: AbortSignal): Promise<void> {
   const purges = [['bus_command', 'ended_at', keepEndsDays], ['dead_letter', 'refused_at', keepDays]] as const;
   for (const [table, time, days] of purges) {
-    let removed = rowsAtOnce;
-    while (removed === rowsAtOnce && !signal.aborted) removed = await execute(db, `DELETE FROM ${table} WHERE ${time} < UTC_TIMESTAMP(3) - INTERVAL ? DAY ORDER BY ${time} LIMIT ${rowsAtOnce}`, [days]);
+    if (signal.aborted) return;
+    await inPortions(rowsAtOnce, (most) => execute(db, `DELETE FROM ${table} WHERE ${time} < UTC_TIMESTAMP(3) - INTERVAL ? DAY ORDER BY ${time} LIMIT ?`, [days, most]), signal);
   }
 }

@@ -14,7 +14,7 @@ import { COMMANDS_STREAM } from '#bus';
 import { NotFound, startVm } from '#contracts';
 import type { TaskId, VmId } from '#contracts';
 import { defineMigration, execute, openDatabase, tasksMigrations } from '#database';
-import { newUuid, ok, orThrow } from '#kernel';
+import { newUuid, ok, orThrow, sleep } from '#kernel';
 import type { RunningService } from '#service';
 import { runCommand } from '#tasks';
 import { fromSource, makeTestSchema, until } from '#testing';
@@ -104,10 +104,15 @@ describe('two gateways', () => {
     const other = await under.startBeside();
     beside = other.service;
     const keys = [...named('shared', 160), ...named('refused', 30)];
-    await publish('first');
-    await until('both follow the user', async () => (await (await jetstreamManager(under.nats)).consumers.info(COMMANDS_STREAM, 'gateway-commands-ann').catch(() => undefined))?.num_waiting === 2);
+    const first: string[] = [];
+    // Who does not look before the other one has carried a command out sees nothing of it.
+    await until('both follow the user', async () => {
+      await publish(first[first.push(`first-${first.length}`) - 1]!);
+      await sleep(50);
+      return ((await (await jetstreamManager(under.nats)).consumers.info(COMMANDS_STREAM, 'gateway-commands-ann').catch(() => undefined))?.num_waiting ?? 0) >= 2;
+    });
     await Promise.all(keys.map((key) => publish(key)));
-    await checkEnds(['first', ...keys]);
+    await checkEnds([...first, ...keys]);
     const served = async (port: number): Promise<number> => {
       const numbers = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
       return [...numbers.matchAll(/^tokamak_commands_requests_total\{[^}]*\} (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);

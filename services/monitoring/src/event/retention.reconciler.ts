@@ -1,5 +1,6 @@
 // Keeps the log, the views of tasks and findings, the scopes of objects and what webhooks have delivered at their size. Takes no input, idempotent.
 import type { DataSource } from 'typeorm';
+import { inPortions } from '#database';
 import type { Reconciler } from '#service';
 import { purgeView } from '../drift/drift.store.ts';
 import { purgeScopes } from '../scope/scope.store.ts';
@@ -19,8 +20,8 @@ export const retentionReconciler = (db: DataSource, kept: { readonly events: Kep
       [EVENTS_AT_ONCE, (limit) => purgeEvents(db, limit, kept.events)], [ROWS_AT_ONCE, (limit) => purgeTasks(db, limit, kept.tasks)], [ROWS_AT_ONCE, (limit) => purgeScopes(db, limit)], [ROWS_AT_ONCE, (limit) => purgeView(db, limit)], [ROWS_AT_ONCE, (limit) => purgeDeliveries(db, limit)],
     ];
     for (const [limit, purge] of purges) {
-      let removed = limit;
-      while (removed === limit && !signal.aborted) removed = await purge(limit);
+      if (signal.aborted) return;
+      await inPortions(limit, purge, signal);
     }
   },
 });
