@@ -29,7 +29,9 @@ export async function forgetFolderView(tx: EntityManager, folderId: string): Pro
   await execute(tx, 'DELETE FROM folder_view WHERE folder_id = ?', [folderId]);
 }
 
-export const knownFolders = async (db: Queryable): Promise<string[]> => (await selectRows<{ folder_id: string }>(db, 'SELECT folder_id FROM folder_view')).map((row) => row.folder_id);
+/** Which are known, and what is above each. */
+export const knownFolders = async (db: Queryable): Promise<ReadonlyMap<string, string | null>> =>
+  new Map((await selectRows<{ folder_id: string; parent_id: string }>(db, 'SELECT folder_id, parent_id FROM folder_view')).map((row) => [row.folder_id, row.parent_id || null]));
 
 /** What doors keep of those who hold a grant on any folder may be another now. */
 async function tellHolders(tx: EntityManager): Promise<void> {

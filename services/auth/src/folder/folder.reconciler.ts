@@ -18,11 +18,12 @@ export const folderReconciler = (db: DataSource, bus: Pick<BusClient, 'request'>
       if (!page.ok) return;
       for (const folder of page.value.items) {
         found.add(folder.id);
-        await transaction(db, (tx) => keepFolderView(tx, folder));
+        // All but very few are where they were: a transaction for each, twice a minute, would be most of what a pool at rest does.
+        if (before.get(folder.id) !== folder.parentId) await transaction(db, (tx) => keepFolderView(tx, folder));
       }
       cursor = page.value.next;
     }
-    for (const id of before.filter((one) => !found.has(one))) {
+    for (const id of [...before.keys()].filter((one) => !found.has(one))) {
       // Not by the list alone: a folder that was renamed between two pages may have stood in neither.
       const folder = await bus.request(getFolder, { folderId: id }, { as: 'system' });
       if (!folder.ok && folder.fault.code === NotFound.code) await transaction(db, (tx) => forgetFolderView(tx, id));
