@@ -33,7 +33,8 @@ export interface StartInput {
   readonly signal: AbortSignal;
 }
 
-const monitorLimitMs = 20_000;
+/** On a host that has too much to do, or reads its images slowly, QEMU takes long to come to its first answer; one that ends is noticed at once. */
+const monitorLimitMs = 60_000;
 
 export async function startVm(input: StartInput): Promise<Result<QemuProcess>> {
   const prepared = await prepare(input);
