@@ -231,10 +231,12 @@ export class HotPlug {
     const { qemu, drivers } = this.environment;
     const all = await drivers.switches.listPorts().catch(() => []); // only a convenience: the document is good without
     const ports = new Map(all.filter(({ vmId }) => vmId === spec.vmId).map(({ nicId, ifname }) => [nicId, ifname]));
+    // As little is this: a firmware that is gone meanwhile is told by the next start.
+    const uefiVars = await flashOf(spec, qemu).catch(() => null);
     const made = commandLine({
       spec, accelerator: qemu.accelerator, datapath: drivers.switches.datapath(), ports, paused: argv?.includes('-S') ?? false, saved,
       directDisks: await takingDirectIo(spec), paths: this.directory.paths, uefiCode: qemu.uefiCode, secureCode: qemu.secureBoot?.code ?? null,
-      uefiVars: await flashOf(spec, qemu).catch(() => null), hasTpm: qemu.swtpm !== null, nowMs: Date.now(),
+      uefiVars, hasTpm: qemu.swtpm !== null, nowMs: Date.now(),
     });
     return made.ok ? [qemu.program, ...made.value] : null;
   }

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { BusClient } from '#bus';
 import { HostUnreachable, type HostId } from '#contracts';
 import { newUuid, ok, type Result } from '#kernel';
-import { scanDatastore } from './datastore.files.ts';
+import { holdsVolumes, scanDatastore } from './datastore.files.ts';
 
 const hostId = newUuid() as HostId;
 
@@ -27,6 +27,13 @@ describe('what lies on a datastore', () => {
   it('is not known when a host that has told a part does not answer any more', async () => {
     const fault = HostUnreachable.fail('gone', { hostId });
     expect(await scan(told(ok({ files: [1], next: 'a' }), fault).bus)).toEqual(fault);
+  });
+
+  it('is asked for no further than to the first volume where that is all that counts', async () => {
+    const { asked, bus } = told(ok({ files: [], next: 'b' }), ok({ files: [1], next: 'c' }));
+    expect(await holdsVolumes(bus, hostId, '/nas', { as: 'system' })).toEqual(ok(true));
+    expect(asked).toEqual(['', 'b']);
+    expect(await holdsVolumes(told(ok({ files: [], next: null })).bus, hostId, '/nas', { as: 'system' })).toEqual(ok(false));
   });
 
   it('is not asked for without an end', async () => {

@@ -10,7 +10,7 @@ import type { Result } from '#kernel';
 import { Bus, Db } from '#service';
 import { emit, runCommand } from '#tasks';
 import { recordHost } from '../host/host.store.ts';
-import { scanDatastore } from './datastore.files.ts';
+import { holdsVolumes } from './datastore.files.ts';
 import { chooseDatastore, identify, isConnected, sameDirectory } from './datastore.ts';
 import type { HostView } from './datastore.ts';
 import {
@@ -106,8 +106,8 @@ export class DatastoreService {
     }
     const fresh = newUuid() as DatastoreId;
     const found = await this.mustProbe(first, fresh, input.path, false, ctx);
-    const volumeFiles = found.marker === null ? 0 : orThrow(await scanDatastore(this.bus, first, input.path, { ctx, as: 'system' })).length;
-    const identity = orThrow(identify(found.marker, { registered: found.marker !== null && (await isRegistered(tx, found.marker)), volumeFiles }));
+    const hasVolumes = found.marker !== null && orThrow(await holdsVolumes(this.bus, first, input.path, { ctx, as: 'system' }));
+    const identity = orThrow(identify(found.marker, { registered: found.marker !== null && (await isRegistered(tx, found.marker)), hasVolumes }));
     const id = identity.kind === 'ours' ? identity.id : fresh;
     const probe = identity.kind === 'ours' ? found : await this.mustProbe(first, id, input.path, true, ctx);
     for (const host of [first, ...others]) {

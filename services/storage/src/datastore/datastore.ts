@@ -79,11 +79,11 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
  * A marker that no registered datastore has is the trace of one that was unregistered, or of a registration that died:
  * the directory gets that id back. With volumes in it it is somebody else's, and nobody touches it.
  */
-export function identify(marker: string | null, facts: { readonly registered: boolean; readonly volumeFiles: number }): Result<Identity> {
+export function identify(marker: string | null, facts: { readonly registered: boolean; readonly hasVolumes: boolean }): Result<Identity> {
   if (marker === null) return ok({ kind: 'fresh' });
   if (!uuid.test(marker)) return foreign('The directory carries a marker of something else.');
   if (facts.registered) return foreign('The directory is registered as a datastore already.');
-  if (facts.volumeFiles > 0) return foreign('The directory holds volumes of another installation.');
+  if (facts.hasVolumes) return foreign('The directory holds volumes of another installation.');
   return ok({ kind: 'ours', id: marker as DatastoreId });
 }
 
