@@ -6,17 +6,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Module } from '@nestjs/common';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { jetstream } from '@nats-io/jetstream';
 import { connect, headers } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
-import { COMMANDS_STREAM } from '#bus';
 import { createWebhook, listEvents, vmDeleted, type VmId } from '#contracts';
 import { selectRows, transaction } from '#database';
-import { newUuid, sleep } from '#kernel';
+import { newUuid } from '#kernel';
 import { Db, Nats, startService, type RunningService } from '#service';
 import { emit } from '#tasks';
 import { makeTestSchema, until, type TestSchema } from '#testing';
+import { followedByBoth } from './followed.fixture.ts';
 import { AuthUnderTest } from '../../services/auth/src/auth.fixture.ts';
 import { gateway as gatewayService } from '../../services/gateway/gateway.service.ts';
 import { busDoor } from '../../services/gateway/src/bus/bus.door.ts';
@@ -150,7 +150,6 @@ describe('events', () => {
 
   it('tell the user how his published commands ended, whichever gateway had them', async () => {
     const other = await startService(gatewayService, { env: env('gateway'), ownsProcess: false });
-    const { consumers } = await jetstreamManager(nats);
     const reader = await follow(await lastSeq());
     const publish = async (key: string, operation: string, input: object): Promise<void> => {
       const sent = headers();
@@ -160,12 +159,7 @@ describe('events', () => {
     const bad: string[] = [];
     const publishBad = (): Promise<void> => publish(bad[bad.push(`bad-${bad.length}`) - 1]!, 'monitoring.webhook.delete', { webhookId: newUuid() });
     await publish('good', 'gateway.event-feed.create', { leaseMs: 5_000 });
-    // Who does not look before the other one has carried a command out sees nothing of it.
-    await until('both ask for his commands', async () => {
-      await publishBad();
-      await sleep(50);
-      return ((await consumers.info(COMMANDS_STREAM, 'gateway-commands-admin').catch(() => undefined))?.num_waiting ?? 0) >= 2;
-    });
+    await followedByBoth(nats, 'admin', publishBad);
     for (let count = 0; count < 20; count++) await publishBad();
     const outcomes = () => reader.events.filter(({ source, name }) => source === 'gateway' && name.startsWith('gateway.command.'));
     await until('all outcomes are told', () => outcomes().length > bad.length);

@@ -14,11 +14,12 @@ import { COMMANDS_STREAM } from '#bus';
 import { NotFound, startVm } from '#contracts';
 import type { TaskId, VmId } from '#contracts';
 import { defineMigration, execute, openDatabase, tasksMigrations } from '#database';
-import { newUuid, ok, orThrow, sleep } from '#kernel';
+import { newUuid, ok, orThrow } from '#kernel';
 import type { RunningService } from '#service';
 import { runCommand } from '#tasks';
 import { fromSource, makeTestSchema, until } from '#testing';
 import type { TestSchema } from '#testing';
+import { followedByBoth } from '../../../../test/integration/followed.fixture.ts';
 import { GatewayUnderTest, people } from '../gateway.fixture.ts';
 import type { Play } from '../gateway.fixture.ts';
 import { DeadLetterCommands } from './dead-letter.commands.ts';
@@ -105,12 +106,7 @@ describe('two gateways', () => {
     beside = other.service;
     const keys = [...named('shared', 160), ...named('refused', 30)];
     const first: string[] = [];
-    // Who does not look before the other one has carried a command out sees nothing of it.
-    await until('both follow the user', async () => {
-      await publish(first[first.push(`first-${first.length}`) - 1]!);
-      await sleep(50);
-      return ((await (await jetstreamManager(under.nats)).consumers.info(COMMANDS_STREAM, 'gateway-commands-ann').catch(() => undefined))?.num_waiting ?? 0) >= 2;
-    });
+    await followedByBoth(under.nats, 'ann', () => publish(first[first.push(`first-${first.length}`) - 1]!));
     await Promise.all(keys.map((key) => publish(key)));
     await checkEnds([...first, ...keys]);
     const served = async (port: number): Promise<number> => {
