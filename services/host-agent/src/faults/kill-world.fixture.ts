@@ -11,6 +11,7 @@ import { AgentLab, commandLineOf } from '../agent-lab.fixture.ts';
 import { outputOf } from '../run-command.ts';
 import { inside, SwitchLab } from '../switch/switch-lab.testing.ts';
 import { startTicksOf } from '../vm/process-table.proc.ts';
+import { isMissing } from '../vm/vm-directory.store.ts';
 import { createVolumeDriver } from '../volume/volume.driver.ts';
 import { MiB, TestDatastore, work } from '../volume/volume.testing.ts';
 
@@ -109,8 +110,8 @@ export class KillWorld {
   /** What the lines of the host's journals about a command are, in their order: `intent`, `result`, `dropped`. */
   journaled(commandId: string): string[] {
     const vms = join(this.lab.dir, 'vms');
-    const journals = [join(this.lab.dir, 'host.ndjson'), ...namesIn(vms).map((vmId) => join(vms, vmId, 'journal.ndjson'))].filter(existsSync);
-    const records = journals.flatMap((path) => readFileSync(path, 'utf8').split('\n').filter((line) => line.includes(commandId)).map((line) => JSON.parse(line.slice(line.indexOf(' '))) as { type: string; commandId?: string }));
+    const journals = [join(this.lab.dir, 'host.ndjson'), ...namesIn(vms).map((vmId) => join(vms, vmId, 'journal.ndjson'))];
+    const records = journals.flatMap((path) => unlessGone(() => readFileSync(path, 'utf8'), '').split('\n').filter((line) => line.includes(commandId)).map((line) => JSON.parse(line.slice(line.indexOf(' '))) as { type: string; commandId?: string }));
     return records.filter((record) => record.commandId === commandId).map(({ type }) => type);
   }
 
@@ -164,4 +165,14 @@ export async function running(word: string): Promise<{ pid: number; startTicks: 
   return all.flatMap(({ startTicks, ...one }) => (startTicks === null ? [] : [{ ...one, startTicks }]));
 }
 
-const namesIn = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory) : []);
+const namesIn = (directory: string): string[] => unlessGone(() => readdirSync(directory), []);
+
+/** What is read; or `none`, where it is not there: what another trial is just deleting goes at any moment. */
+function unlessGone<T>(read: () => T, none: T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (isMissing(error)) return none;
+    throw error;
+  }
+}
