@@ -144,8 +144,8 @@ const stopOf = (consumption: Consumption) => (): Promise<void> => consumption.st
 const purgeOf = (db: DataSource): Parameters<typeof runPeriodically>[0] => ({
   name: 'purge',
   everyMs: purgeEveryMs,
-  run: async () => {
-    await purgeOutbox(db);
-    await purgeCommands(db);
+  run: async (signal) => {
+    await purgeOutbox(db, signal);
+    await purgeCommands(db, signal);
   },
 });

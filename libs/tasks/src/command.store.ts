@@ -110,5 +110,5 @@ async function unwrapped<T>(work: Promise<T | Result<T>>): Promise<T> {
 const isResult = <T>(answer: T | Result<T>): answer is Result<T> =>
   typeof answer === 'object' && answer !== null && 'ok' in answer && ('value' in answer || 'fault' in answer);
 
-export const purgeCommands = (db: Queryable): Promise<number> => inPortions(PURGED_AT_ONCE, (most) =>
-  execute(db, `DELETE FROM task_command WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_HOURS} HOUR ORDER BY created_at LIMIT ?`, [most]));
+export const purgeCommands = (db: Queryable, signal?: AbortSignal): Promise<number> => inPortions(PURGED_AT_ONCE, (most) =>
+  execute(db, `DELETE FROM task_command WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_HOURS} HOUR ORDER BY created_at LIMIT ?`, [most]), signal);

@@ -111,6 +111,7 @@ describe('the relay', () => {
     await allSent();
     await until('they are heard twice', () => Promise.resolve(heard.length === 5));
     expect(heard.slice(3).map((event) => event.seq)).toEqual([second, third]);
+    await until('they are kept from now on', async () => (await selectRows(db, 'SELECT 1 FROM outbox WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL 7 DAY')).length === 0);
     expect(await purgeOutbox(db)).toBe(0);
     listening.unsubscribe();
   });

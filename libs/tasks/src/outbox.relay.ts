@@ -91,7 +91,8 @@ export class OutboxRelay {
    */
   private async turn(): Promise<number> {
     if (!(await this.hold())) return this.pollMs;
-    const rows = this.leftOver ? await this.numbered() : await this.number();
+    const again = this.leftOver;
+    const rows = again ? await this.numbered() : await this.number();
     if (rows.length === 0) {
       if (this.leftOver) {
         this.leftOver = false;
@@ -101,6 +102,7 @@ export class OutboxRelay {
       return this.pollMs;
     }
     await this.send(rows);
+    if (again) await this.keepFromNow(rows);
     // Whoever commits more meanwhile pokes.
     return this.leftOver || rows.length === BATCH ? 0 : MARK_MS;
   }
@@ -119,10 +121,12 @@ export class OutboxRelay {
     await this.mark();
     const lease = await selectRow<{ sent_seq: number | string }>(db, 'SELECT sent_seq FROM relay_lease WHERE name = ?', [OUTBOX_LEASE]);
     this.sent = this.marked = Number(lease?.sent_seq ?? 0);
-    const rows = await selectRows<OutboxRow>(db, `SELECT id, seq, subject, event FROM ${BY_NUMBER} WHERE seq > ? ORDER BY seq LIMIT ?`, [this.sent, BATCH]);
-    // They are kept from now on: it may have been long ago that they could not be sent.
-    if (rows.length > 0) await execute(db, 'UPDATE outbox SET created_at = UTC_TIMESTAMP(3) WHERE seq > ? AND seq <= ?', [this.sent, rows.at(-1)!.seq]);
-    return rows;
+    return selectRows<OutboxRow>(db, `SELECT id, seq, subject, event FROM ${BY_NUMBER} WHERE seq > ? ORDER BY seq LIMIT ?`, [this.sent, BATCH]);
+  }
+
+  /** It may have been long ago that they could not be sent. Not before they are: while NATS is away, that would be a write at each attempt. */
+  private async keepFromNow(rows: readonly OutboxRow[]): Promise<void> {
+    await execute(this.options.db, 'UPDATE outbox SET created_at = UTC_TIMESTAMP(3) WHERE seq BETWEEN ? AND ?', [rows[0]!.seq, rows.at(-1)!.seq]);
   }
 
   /** Gives the next numbers to rows that have none, and answers these rows. The lease's row is locked meanwhile: one relay at a time. */

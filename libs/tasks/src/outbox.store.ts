@@ -114,10 +114,10 @@ export const numbered = (row: { seq: number | string; event: unknown }): EventEn
  * Removes what has been sent long ago, in the order of the numbers. Answers how many. The time of a row that has a number is when it got
  * that, as it is sent then.
  */
-export const purgeOutbox = (db: Queryable): Promise<number> => inPortions(PURGED_AT_ONCE, async (most) => {
+export const purgeOutbox = (db: Queryable, signal?: AbortSignal): Promise<number> => inPortions(PURGED_AT_ONCE, async (most) => {
   const oldest = await selectRows<{ seq: number | string; old: number }>(db, `SELECT seq, created_at < UTC_TIMESTAMP(3) - INTERVAL ${KEEP_SENT_DAYS} DAY AS old FROM ${BY_NUMBER}
     WHERE seq > 0 AND seq <= (SELECT sent_seq FROM relay_lease WHERE name = ?) ORDER BY seq LIMIT ?`, [OUTBOX_LEASE, most]);
   const young = oldest.findIndex(({ old }) => old === 0);
   const last = (young === -1 ? oldest : oldest.slice(0, young)).at(-1);
   return last === undefined ? 0 : execute(db, 'DELETE FROM outbox WHERE seq > 0 AND seq <= ?', [last.seq]);
-});
+}, signal);

@@ -39,7 +39,7 @@ async function make({ daysAgo, state = 'succeeded', root }: Made): Promise<strin
   await execute(scene.db, 'UPDATE task SET state = ?, ended_at = UTC_TIMESTAMP(3) - INTERVAL ? DAY, parent_task_id = ?, root_task_id = ? WHERE id = ?', [daysAgo === null ? 'running' : state, daysAgo, root ?? null, root ?? taskId, taskId]);
   return taskId;
 }
-const forget = (kept = { days: 90, most: 1_000_000 }): Promise<number> => forgetTasks({ db: scene.db, bus: bus.of('compute'), kept });
+const forget = (kept = { days: 90, most: 1_000_000 }, signal?: AbortSignal): Promise<number> => forgetTasks({ db: scene.db, bus: bus.of('compute'), kept }, signal);
 const left = async (): Promise<Set<string>> => new Set((await selectRows<{ id: string }>(scene.db, 'SELECT id FROM task')).map(({ id }) => id));
 
 it('tasks that ended long ago go with their steps; those that are open or need attention stay', async () => {
@@ -74,6 +74,12 @@ it('a child stays for as long as its root is open or may be retried, here or els
   expect(await left()).toEqual(new Set([open, stuck, done, ...kept]));
   expect(new Set(asked)).toEqual(new Set([foreign, silent, gone]));
 });
+
+it('ends after the portion in which it is told to', async () => {
+  await Promise.all(Array.from({ length: 210 }, () => make({ daysAgo: 100 })));
+  expect(await forget(undefined, AbortSignal.abort())).toBe(200);
+  expect(await forget()).toBe(10);
+}, 60_000);
 
 it('those that stay do not stand before those that may go', async () => {
   const open = await make({ daysAgo: null });

@@ -15,8 +15,8 @@ const AT_ONCE = 200;
 
 interface Ended { readonly id: string; readonly parent_task_id: string | null; readonly root_task_id: string; readonly ended_at: Date }
 
-/** Answers how many are forgotten. */
-export async function forgetTasks(forgetting: Forgetting): Promise<number> {
+/** Answers how many are forgotten; the signal ends it between two portions. */
+export async function forgetTasks(forgetting: Forgetting, signal?: AbortSignal): Promise<number> {
   const { db } = forgetting;
   const before = await keptSince(forgetting);
   let forgotten = 0;
@@ -31,7 +31,7 @@ export async function forgetTasks(forgetting: Forgetting): Promise<number> {
     });
     forgotten += ids.length;
     const last = ended.at(-1);
-    if (last === undefined || ended.length < AT_ONCE) return forgotten;
+    if (last === undefined || ended.length < AT_ONCE || signal?.aborted === true) return forgotten;
     after = last;
   }
 }

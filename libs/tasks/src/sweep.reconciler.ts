@@ -41,9 +41,9 @@ export async function sweepTasks(sweep: Sweep): Promise<boolean> {
   return isBacklog;
 }
 
-/** Removes what is no longer promised to anybody, a little at a time. */
-export async function purgeOld(forgetting: Forgetting): Promise<void> {
-  await purgeOutbox(forgetting.db);
-  await purgeCommands(forgetting.db);
-  await forgetTasks(forgetting);
+/** Removes what is no longer promised to anybody, a little at a time; the signal ends it between two portions. */
+export async function purgeOld(forgetting: Forgetting, signal: AbortSignal): Promise<void> {
+  await purgeOutbox(forgetting.db, signal);
+  await purgeCommands(forgetting.db, signal);
+  await forgetTasks(forgetting, signal);
 }

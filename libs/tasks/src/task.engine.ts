@@ -76,7 +76,7 @@ export class TaskEngine {
     const shop: Workshop = { book: this.book, bus, settings: this.settings, log, kinds: this.kinds, childEnds: options.nats === undefined ? undefined : this.childEnds, holds: this.holds };
     this.floor = new Floor(shop, processName(), (taskId, afterMs) => { this.later(taskId, afterMs); });
     this.sweeper = new Loop(() => this.sweep(), (error) => this.complain(error, 'the sweep failed', this.settings.sweepMs));
-    this.purger = new Loop(async () => { await purgeOld({ db, bus, kept: options.kept ?? tasksKept }); return PURGE_MS; }, (error) => this.complain(error, 'the purge failed', PURGE_MS));
+    this.purger = new Loop(async (signal) => { await purgeOld({ db, bus, kept: options.kept ?? tasksKept }, signal); return PURGE_MS; }, (error) => this.complain(error, 'the purge failed', PURGE_MS));
   }
 
   /** Makes kinds known; before `open`, because a task of an unknown kind is left lying. */
