@@ -7,6 +7,8 @@ const Options = z.strictObject({
   minutes: z.number().positive().default(10),
   /** Commands that must have been acknowledged. */
   tasks: z.int().min(1).default(200),
+  /** The long outages instead of the faults of a seed. */
+  outages: z.boolean().default(false),
   /** Where what happened is written while it happens, and at the end what it came to. */
   dir: z.string(),
 });

@@ -21,6 +21,15 @@ export interface Strike {
   readonly forMs: number;
 }
 
+const MINUTE = 60_000;
+/** What is away for long, one after another; fits into sixteen minutes. */
+export const longOutages: readonly Strike[] = [
+  { atMs: MINUTE, what: 'kill', victim: 'nats', forMs: 10 * MINUTE },
+  { atMs: 11.5 * MINUTE, what: 'freeze', victim: 'nats', forMs: MINUTE },
+  { atMs: 13 * MINUTE, what: 'kill', victim: 'mariadb', forMs: MINUTE },
+  { atMs: 14 * MINUTE, what: 'kill', victim: 'redis', forMs: 2 * MINUTE },
+];
+
 /** So much of each fault in a run of two hundred commands; a smaller run has its share, and at least one. */
 const WHOLE = 200;
 const NATS_KILLS = 20;

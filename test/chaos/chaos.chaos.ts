@@ -22,11 +22,12 @@ import { Stage } from '../faults/stage.ts';
 import { leftOver, wrongOutcomes, wrongTasks } from './aftermath.ts';
 import { agentsOf, Breaker } from './breaker.ts';
 import { chaosOptions } from './chaos-options.ts';
-import { strikes, wishes } from './chaos-plan.ts';
+import { longOutages, strikes, wishes } from './chaos-plan.ts';
 import { deedsOf } from './deeds.ts';
-import { doorsOf } from './doors.ts';
+import { doorsOf, PATIENT_MS } from './doors.ts';
 import { effectsOf } from './effects.ts';
 import type { Told } from './effects.ts';
+import { watchGuests } from './guests.ts';
 import { JournalWatch } from './journals.ts';
 import { Users } from './users.ts';
 
@@ -37,6 +38,8 @@ const say = (text: string): void => { process.stderr.write(`chaos: ${text}\n`); 
 const ROOMY = { cpuOvercommit: 64, memoryOvercommit: 4 };
 const spanMs = options.minutes * 60_000;
 const MINUTE = 60_000;
+/** The longest that anything is away, which users outlast. */
+const awayMs = options.outages ? Math.max(...longOutages.map(({ forMs }) => forMs)) : 0;
 
 let world: World;
 let stage: Stage;
@@ -117,15 +120,17 @@ describe('what counts effects', () => {
   });
 });
 
-describe(`chaos, seed ${options.seed}`, () => {
+describe(`${options.outages ? 'long outages' : 'chaos'}, seed ${options.seed}`, () => {
   it('commands are given while everything is killed, and each one is acknowledged or refused', async () => {
     breaker = new Breaker(world, at('faults.ndjson'));
-    const plan = strikes(agentsOf(world), options);
-    users = new Users({ world, doors: doorsOf(world, bus), wishes: wishes(Object.keys(deedsOf(world, () => Promise.resolve())), options.seed), random: numbersOf(options.seed + 2), count: options.tasks, spanMs: 0.9 * spanMs, file: at('commands.ndjson'), name: () => stage.name() });
+    const plan = options.outages ? longOutages : strikes(agentsOf(world), options);
+    users = new Users({ world, doors: doorsOf(world, bus, PATIENT_MS + awayMs), wishes: wishes(Object.keys(deedsOf(world, () => Promise.resolve())), options.seed), random: numbersOf(options.seed + 2), count: options.tasks, spanMs: 0.9 * spanMs, file: at('commands.ndjson'), name: () => stage.name() });
     const startedAt = performance.now();
     const breaking = breaker.run(plan);
+    const watching = options.outages ? watchGuests(world, plan) : undefined;
     await users.work(2 * spanMs + 5 * MINUTE);
     await breaking;
+    const watched = await watching;
     await breaker.end();
     await waitReady(world.lab);
     for (const { tasks } of users.done) for (const { taskId } of tasks) known.add(taskId);
@@ -136,6 +141,11 @@ describe(`chaos, seed ${options.seed}`, () => {
     });
     say(`${users.done.length} done, ${users.refused.length} refused, ${breaker.struck.length} faults, ${breaker.ownEnds.length} ended of themselves`);
     none('not answered', users.failures);
+    if (watched !== undefined) {
+      expect(watched.guests).toBeGreaterThan(0);
+      note({ guests: watched.guests });
+      none('guests', watched.ended);
+    }
     expect(users.done.length).toBeGreaterThanOrEqual(options.tasks);
     expect(breaker.struck).toHaveLength(plan.length);
   }, 4 * spanMs + 15 * MINUTE);

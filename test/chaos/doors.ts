@@ -11,12 +11,13 @@ import type { World } from '../e2e/world.ts';
 import { queried } from '../faults/owners.ts';
 import type { DoorName } from './chaos-plan.ts';
 
-const PATIENT_MS = 240_000;
+/** So long each is asked again where nothing is away for long. */
+export const PATIENT_MS = 240_000;
 /** Nobody says that a question died with whom it was on its way to: it is asked anew. */
 const LOST_MS = 5_000;
 export type Ask = (operation: Operation, input: Readonly<Record<string, unknown>>, key: string) => Promise<unknown>;
 
-export function doorsOf(world: World, bus: NatsConnection): Readonly<Record<DoorName, Ask>> {
+export function doorsOf(world: World, bus: NatsConnection, patientMs = PATIENT_MS): Readonly<Record<DoorName, Ask>> {
   const { rest, record: { admin: { user } } } = world;
   const sentUnder = (key: string): ReturnType<typeof headers> => {
     const sent = headers();
@@ -24,17 +25,17 @@ export function doorsOf(world: World, bus: NatsConnection): Readonly<Record<Door
     return sent;
   };
   return {
-    rest: (operation, input, key) => untilAnswered(operation.name, async () => ({ reply: await rest.ask(operation, input, { key, patientMs: 5_000 }) }), PATIENT_MS),
+    rest: (operation, input, key) => untilAnswered(operation.name, async () => ({ reply: await rest.ask(operation, input, { key, patientMs: 5_000 }) }), patientMs),
 
-    request: (operation, input, key) => askOnBus(bus, user, operation, input, { key, timeoutMs: LOST_MS, patientMs: PATIENT_MS }),
+    request: (operation, input, key) => askOnBus(bus, user, operation, input, { key, timeoutMs: LOST_MS, patientMs }),
 
     publish: async (operation, input, key) => {
-      await untilAnswered(`${operation.name} published`, async () => ({ reply: await jetstream(bus, { timeout: 3_000 }).publish(`tok.v1.user.${user}.cmd.${operation.name}`, JSON.stringify(input), { headers: sentUnder(key) }) }), PATIENT_MS);
+      await untilAnswered(`${operation.name} published`, async () => ({ reply: await jetstream(bus, { timeout: 3_000 }).publish(`tok.v1.user.${user}.cmd.${operation.name}`, JSON.stringify(input), { headers: sentUnder(key) }) }), patientMs);
       return untilAnswered(`the outcome of ${operation.name}`, async () => {
         const [told] = await outcomesOf(world, [key]);
         if (told?.code) throw new Refusal(operation.name, 409, { code: told.code, detail: 'refused as published' });
         return told === undefined ? undefined : { reply: { taskId: told.taskId, objectId: told.objectId } };
-      }, PATIENT_MS);
+      }, patientMs);
     },
   };
 }

@@ -15,10 +15,13 @@ test('the page says what was done, what was found, and what was not looked at', 
   assert.match(text, /commands without an answer \| none \|[^]*with another number of outcomes than one \| \*\*1\*\* \|[^]*not looked at/);
   assert.match(text, /\| compute\.vm\.start \| 1 rest, 1 publish \| 1 succeeded, 1 failed \|[^]*\| kill nats \| 2 \|[^]*undone[^]*- compute/);
   assert.match(chaosText({ ...result, passed: true }), /\*\*passed\*\*/);
+  assert.match(chaosText({ ...result, outages: true, guests: 12, checks: { guests: [] } }), /## The long outages[^]*chaos -- --outages --minutes 3 --seed 7[^]*guests that ended while NATS, [^|]*\| none \|[^]*outages of NATS: 12\./);
+  assert.doesNotMatch(text, /guests that ended/);
 });
 
 test('words are read, and others refused', () => {
-  assert.deepEqual(readChaosWords(['--minutes', '3', '--seed', '9']), { minutes: 3, seed: 9, tasks: 200 });
+  assert.deepEqual(readChaosWords(['--minutes', '3', '--seed', '9']), { minutes: 3, seed: 9, tasks: 200, outages: false });
+  assert.deepEqual(readChaosWords(['--seed', '9', '--outages']), { minutes: 16, seed: 9, tasks: 100, outages: true });
   assert.equal(readChaosWords([], 86_400_000 * 5).seed, 5);
   assert.throws(() => readChaosWords(['--hours', '3']), /There is no option --hours/);
   assert.throws(() => readChaosWords(['--minutes']), /needs a value/);

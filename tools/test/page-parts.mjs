@@ -11,6 +11,7 @@ export const PARTS = {
   matrix: { begin: '<!-- the kill matrix: written by `npm run test:faults -- --matrix` -->', end: '<!-- end of the kill matrix -->' },
   tasks: { begin: '<!-- the faults of the task engine: written by `npm run test:integration` -->', end: '<!-- end of the faults of the task engine -->' },
   chaos: { begin: '<!-- the chaos run: written by `npm run chaos` -->', end: '<!-- end of the chaos run -->' },
+  outages: { begin: '<!-- the long outages: written by `npm run chaos -- --outages` -->', end: '<!-- end of the long outages -->' },
   churn: { begin: '<!-- the churn: written by `npm run churn` -->', end: '<!-- end of the churn -->' },
 };
 
