@@ -37,6 +37,9 @@ export function writePart(name, text, say) {
   say(`wrote ${FILE}`);
 }
 
+/** A part as it stands on the page now, or ''. */
+export const currentPart = (name) => partOf(pageBefore(), PARTS[name]);
+
 function pageBefore() {
   try {
     return readFileSync(FILE, 'utf8');

@@ -68,3 +68,17 @@ it('still says what was said just before its end', async () => {
   expect(heard).toEqual(['the last word']);
   subscription.unsubscribe();
 });
+
+it('answers each request, and none that is open when it closes stays without an end', async () => {
+  const speaker = await connectGathering({ servers: natsUrl.host });
+  const subscription = listener.subscribe('gathering.ask', { callback: (_error, message) => { if (message.string() !== 'silent') message.respond(message.data); } });
+  await listener.flush();
+  const answers = await Promise.all(['a', 'b', 'c'].map(async (word) => (await speaker.request('gathering.ask', word, { timeout: 5_000 })).string()));
+  expect(answers).toEqual(['a', 'b', 'c']);
+  const open = [1, 2].map(() => speaker.request('gathering.ask', 'silent', { timeout: 60_000 }));
+  const ends = Promise.allSettled(open);
+  await speaker.flush();
+  await speaker.close();
+  expect((await ends).map((end) => end.status === 'rejected' && end.reason instanceof Error)).toEqual([true, true]);
+  subscription.unsubscribe();
+});

@@ -55,8 +55,14 @@ const changedTask = z.strictObject({ task: Task, ownerId: UserId.nullable() });
 export const taskChanged = <S extends TaskService>(service: S) =>
   defineEvent(`${service}.task.changed`, { summary: `A task of ${service} changed its state, step or progress`, data: changedTask });
 
-const eventsAfter = z.strictObject({ afterSeq: z.int().min(0), limit: z.int().min(1).max(1000).default(500) });
-const eventsPage = z.strictObject({ events: z.array(EventEnvelope), lastSeq: z.int(), firstSeq: z.int() });
+const eventsAfter = z.strictObject({
+  afterSeq: z.int().min(0), limit: z.int().min(1).max(1000).default(500),
+  nouns: z.array(z.string().regex(/^[a-z][a-z0-9-]{0,62}$/)).min(1).max(50).optional().describe('only events of these nouns; left out = all'),
+});
+const eventsPage = z.strictObject({
+  events: z.array(EventEnvelope), lastSeq: z.int(), firstSeq: z.int(),
+  upTo: z.int().optional().describe('all events asked for up to this number are in the answer; absent from an owner of an earlier version'),
+});
 /** How a consumer fills a gap: every service with an outbox answers. */
 export const eventsRead = <S extends ServiceName>(service: S) =>
   defineQuery(`${service}.events.read`, { summary: `Events of ${service} after a sequence number, in order`, permission: 'internal', input: eventsAfter, reply: eventsPage });

@@ -7,10 +7,9 @@ import type { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { BusClient, Handles } from '#bus';
 import type { BusContext } from '#bus';
-import { computeTask, defineCommand, eventsRead, TaskRef } from '#contracts';
-import type { EventEnvelope } from '#contracts';
+import { computeTask, defineCommand, defineQuery, EventEnvelope, eventsRead, TaskRef } from '#contracts';
 import { defineMigration } from '#database';
-import { newUuid } from '#kernel';
+import { newUuid, ok } from '#kernel';
 import type { Result } from '#kernel';
 import { defineTask, runCommand, TaskEngine } from '#tasks';
 import { until } from '#testing';
@@ -58,6 +57,23 @@ class Heard {
 }
 @Module({ providers: [Heard] })
 class HearingModule {}
+
+/** Ha as an earlier version answers for its events: it knows no nouns, and does not say how far an answer goes. */
+const earlierRead = defineQuery('ha.events.read', {
+  summary: 'Events', permission: 'internal', input: z.strictObject({ afterSeq: z.int(), limit: z.int() }), reply: z.strictObject({ events: z.array(EventEnvelope), lastSeq: z.int(), firstSeq: z.int() }),
+});
+const thingOf = (seq: number, noun: string): EventEnvelope => EventEnvelope.parse({ id: newUuid(), seq, at: new Date().toISOString(), source: 'ha', name: `ha.${noun}.changed`, version: 1, noun, objectId: newUuid(), actor: null, traceId: null, taskId: null, data: {} });
+const earlierEvents = [thingOf(1, 'host'), thingOf(2, 'liveness'), thingOf(3, 'liveness'), thingOf(4, 'host')];
+
+@Controller()
+class EarlierOwner {
+  @Handles(earlierRead)
+  read({ afterSeq, limit }: { afterSeq: number; limit: number }): Promise<Result<{ events: EventEnvelope[]; lastSeq: number; firstSeq: number }>> {
+    return Promise.resolve(ok({ events: earlierEvents.filter(({ seq }) => seq > afterSeq).slice(0, limit), lastSeq: 4, firstSeq: 1 }));
+  }
+}
+@Module({ controllers: [EarlierOwner] })
+class EarlierModule {}
 
 describe('a service that keeps something', () => {
   let nats: NatsConnection;
@@ -119,6 +135,17 @@ describe('a service that keeps something', () => {
     const list = await client.request(computeTask.list, {}, { as: 'system' });
     expect(list).toMatchObject({ ok: true, value: { items: expect.arrayContaining([expect.objectContaining({ id: taskId, state: 'succeeded' })]) } });
     expect(await client.request(computeTask.cancel, { taskId }, { as: 'system', idempotencyKey: newUuid() })).toMatchObject({ ok: false, fault: { code: 'TASK_NOT_CANCELLABLE' } });
+  });
+
+  it('asks an owner of an earlier version for all of its events', async () => {
+    running.push(await startService({ name: 'ha', module: EarlierModule }, { env, ownsProcess: false }));
+    const service = await startService({
+      name: 'scheduler', module: HearingModule, migrations: [],
+      consumers: (parts) => [{ name: 'earlier', sources: ['ha'], filters: ['ha.liveness.changed'], handle: (_tx, event) => Promise.resolve(void parts.get(Heard).events.push(event)) }],
+    }, { env: envOf('scheduler'), ownsProcess: false });
+    running.push(service);
+    await until('what it wants of them is there', () => service.get(Heard).events.length === 2);
+    expect(service.get(Heard).events.map(({ seq }) => seq)).toEqual([2, 3]);
   });
 
   it('sends its events, answers for them, and another takes each in once', async () => {

@@ -4,14 +4,14 @@ import type { DataSource } from 'typeorm';
 import { ensureStreams, EVENTS_STREAM } from '#bus';
 import type { BusClient } from '#bus';
 import type { DriftConfig } from '#config';
-import { driftServices, eventsRead, taskServices } from '#contracts';
+import { driftServices, eventsRead, InvalidArgument, taskServices } from '#contracts';
 import type { ServiceName } from '#contracts';
 import { driftMigrations, openDatabase, tasksMigrations } from '#database';
 import type { Migration } from '#database';
 import { orThrow } from '#kernel';
 import type { Fault } from '#kernel';
 import { consumeEvents, Denials, HELD_LEASE_MS, holdsOf, outageFault, OutboxRelay, purgeCommands, purgeOutbox, TaskEngine } from '#tasks';
-import type { Consumption, EventConsumer, SlotLimits, TaskKind, TasksKept } from '#tasks';
+import type { Consumption, EventConsumer, EventsAnswer, SlotLimits, TaskKind, TasksKept } from '#tasks';
 import type { Health, Logger } from '#telemetry';
 import { DriftCommands } from './drift/drift.commands.ts';
 import { driftController } from './drift/drift.handlers.ts';
@@ -126,9 +126,18 @@ export class Storage {
       stream: EVENTS_STREAM,
       ensureStreams,
       ...leases(),
-      readEvents: async (source, afterSeq, limit) => orThrow(await bus.request(eventsRead(source), { afterSeq, limit }, { as: 'system' })),
+      readEvents: (source, afterSeq, limit, nouns) => eventsOf(bus, source, { afterSeq, limit }, nouns),
     });
   }
+}
+
+/** An owner of an earlier version knows no nouns, and answers with all events. */
+async function eventsOf(bus: BusClient, source: ServiceName, page: { afterSeq: number; limit: number }, nouns: readonly string[] | undefined): Promise<EventsAnswer> {
+  const operation = eventsRead(source);
+  const answer = await bus.request(operation, nouns === undefined ? page : { ...page, nouns: [...nouns] }, { as: 'system' });
+  const isOld = nouns !== undefined && !answer.ok && answer.fault.code === InvalidArgument.code;
+  const found = orThrow(isOld ? await bus.request(operation, page, { as: 'system' }) : answer);
+  return { ...found, upTo: found.upTo ?? found.events.at(-1)?.seq ?? found.lastSeq };
 }
 
 function keeperOf({ name, drift, log }: StorageOptions, db: DataSource): DriftKeeper | undefined {

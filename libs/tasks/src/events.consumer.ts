@@ -1,5 +1,6 @@
 // Takes in other services' events once each and in order. The position per source is stored in the transaction of the
-// effect; what JetStream lost, dropped or never had is asked from the owner by number.
+// effect; what JetStream lost, dropped or never had is asked from the owner by number. Only events of nouns that it has a use for
+// come to a consumer.
 import { AckPolicy, DeliverPolicy, jetstream, JetStreamApiError, jetstreamManager } from '@nats-io/jetstream';
 import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
@@ -13,6 +14,7 @@ import { FaultError } from '#kernel';
 import { holdLease, releaseLease } from './lease.store.ts';
 import type { TaskLog } from './kind.ts';
 import { batchesOf } from './batches.ts';
+import { BEFORE, lastWantedBefore, nounsOf } from './event-order.ts';
 import { Loop } from './loop.ts';
 import type { EventsAnswer } from './outbox.store.ts';
 import { processName } from './process-name.proc.ts';
@@ -50,8 +52,8 @@ interface ConsumeParts {
   readonly log: TaskLog;
   readonly stream: string;
   readonly ensureStreams: (nats: NatsConnection) => Promise<void>;
-  /** Asks the owner: `<source>.events.read`. */
-  readonly readEvents: (source: ServiceName, afterSeq: number, limit: number) => Promise<EventsAnswer>;
+  /** Asks the owner: `<source>.events.read`; `nouns`: for those alone, which an owner may not understand and answer with all. */
+  readonly readEvents: (source: ServiceName, afterSeq: number, limit: number, nouns: readonly string[] | undefined) => Promise<EventsAnswer>;
   /** How often the owners are asked although nothing seems to be missing, ms. */
   readonly askEveryMs?: number;
   readonly leaseMs?: number;
@@ -69,6 +71,9 @@ const PASSED_OVER = 1_000;
 const OUTAGE_MS = 1_000;
 const utf8 = new TextDecoder();
 
+/** `before`: the number up to which whoever takes it must have all that it wants. */
+interface Heard { readonly event: EventEnvelope; readonly before: number }
+
 export function consumeEvents(options: ConsumeOptions): Consumption {
   const consumer = new Consumer(options);
   consumer.start();
@@ -82,6 +87,8 @@ class Consumer implements Consumption {
   private readonly leaseMs: number;
   private readonly askEveryMs: number;
   private readonly wanted: (name: string) => boolean;
+  /** What it hears of; undefined = of everything. */
+  private readonly nouns: ReadonlySet<string> | undefined;
   private messages: ConsumerMessages | undefined;
   private stopping = false;
   /** Up to here everything has been taken or is not wanted. May be ahead of what is stored: what is read again then has no effect. */
@@ -94,6 +101,7 @@ class Consumer implements Consumption {
     this.askEveryMs = options.askEveryMs ?? 30_000;
     const [wanted, unwanted] = [filterOf(options.filters), filterOf(options.except ?? [])];
     this.wanted = (name) => wanted(name) && !unwanted(name);
+    this.nouns = nounsOf(options.filters);
     this.loop = new Loop((signal) => this.turn(signal), (error) => {
       options.log.warn({ err: error, consumer: options.name }, 'events could not be taken in; trying again');
       return OUTAGE_MS;
@@ -165,7 +173,7 @@ class Consumer implements Consumption {
     const { consumers } = await jetstreamManager(nats);
     const add = (): Promise<unknown> => consumers.add(stream, {
       durable_name: name, ack_policy: AckPolicy.All, deliver_policy: DeliverPolicy.All, ack_wait: nanos(30_000),
-      filter_subjects: sources.map((source) => `tok.v1.evt.${source}.>`),
+      filter_subjects: sources.flatMap((source) => (this.nouns === undefined ? [`tok.v1.evt.${source}.>`] : [...this.nouns].map((noun) => `tok.v1.evt.${source}.${noun}.>`))),
     });
     try {
       await add();
@@ -179,17 +187,17 @@ class Consumer implements Consumption {
 
   /** What came together is taken in together. */
   private async takeAll(messages: readonly JsMsg[]): Promise<void> {
-    const events: EventEnvelope[] = [];
+    const events: Heard[] = [];
     for (const message of messages) {
       const event = parse(message.data, this.wanted);
-      if (event !== null && this.options.sources.some((source) => source === event.source)) events.push(event);
+      if (event !== null && this.options.sources.some((source) => source === event.source)) events.push({ event, before: lastWantedBefore(event.seq, message.headers?.get(BEFORE), this.nouns) });
       // Never becomes readable: holding it up would hold up everything behind it.
       else this.options.log.error({ subject: message.subject }, 'a message on the event stream is no event');
     }
     while (events.length > 0) {
       const taken = await this.applySome(events);
       const [gap] = events.splice(0, taken + 1).slice(taken);
-      if (gap !== undefined && !(await this.tryCatchUp(gap.source as ServiceName))) this.lookAgain();
+      if (gap !== undefined && !(await this.tryCatchUp(gap.event.source as ServiceName))) this.lookAgain();
     }
     messages.at(-1)?.ack();
   }
@@ -201,7 +209,7 @@ class Consumer implements Consumption {
   }
 
   /** Answers how many were taken before a gap. One that cannot be taken keeps none of those before it from it. */
-  private async applySome(events: readonly EventEnvelope[]): Promise<number> {
+  private async applySome(events: readonly Heard[]): Promise<number> {
     try {
       return await this.apply(events);
     } catch (error) {
@@ -231,10 +239,12 @@ class Consumer implements Consumption {
   private async catchUp(source: ServiceName): Promise<void> {
     for (;;) {
       const after = await this.position(source);
-      const answer = await this.options.readEvents(source, after, PAGE);
-      if (answer.firstSeq > after + 1) await this.skip(source, after, answer.firstSeq - 1);
-      for (let at = 0; at < answer.events.length; at += BATCH) await this.applySome(answer.events.slice(at, at + BATCH));
-      if (answer.events.length < PAGE) return;
+      const { events, firstSeq, lastSeq, upTo } = await this.options.readEvents(source, after, PAGE, this.nouns && [...this.nouns]);
+      if (firstSeq > after + 1) await this.skip(source, after, firstSeq - 1);
+      const heard = events.map((event) => ({ event, before: after }));
+      for (let at = 0; at < heard.length; at += BATCH) await this.applySome(heard.slice(at, at + BATCH));
+      await this.pass(source, upTo);
+      if (upTo >= lastSeq) return;
     }
   }
 
@@ -258,17 +268,17 @@ class Consumer implements Consumption {
   }
 
   /** Effects and positions in one transaction. Answers how many of the events it has taken, or knew, before one in front of which another is missing. */
-  private async apply(events: readonly EventEnvelope[]): Promise<number> {
-    if (!events.some(({ name }) => this.wanted(name))) return this.passOver(events);
+  private async apply(events: readonly Heard[]): Promise<number> {
+    if (!events.some(({ event }) => this.wanted(event.name))) return this.passOver(events);
     const { taken, reached } = await transaction(this.options.db, async (tx) => {
       const reached = new Map<ServiceName, number>();
       const wanted: EventEnvelope[] = [];
       let taken = 0;
-      for (const event of events) {
+      for (const { event, before } of events) {
         const source = event.source as ServiceName;
         const last = reached.get(source) ?? (await this.lockedPosition(tx, source));
-        if (event.seq > last + 1) break;
-        if (event.seq === last + 1 && this.wanted(event.name)) wanted.push(event);
+        if (before > last) break;
+        if (event.seq > last && this.wanted(event.name)) wanted.push(event);
         reached.set(source, Math.max(last, event.seq));
         taken += 1;
       }
@@ -292,18 +302,24 @@ class Consumer implements Consumption {
   }
 
   /** Most events are not wanted here, and a transaction for each would cost more than all that are. */
-  private async passOver(events: readonly EventEnvelope[]): Promise<number> {
-    for (const [index, event] of events.entries()) {
+  private async passOver(events: readonly Heard[]): Promise<number> {
+    for (const [index, { event, before }] of events.entries()) {
       const source = event.source as ServiceName;
       const reached = this.reached.get(source) ?? 0;
-      const last = event.seq <= reached + 1 ? reached : await this.position(source);
-      if (event.seq > last + 1) return index;
-      if (event.seq <= last) continue;
-      this.reached.set(source, event.seq);
-      this.unstored.add(source);
-      if (event.seq % PASSED_OVER === 0) await this.storeReached();
+      const last = before <= reached ? reached : await this.position(source);
+      if (before > last) return index;
+      await this.pass(source, event.seq);
     }
     return events.length;
+  }
+
+  /** Up to there nothing is wanted that has not been taken. */
+  private async pass(source: ServiceName, seq: number): Promise<void> {
+    const reached = this.reached.get(source) ?? 0;
+    if (seq <= reached) return;
+    this.reached.set(source, seq);
+    this.unstored.add(source);
+    if (Math.floor(seq / PASSED_OVER) > Math.floor(reached / PASSED_OVER)) await this.storeReached();
   }
 
   private async storeReached(): Promise<void> {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import type { DataSource, EntityManager } from 'typeorm';
 import { z } from 'zod';
 import { defineEvent } from '#contracts';
-import { execute, openDatabase, selectRows, tasksMigrations, transaction } from '#database';
+import { execute, openDatabase, selectRows, sql, tasksMigrations, transaction } from '#database';
 import { newUuid } from '#kernel';
 import { makeTestSchema } from '../../database/src/testing/test-schema.store.ts';
 import type { TestSchema } from '../../database/src/testing/test-schema.store.ts';
@@ -55,6 +55,24 @@ const rowsRead = (work: (tx: EntityManager) => Promise<unknown>): Promise<number
   const between = await sum();
   return between - before - ((await sum()) - between); // what asking takes itself
 });
+
+it('events of some nouns are told page by page, with how far a page goes, and no page looks at all there is', async () => {
+  await sent(1, 1);
+  for (let times = 0; times < 5; times++) await sent(5_000, 1);
+  const wanted = [7, 9_000, 20_001, 25_001];
+  await execute(db, sql`UPDATE outbox SET subject = 'tok.v1.evt.network.other.changed.o1' WHERE seq IN (${wanted})`);
+  const pages: number[][] = [];
+  const ends: number[] = [];
+  for (let afterSeq = 0; ends.at(-1) !== 25_001;) {
+    const read = await readEvents(db, { afterSeq, limit: 2, nouns: ['other', 'none'] });
+    pages.push(read.events.map(({ seq }) => seq));
+    ends.push(afterSeq = read.upTo);
+  }
+  expect([pages, ends]).toEqual([[[7, 9_000], [], [20_001, 25_001]], [9_000, 19_000, 25_001]]);
+  expect(await readEvents(db, { afterSeq: 25_001, limit: 2, nouns: ['other'] })).toMatchObject({ events: [], upTo: 25_001, lastSeq: 25_001, firstSeq: 1 });
+  expect(await rowsRead((tx) => readEvents(tx, { afterSeq: 9_000, limit: 2, nouns: ['other'] }))).toBeLessThan(10_000 * 2 + 100);
+  expect((await readEvents(db, { afterSeq: 24_999, limit: 10 })).events.map(({ seq }) => seq)).toEqual([25_000, 25_001]);
+}, 60_000);
 
 it('to read some reads no more the more there are, nor does looking for what is old', async () => {
   const read = (): Promise<number> => rowsRead(async (tx) => readEvents(tx, { afterSeq: (await readEvents(tx, { afterSeq: 0, limit: 1 })).lastSeq - 5, limit: 10 }));

@@ -3,10 +3,12 @@
 // writes an event while another one holds the lease tells that one, which otherwise would find it at its next look.
 import { jetstream } from '@nats-io/jetstream';
 import type { JetStreamClient } from '@nats-io/jetstream';
+import { headers } from '@nats-io/transport-node';
 import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import type { DataSource } from 'typeorm';
 import type { ServiceName } from '#contracts';
 import { execute, executeLater, selectRow, selectRows, sql, toJson, transaction } from '#database';
+import { BEFORE, Predecessors } from './event-order.ts';
 import { holdLease, releaseLease, underLease } from './lease.store.ts';
 import type { Lease } from './lease.store.ts';
 import type { TaskLog } from './kind.ts';
@@ -47,6 +49,7 @@ export class OutboxRelay {
   private lease: Lease | null = null;
   private renewAt = 0;
   private forget: (() => void) | undefined;
+  private readonly predecessors = new Predecessors();
   private readonly pokes: string;
   private listening: Subscription | undefined;
   /** Up to which number all have been sent, and up to which that is marked. Should it never be, they are sent again under their numbers. */
@@ -164,7 +167,9 @@ export class OutboxRelay {
     const { service } = this.options;
     const sent = await Promise.allSettled(rows.map(async (row) => {
       const event = numbered(row);
-      await this.js.publish(row.subject, toJson(event), { msgID: `${service}.${event.seq}` });
+      const beside = headers();
+      beside.set(BEFORE, this.predecessors.of(event));
+      await this.js.publish(row.subject, toJson(event), { msgID: `${service}.${event.seq}`, headers: beside });
     }));
     const first = sent.findIndex((result) => result.status === 'rejected');
     const last = rows.at(first === -1 ? -1 : first - 1);

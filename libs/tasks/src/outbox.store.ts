@@ -94,18 +94,29 @@ export interface EventsAnswer {
   lastSeq: number;
   /** The lowest number still kept; `lastSeq + 1` when none is. Older events are gone. */
   firstSeq: number;
+  /** All that were asked for up to this number are in the answer. */
+  upTo: number;
 }
 
-/** Events behind `afterSeq`, in order, without gaps. What `<service>.events.read` answers. */
-export async function readEvents(db: Queryable, input: { afterSeq: number; limit: number }): Promise<EventsAnswer> {
+/** Where not all are wanted, so many are looked at in one answer. */
+const LOOKED_AT = 10_000;
+
+/** Events behind `afterSeq`, of these nouns or of all, in order, without gaps. What `<service>.events.read` answers. */
+export async function readEvents(db: Queryable, { afterSeq, limit, nouns }: { afterSeq: number; limit: number; nouns?: readonly string[] | undefined }): Promise<EventsAnswer> {
   const lease = await selectRow<{ last_seq: number | string }>(db, 'SELECT last_seq FROM relay_lease WHERE name = ?', [OUTBOX_LEASE]);
   // Not MIN, which with a condition reads the whole index.
   const first = await selectRow<{ seq: number | string }>(db, `SELECT seq FROM ${BY_NUMBER} WHERE seq > 0 ORDER BY seq LIMIT 1`);
-  const rows = await selectRows<{ seq: number | string; event: unknown }>(db,
-    `SELECT seq, event FROM ${BY_NUMBER} WHERE seq > ? ORDER BY seq LIMIT ?`, [input.afterSeq, input.limit]);
   const lastSeq = Number(lease?.last_seq ?? 0);
-  return { events: rows.map(numbered), lastSeq, firstSeq: Number(first?.seq ?? lastSeq + 1) };
+  const firstSeq = Number(first?.seq ?? lastSeq + 1);
+  const end = nouns === undefined ? lastSeq : Math.min(lastSeq, Math.max(afterSeq, firstSeq - 1) + LOOKED_AT);
+  const rows = await selectRows<{ seq: number | string; event: unknown }>(db,
+    `SELECT seq, event FROM ${BY_NUMBER} WHERE seq > ? AND seq <= ?${nouns === undefined ? '' : ` AND ${NOUN} IN (?)`} ORDER BY seq LIMIT ?`, [afterSeq, end, ...(nouns === undefined ? [] : [nouns]), limit]);
+  const events = rows.map(numbered);
+  return { events, lastSeq, firstSeq, upTo: events.length === limit ? events.at(-1)!.seq : Math.max(afterSeq, end) };
 }
+
+/** Of `tok.v1.evt.<service>.<noun>.<past-verb>.<objectId>`. */
+const NOUN = "SUBSTRING_INDEX(SUBSTRING_INDEX(subject, '.', 5), '.', -1)";
 
 export const numbered = (row: { seq: number | string; event: unknown }): EventEnvelope =>
   ({ ...fromJson<Omit<EventEnvelope, 'seq'>>(row.event), seq: Number(row.seq) });
