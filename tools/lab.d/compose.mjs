@@ -15,6 +15,9 @@ const START_MS = 900_000;
 const STOP_MS = 120_000;
 /** The first start of a database makes its data. */
 const READY_MS = 300_000;
+/** So often it is seen whether a container that is waited for has ended. */
+const LOOK_MS = 2_000;
+const GONE = ['exited', 'dead'];
 /** Who connects through a published port comes from the container network's gateway, whose address Docker chooses. */
 const ANY_HOST = '%';
 
@@ -62,7 +65,11 @@ export async function startComposeBackends(lab, { database, writeNatsConfig, rea
   const compose = (args, options) => run([...words, ...projectArgs(lab), ...args], { timeoutMs: STOP_MS, ...options });
   await compose(['up', '--detach', ...composeServers(lab)], { timeoutMs: START_MS });
   if (changed) await compose(['restart', 'nats']); // not a reload: a server that has an account in use goes on with it as it was
-  const url = await untilReady(lab, compose, { database, redisPassword: secrets.redis, readyMs });
+  const ended = async (name) => {
+    const seen = await stateOf([...words, ...projectArgs(lab)], name);
+    return seen === undefined || GONE.includes(seen.state) ? `its container ${seen === undefined ? 'is gone' : `has ended with ${seen.exitCode}`}.` : undefined;
+  };
+  const url = await untilReady(lab, compose, ended, { database, redisPassword: secrets.redis, readyMs });
   const query = (sql) => compose(['exec', '-T', database, CLIENTS[database], '--defaults-extra-file=/run/tokamak/client.cnf', '--batch', '--skip-column-names'], { input: sql });
   return { nats: { url: `nats://127.0.0.1:${lab.ports.nats}`, setup }, redis: { url }, mysql: { query, createSchemas: (names) => createSchemas(lab, query, at('passwords.json'), names) } };
 }
@@ -80,12 +87,18 @@ export async function composeStatus(lab) {
   const words = await findCompose().catch(() => undefined);
   if (words === undefined) return composeServers(lab).map((name) => container(name, 'no engine'));
   const found = await Promise.all(composeServers(lab).map(async (name) => {
-    const id = (await run([...words, ...projectArgs(lab), 'ps', '--quiet', name])).trim();
-    if (id === '') return [];
-    const [state, pid, startedAt] = (await run(['docker', 'inspect', '--format', '{{.State.Status}} {{.State.Pid}} {{.State.StartedAt}}', id])).trim().split(' ');
-    return [container(name, state, Number(pid), startedAt)];
+    const seen = await stateOf([...words, ...projectArgs(lab)], name);
+    return seen === undefined ? [] : [container(name, seen.state, seen.pid, seen.startedAt)];
   }));
   return found.flat();
+}
+
+/** A server's container, also one that has ended; undefined when there is none. */
+async function stateOf(project, name) {
+  const id = (await run([...project, 'ps', '--all', '--quiet', name])).trim();
+  if (id === '') return undefined;
+  const [state, pid, exitCode, startedAt] = (await run(['docker', 'inspect', '--format', '{{.State.Status}} {{.State.Pid}} {{.State.ExitCode}} {{.State.StartedAt}}', id])).trim().split(' ');
+  return { state, pid: Number(pid), exitCode: Number(exitCode), startedAt };
 }
 
 const container = (name, state, pid = 0, startedAt = '') => ({ name: `${name} (container)`, pid, state, ready: null, startedAt });
@@ -129,14 +142,25 @@ async function natsConfig(lab, file, writeNatsConfig) {
   return { setup, changed: before !== undefined && before !== now };
 }
 
-/** A published port is open before the server behind it is: only its first words tell. Resolves with Redis's address. */
-async function untilReady(lab, compose, { database, redisPassword, readyMs }) {
+/** A published port is open before the server behind it is: only its first words tell, or its end. Resolves with Redis's address. */
+async function untilReady(lab, compose, ended, { database, redisPassword, readyMs }) {
   const waits = {
     nats: async () => String(await firstBytes(lab.ports.nats)).startsWith('INFO '),
     redis: async () => String(await firstBytes(lab.ports.redis, { greeting: `AUTH ${redisPassword}\r\n` })).startsWith('+OK'),
     [database]: async () => (await firstBytes(lab.ports.mariadb)) !== undefined,
   };
-  await Promise.all(Object.entries(waits).map(([name, probe]) => until(probe, { what: `${name} did not come up`, withinMs: readyMs, everyMs: 100 }).catch(async (error) => {
+  const probeOf = (name, isReady) => {
+    let lookAt = Date.now() + LOOK_MS;
+    return async () => {
+      if (await isReady()) return true;
+      if (Date.now() < lookAt) return false;
+      const why = await ended(name);
+      if (why !== undefined) throw new Error(`${name} did not come up: ${why}`);
+      lookAt = Date.now() + LOOK_MS;
+      return false;
+    };
+  };
+  await Promise.all(Object.entries(waits).map(([name, isReady]) => until(probeOf(name, isReady), { what: `${name} did not come up`, withinMs: readyMs, everyMs: 100 }).catch(async (error) => {
     throw new Error(`${error.message} Last lines of its log:\n${await compose(['logs', '--tail', '15', name]).catch(() => '(none)')}`);
   })));
   return `redis://:${redisPassword}@127.0.0.1:${lab.ports.redis}`;

@@ -1,5 +1,5 @@
 // The lab with containers, as far as that goes without a Docker engine: a program named docker stands in for it, notes what
-// it is asked, and this test listens on the published ports. What the real engine does with it is not tested here.
+// it is asked, and this test listens on the published ports. What the real engine does with it was tried by hand (ADR 27).
 import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -25,9 +25,10 @@ case "$FAKE_DOCKER:$*" in
   no-engine:*) echo "Cannot connect to the Docker daemon." >&2; exit 1;;
   no-compose:compose*) exit 1;;
   *:*" exec "*) cat >> "${asked}";;
-  *:*" ps --quiet redis") ;;
-  *:*" ps --quiet "*) echo c0ffee;;
-  *:inspect*) echo "running 4711 2026-01-02T03:04:05.6Z";;
+  *:*" ps --all --quiet redis") ;;
+  *:*" ps --all --quiet "*) echo c0ffee;;
+  ended:inspect*) echo "exited 0 3 2026-01-02T03:04:05.6Z";;
+  *:inspect*) echo "running 4711 0 2026-01-02T03:04:05.6Z";;
   *:*" logs "*) echo "the server said no";;
 esac
 `;
@@ -157,6 +158,13 @@ test('a server that does not come up is shown with the end of its log', async ()
   const lab = await newLab();
   lab.ports.nats = await listen('nothing of the kind');
   await assert.rejects(started(lab, 'mysql', 'accounts', 50), /nats did not come up: not within \d+ ms.*\nthe server said no/s);
+});
+
+test('a server whose container ends is not waited for any longer', async () => {
+  const lab = await newLab();
+  lab.ports.nats = await listen('nothing of the kind');
+  process.env.FAKE_DOCKER = 'ended';
+  await assert.rejects(started(lab), /nats did not come up: its container has ended with 3\..*\nthe server said no/s);
 });
 
 test('status, logs and down ask the lab’s own project; an engine that is away is told and stops the reset', async () => {
