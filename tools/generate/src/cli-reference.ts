@@ -43,7 +43,7 @@ function section(words: readonly string[], parser: Parser): string {
   const rows = parser.options.filter(({ hidden, negate, description }) => !hidden && !(negate && description === '')).map(({ flags, description }) => [code(flags), description]);
   const shown = examples[words.join(' ')] ?? [];
   return page(
-    `## tokctl ${words.join(' ')}`, `${parser.description()}.`, `\`\`\`\n${usage({ words, parser })}\n\`\`\``,
+    `## tokctl ${words.join(' ')}`, `${parser.description()}.${parser.aliases().map((alias) => ` Also called \`${alias}\`.`).join('')}`, `\`\`\`\n${usage({ words, parser })}\n\`\`\``,
     rows.length === 0 ? '' : table(['flag', 'meaning'], rows), shown.length === 0 ? '' : `\`\`\`sh\n${shown.join('\n')}\n\`\`\``,
   ).trimEnd();
 }

@@ -66,6 +66,7 @@ describe('vm create', () => {
     [['--name', 'a', '--cpu.cores', '1.5'], '--cpu.cores takes a whole number'],
     [['--name', 'a', '--disk', 'size=1'], '--disk: at least 1 MiB'],
     [['--name', 'a', '--frobnicate'], "unknown option '--frobnicate'"],
+    [['--name', 'a', '--frobnicate'], 'What there is: tokctl vm create --help'],
     [['--name', 'a', 'extra'], 'too many arguments'],
     [['--name', 'a', '-o', 'xml'], '-o takes one of'],
   ])('%j is refused before anything is sent', async (words, text) => {
@@ -74,6 +75,13 @@ describe('vm create', () => {
     expect(status).toBe(2);
     expect(said).toContain(text);
     expect(platform.seen).toEqual([]);
+  });
+
+  it('starts a VM that is to be woken, by either word, and says where commands are found that it does not know', async () => {
+    routes({ ...pool, [`POST /v1/vms/${vmId}/start`]: { status: 202, body: { taskId, objectId: vmId } } });
+    for (const word of ['start', 'wake']) expect((await desk.tokctl(['vm', word, vmId])).status).toBe(0);
+    expect(platform.of('POST', `/v1/vms/${vmId}/start`)).toHaveLength(2);
+    expect(await desk.tokctl(['vm', 'hatch', vmId])).toMatchObject({ status: 2, said: expect.stringMatching(/unknown command 'hatch'[^]*What there is: tokctl vm --help/) });
   });
 
   it('is sent once more, with the same key, when the connection breaks', async () => {

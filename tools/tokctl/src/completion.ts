@@ -22,7 +22,7 @@ export function places(parser: Parser, words: readonly string[] = []): Place[] {
   return [
     {
       words: words.join(' '),
-      commands: parser.commands.map((child) => child.name()),
+      commands: parser.commands.flatMap(namesOf),
       flags: [...options.flatMap(({ long, short }) => [...(long ? [long] : []), ...(short && !long ? [short] : [])]), '--help'],
       values: options.flatMap(({ long, flags }) => {
         const wanted = wantedOf(/<([^>]*)>/.exec(flags)?.[1] ?? '');
@@ -30,9 +30,11 @@ export function places(parser: Parser, words: readonly string[] = []): Place[] {
       }),
       argument: wantedOf(parser.registeredArguments[0]?.name() ?? ''),
     },
-    ...parser.commands.flatMap((child) => places(child, [...words, child.name()])),
+    ...parser.commands.flatMap((child) => namesOf(child).flatMap((name) => places(child, [...words, name]))),
   ];
 }
+
+const namesOf = (parser: Parser): string[] => [parser.name(), ...parser.aliases()];
 
 function wantedOf(placeholder: string): string {
   if (placeholder === 'format') return 'table json yaml name id';

@@ -20,6 +20,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   'subnet history': ['tokctl subnet history office'],
   'image history': ['tokctl image history debian'],
   'template history': ['tokctl template history debian'],
+  'vm wake': ['tokctl vm wake web-1 --wait'],
   'vm start': ['tokctl vm start web-1 --wait', 'tokctl vm start web-1 --host host-2', 'tokctl vm start web-1 --discard-memory'],
   'vm stop': ['tokctl vm stop web-1 --wait', 'tokctl vm stop web-1 --grace 2m --no-force'],
   'vm pause': ['tokctl vm pause web-1 --wait'],

@@ -41,6 +41,7 @@ export function programOf(around: Surroundings, version: string, commands: reado
   const program = new Parser('tokctl').description('Works with a Tokamak platform: virtual machines, disks, networks, hosts.').version(version, '-V, --version').helpCommand(false).enablePositionalOptions();
   for (const command of commands) addOperation(program, around, command);
   addHandWritten(program, around, commands);
+  parserAt(program, ['vm', 'start']).alias('wake'); // the other end of hibernate
   sortTree(program);
   addExamples(program, '');
   program.addHelpText('after', '\nEvery command and group has --help. Exit status: tokctl help exit-codes.');
@@ -186,7 +187,7 @@ function helpText(program: Parser, words: readonly string[]): string {
   if (words.join(' ') === 'exit-codes') return exitCodesText();
   let found = program;
   for (const word of words) {
-    const next = found.commands.find((child) => child.name() === word);
+    const next = found.commands.find((child) => child.name() === word || child.aliases().includes(word));
     if (!next) throw usageFailure(`There is no command "${words.join(' ')}".`, 'See tokctl --help.');
     found = next;
   }

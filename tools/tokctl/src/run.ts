@@ -8,19 +8,19 @@ import type { Surroundings } from './surroundings.ts';
 
 const answered: ReadonlySet<string> = new Set(['commander.helpDisplayed', 'commander.version']);
 
-function prepare(parser: Parser, around: Surroundings): void {
+function prepare(parser: Parser, around: Surroundings, path: string): void {
   parser.exitOverride().configureOutput({
     writeOut: (text) => { around.out(text.trimEnd()); },
     writeErr: (text) => { around.say(text.trimEnd()); },
     getOutHelpWidth: () => (Number.isFinite(around.width) ? Math.max(60, around.width) : 120),
     outputError: (text, write) => { write(text.replace(/^error: /, '')); },
-  }).showSuggestionAfterError(true);
-  for (const child of parser.commands) prepare(child, around);
+  }).showSuggestionAfterError(true).showHelpAfterError(`What there is: ${path} --help`);
+  for (const child of parser.commands) prepare(child, around, `${path} ${child.name()}`);
 }
 
 export async function run(argv: readonly string[], around: Surroundings, version: string): Promise<number> {
   const program = programOf(around, version);
-  prepare(program, around);
+  prepare(program, around, program.name());
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return exit.ok;
