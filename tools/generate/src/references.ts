@@ -51,7 +51,7 @@ export function busReference(): string {
 export function eventsReference(): string {
   return page(
     '# Events', generated,
-    'An event is published after the transaction that made it true, on `tok.v1.evt.<name>.<objectId>`, stream `EVENTS`. Its body is the envelope `{id, source, seq, name, version, noun, objectId, at, actor, traceId, taskId, data}`; `seq` has no gaps per source, so a reader that misses one asks `<source>.events.read`.',
+    'An event is published after the transaction that made it true, on `tok.v1.evt.<name>.<objectId>`, stream `EVENTS`. Its body is the envelope `{id, source, seq, name, version, noun, objectId, at, actor, traceId, taskId, data}`; `seq` has no gaps per source, so a reader that misses one asks `<source>.events.read`. The header `Tok-Before` (`<base> <noun>=<seq> …`) tells those who hear some nouns alone the last event of each noun before this one; of a noun that it does not name, none is behind `base`.',
     table(['event', 'what happened', 'version'], allEvents.map(({ name, summary, version }) => [code(name), summary, String(version)])),
     ...allEvents.map(({ name, summary, data }) => `## ${name}\n\n${summary}.\n\n${membersTable(data, 'output')}`),
   );
