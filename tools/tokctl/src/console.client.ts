@@ -19,6 +19,8 @@ export interface OpenConsole {
   /** Fulfilled when it has closed: with the failure that the door tells of, or with undefined where the VM stopped or somebody left. */
   readonly over: Promise<Failure | undefined>;
   readonly leave: () => void;
+  /** Nothing that is typed from here on is sent. */
+  readonly hasLeft: () => boolean;
 }
 
 const handshakeMs = 20_000;
@@ -43,13 +45,19 @@ export async function openConsole(context: Context, wish: ConsoleWish): Promise<
   const url = new URL(path, target.url);
   url.protocol = url.protocol.replace('http', 'ws');
   const socket = new WebSocket(url, [consoleProtocol, ticketProtocol(ticket)], { headers: { authorization: `Bearer ${bearer}` }, handshakeTimeout: handshakeMs, perMessageDeflate: false });
+  let left = false;
   const over = new Promise<Failure | undefined>((resolve) => {
-    socket.once('close', (code, reason) => { resolve(failureOf(code, reason.toString('utf8'))); });
+    // Whoever has left needs no answer to it: the connection may be cut before that comes.
+    socket.once('close', (code, reason) => { resolve(left ? undefined : failureOf(code, reason.toString('utf8'))); });
   });
   const stream = createWebSocketStream(socket); // before it is open: the first bytes may come with the handshake
   stream.on('error', () => undefined); // `over` tells
   await connected(socket, target.url);
-  return { stream, over, leave: () => { socket.close(1000); } };
+  const leave = (): void => {
+    left ||= socket.readyState === WebSocket.OPEN; // else it is ending by itself, and says how
+    socket.close(1000);
+  };
+  return { stream, over, leave, hasLeft: () => left };
 }
 
 function connected(socket: WebSocket, url: string): Promise<void> {

@@ -67,6 +67,13 @@ describe('vm console', () => {
     expect([status, said]).toEqual([6, 'The console did not show "Password:" in time.']);
   });
 
+  it('has left as meant, also when there was more to type', async () => {
+    guest = (socket) => { socket.send(Buffer.from('/ # ')); };
+    const input = new PassThrough();
+    const onShown = (): void => { process.nextTick(() => { input.end('typed too late'); }); };
+    expect(await desk.tokctl(['vm', 'console', 'web-1', '--until', '# '], { input, onShown })).toMatchObject({ status: 0, said: '' });
+  });
+
   it('leaves with Ctrl-], having sent what was typed before it', async () => {
     const typed: string[] = [];
     guest = (socket) => { socket.on('message', (data) => { typed.push((data as Buffer).toString()); }); };

@@ -88,7 +88,7 @@ export class Desk {
   /** Ends a command that would go on for ever. */
   readonly leave = new AbortController();
 
-  async tokctl(words: readonly string[], { lines = [], answers = [], input = Readable.from([]), keys = false, onOut }: { lines?: readonly string[]; answers?: readonly string[]; input?: Readable; keys?: boolean; onOut?: (text: string) => void } = {}): Promise<Outcome> {
+  async tokctl(words: readonly string[], { lines = [], answers = [], input = Readable.from([]), keys = false, onOut, onShown }: { lines?: readonly string[]; answers?: readonly string[]; input?: Readable; keys?: boolean; onOut?: (text: string) => void; onShown?: () => void } = {}): Promise<Outcome> {
     const out: string[] = [];
     const said: string[] = [];
     const shown: Buffer[] = [];
@@ -105,7 +105,7 @@ export class Desk {
       question: () => Promise.resolve(typed.shift()),
       line: () => ({
         input, takeKeys: keys ? () => () => undefined : undefined,
-        output: new Writable({ write: (chunk: Buffer, _encoding, done) => { shown.push(chunk); done(); } }),
+        output: new Writable({ write: (chunk: Buffer, _encoding, done) => { shown.push(chunk); onShown?.(); done(); } }),
       }),
       nowMs: () => this.nowMs, signal: this.leave.signal,
     };

@@ -61,12 +61,12 @@ function lingerOf(text: string | undefined): number {
 }
 
 /** Sends what is typed; ends with the input, the escape or the console. */
-async function type(input: Readable, { stream, leave }: OpenConsole, keys: boolean): Promise<void> {
+async function type(input: Readable, { stream, leave, hasLeft }: OpenConsole, keys: boolean): Promise<void> {
   for await (const chunk of input) {
     const bytes = chunk as Buffer;
     const at = keys ? bytes.indexOf(escape) : -1;
     const sent = at < 0 ? bytes : bytes.subarray(0, at);
-    if (stream.destroyed) return;
+    if (stream.destroyed || hasLeft()) return;
     if (sent.length > 0 && !stream.write(sent)) await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
     if (at >= 0) {
       leave();
