@@ -40,9 +40,13 @@ async function tasksOf(world: World, ids: readonly TaskId[]): Promise<Ends> {
   return new Map((rows.flat() as (End & { id: string })[]).map(({ id, ...end }) => [id, end]));
 }
 
-/** Waits for the ends of these tasks, and answers what there is in the end. */
+/** Waits for the ends of these tasks, and answers what there is in the end; the database may be away meanwhile. */
 export async function endsOf(world: World, ids: readonly TaskId[]): Promise<Ends> {
   const open = (ends: Ends): boolean => ids.some((id) => !endStates.includes(ends.get(id)?.state ?? 'queued'));
-  await eventually('every task has ended', async () => !open(await tasksOf(world, ids)), { withinMs: ENDS_WITHIN_MS, everyMs: 200 }).catch(() => undefined);
-  return tasksOf(world, ids);
+  let last: Ends | undefined;
+  await eventually('every task has ended', async () => {
+    last = await tasksOf(world, ids);
+    return !open(last);
+  }, { withinMs: ENDS_WITHIN_MS, everyMs: 200 }).catch(() => undefined);
+  return last ?? tasksOf(world, ids);
 }
