@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
 import mysql from 'mysql2/promise';
+import { freeze, thaw } from '../../tools/lab.d/faults.mjs';
 import { Ear, enterBus, openFeed } from './followers.mjs';
 import { median, throughput } from './statistics.mjs';
 import { makeUsers } from './users.mjs';
@@ -57,12 +58,11 @@ async function drained(manager) {
 
 /** Nothing is carried out meanwhile: published commands wait in the stream, as they do while services are down. */
 async function withoutGateway(lab, measure) {
-  const { pid } = lab.processes.get('gateway');
-  process.kill(pid, 'SIGSTOP');
+  freeze(lab, 'gateway');
   try {
     return await measure();
   } finally {
-    process.kill(pid, 'SIGCONT');
+    thaw(lab, 'gateway');
   }
 }
 

@@ -126,11 +126,7 @@ describe(`${options.outages ? 'long outages' : 'chaos'}, seed ${options.seed}`, 
     const plan = options.outages ? longOutages : strikes(agentsOf(world), options);
     users = new Users({ world, doors: doorsOf(world, bus, PATIENT_MS + awayMs), wishes: wishes(Object.keys(deedsOf(world, () => Promise.resolve())), options.seed), random: numbersOf(options.seed + 2), count: options.tasks, spanMs: 0.9 * spanMs, file: at('commands.ndjson'), name: () => stage.name() });
     const startedAt = performance.now();
-    const breaking = breaker.run(plan);
-    const watching = options.outages ? watchGuests(world, plan) : undefined;
-    await users.work(2 * spanMs + 5 * MINUTE);
-    await breaking;
-    const watched = await watching;
+    const [watched] = await Promise.all([options.outages ? watchGuests(world, plan) : undefined, breaker.run(plan), users.work(2 * spanMs + 5 * MINUTE)]);
     await breaker.end();
     await waitReady(world.lab);
     for (const { tasks } of users.done) for (const { taskId } of tasks) known.add(taskId);

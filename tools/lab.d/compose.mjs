@@ -62,11 +62,12 @@ export async function startComposeBackends(lab, { database, writeNatsConfig, rea
   const { setup, changed } = await natsConfig(lab, at('nats-config', 'nats.conf'), writeNatsConfig);
   writeWhole(envFile(lab), envText(lab), SECRET);
 
-  const compose = (args, options) => run([...words, ...projectArgs(lab), ...args], { timeoutMs: STOP_MS, ...options });
+  const project = [...words, ...projectArgs(lab)];
+  const compose = (args, options) => run([...project, ...args], { timeoutMs: STOP_MS, ...options });
   await compose(['up', '--detach', ...composeServers(lab)], { timeoutMs: START_MS });
   if (changed) await compose(['restart', 'nats']); // not a reload: a server that has an account in use goes on with it as it was
   const ended = async (name) => {
-    const seen = await stateOf([...words, ...projectArgs(lab)], name);
+    const seen = await stateOf(project, name);
     return seen === undefined || GONE.includes(seen.state) ? `its container ${seen === undefined ? 'is gone' : `has ended with ${seen.exitCode}`}.` : undefined;
   };
   const url = await untilReady(lab, compose, ended, { database, redisPassword: secrets.redis, readyMs });

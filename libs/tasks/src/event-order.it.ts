@@ -2,8 +2,8 @@
 import { afterAll, afterEach, beforeAll, expect, it, jest } from '@jest/globals';
 import { execute } from '#database';
 import { until } from '#testing';
-import { EventScene, happened, ignored, ofTask, stream, switched } from './event-scene.fixture.ts';
-import type { Over } from './event-scene.fixture.ts';
+import { EventScene, happened, ignored, ofTask, stream, switched } from './testing/event-scene.ts';
+import type { Over } from './testing/event-scene.ts';
 import { readEvents } from './outbox.store.ts';
 
 // For a busy machine; every wait inside has a bound of its own.

@@ -9,7 +9,7 @@ import type { EventEnvelope } from '#contracts';
 import { execute, selectRow, selectRows, transaction } from '#database';
 import { FaultError } from '#kernel';
 import { until } from '#testing';
-import { ensureStreams, EventScene, happened, ignored, ofTask, stream } from './event-scene.fixture.ts';
+import { ensureStreams, EventScene, happened, ignored, ofTask, stream } from './testing/event-scene.ts';
 import { holdLease, releaseLease } from './lease.store.ts';
 import { processName } from './process-name.proc.ts';
 import { emit, purgeOutbox, readEvents } from './outbox.store.ts';

@@ -32,6 +32,9 @@ import type { ConsoleOptions } from './vm-console.command.ts';
 import { serveScreen } from './vm-vnc.command.ts';
 import type { VncOptions } from './vm-vnc.command.ts';
 
+/** What a command is called too. */
+const aliases: Readonly<Record<string, string>> = { 'vm start': 'wake' }; // the other end of hibernate
+
 type Values = Options & LoginOptions & Typed;
 
 const collected = (text: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), text];
@@ -41,7 +44,6 @@ export function programOf(around: Surroundings, version: string, commands: reado
   const program = new Parser('tokctl').description('Works with a Tokamak platform: virtual machines, disks, networks, hosts.').version(version, '-V, --version').helpCommand(false).enablePositionalOptions();
   for (const command of commands) addOperation(program, around, command);
   addHandWritten(program, around, commands);
-  parserAt(program, ['vm', 'start']).alias('wake'); // the other end of hibernate
   sortTree(program);
   addExamples(program, '');
   program.addHelpText('after', '\nEvery command and group has --help. Exit status: tokctl help exit-codes.');
@@ -55,6 +57,8 @@ export function parserAt(program: Parser, words: readonly string[]): Parser {
 
 function addOperation(program: Parser, around: Surroundings, command: Command): void {
   const parser = parserAt(program, command.words).summary(command.operation.summary).description([command.operation.summary, command.operation.description].filter(Boolean).join('.\n'));
+  const alias = aliases[command.words.join(' ')];
+  if (alias !== undefined) parser.alias(alias);
   for (const { name } of command.positionals) parser.argument(`<${name}>`, 'name or id');
   for (const flag of command.flags) addFlag(parser, flag);
   if (command.paged) parser.addOption(new Option('--limit <number>', 'show at most so many'));
