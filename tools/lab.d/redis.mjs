@@ -8,7 +8,7 @@ import { firstBytes, until } from './wait.mjs';
 /** What the services demand of a Redis: it forgets no wake-up to make room, and it keeps none on disk. */
 export const redisConfig = ({ bind, port, password }) => [
   `bind ${bind}`, `port ${port}`, `requirepass ${password}`, 'save ""', 'appendonly no',
-  'maxmemory 128mb', 'maxmemory-policy noeviction', 'daemonize no', 'databases 4',
+  'maxmemory 128mb', 'maxmemory-policy noeviction', 'daemonize no',
 ].join('\n') + '\n';
 
 /** Starts (or finds) the server; ready when it answers a PING. Returns { port, url }. */

@@ -12,6 +12,7 @@ import { ClaimLost } from './interrupt.ts';
 import { defineTask } from './kind.ts';
 import type { StepContext, TaskKind } from './kind.ts';
 import type { TaskEngine } from './task.engine.ts';
+import { ownRedis } from './testing/own-servers.ts';
 import { answerThings, buildOnHost, dropThingKind, hostBuild, makeThing, makeThingKind, openLocks, worldMigration } from './testing/sample-kinds.ts';
 import { taskEnd } from './testing/put-through.ts';
 import { contextOf, SceneBus, serviceScene } from './testing/scene.ts';
@@ -128,17 +129,24 @@ describe('claims', () => {
   });
 });
 
+const askRedis = async (url: string, ask: (client: Redis) => Promise<unknown>): Promise<void> => {
+  const client = new Redis(url);
+  await ask(client);
+  await client.quit();
+};
+
+// On servers of their own: what they do to one would meet every test beside them.
 describe('without Redis', () => {
   it('FLUSHALL in the middle loses nothing', async () => {
     const gate = Promise.withResolvers<undefined>();
-    const engine = await compute.open([kindOf(() => gate.promise, () => Promise.resolve('done'))], { redisUrl: redisUrl(), settings: { concurrency: 4 } });
+    const redis = await ownRedis();
+    const engine = await compute.open([kindOf(() => gate.promise, () => Promise.resolve('done'))], { redisUrl: redis.url, settings: { concurrency: 4 } });
     const ids = await Promise.all(Array.from({ length: 20 }, () => begin(engine)));
-    const redis = new Redis(redisUrl());
-    await redis.flushall();
-    await redis.quit();
+    await askRedis(redis.url, (client) => client.flushall());
     gate.resolve(undefined);
     for (const id of ids) expect((await taskEnd(engine, id)).state).toBe('succeeded');
     await engine.close();
+    await redis.remove();
   });
   it('opens, begins and ends tasks with nobody listening', async () => {
     const engine = await compute.open([kindOf(() => Promise.resolve('done'))], { redisUrl: 'redis://127.0.0.1:1' });
@@ -147,14 +155,10 @@ describe('without Redis', () => {
     await engine.close();
   });
   it('refuses to open on a Redis that evicts', async () => {
-    const redis = new Redis(redisUrl());
-    await redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
-    try {
-      await expect(compute.open([kindOf(() => Promise.resolve())], { redisUrl: redisUrl() })).rejects.toThrow('must be noeviction');
-    } finally {
-      await redis.config('SET', 'maxmemory-policy', 'noeviction');
-      await redis.quit();
-    }
+    const redis = await ownRedis();
+    await askRedis(redis.url, (client) => client.config('SET', 'maxmemory-policy', 'allkeys-lru'));
+    await expect(compute.open([kindOf(() => Promise.resolve())], { redisUrl: redis.url })).rejects.toThrow('must be noeviction');
+    await redis.remove();
   });
 });
 
