@@ -24,7 +24,7 @@ export const databaseConfig = z.object({
 
 /** What every process with durable tasks takes. */
 export const redisConfig = z.object({
-  TOK_REDIS_URL: UrlOf('redis', 'rediss').describe('Redis that carries the wake-ups of tasks'),
+  TOK_REDIS_URL: UrlOf('redis', 'rediss').describe('Redis that carries the wake-ups of tasks; installations that share one take a database of it each (`redis://host/1`)'),
 });
 
 const whole = (least: number, most: number) => z.coerce.number({ error: 'must be a whole number' }).int('must be a whole number').min(least, `must be at least ${least}`).max(most, `must be at most ${most}`);

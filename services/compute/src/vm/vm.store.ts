@@ -1,7 +1,7 @@
 // Rows of VMs: the only file that knows their tables. A VM is changed under its row lock; every change raises `version`.
 import type { EntityManager } from 'typeorm';
 import { NameTaken, type DatastoreId, type HostVmStatus, type SavedMemory, type Vm, type VmPending, type VmSpec, type VmState, type VmStatus, type VolumeId } from '#contracts';
-import { execute, executeLater, fromBit, fromJson, insertRow, insertRows, isDuplicate, isoAt, isoAtOrNull, selectRow, selectRows, sql, toJson, type Queryable } from '#database';
+import { execute, executeLater, fromBit, fromJson, insertOf, insertRow, isDuplicate, isoAt, isoAtOrNull, selectRow, selectRows, sql, toJson, type ColumnValue, type Queryable } from '#database';
 import { FaultError } from '#kernel';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
 
@@ -163,21 +163,23 @@ export const checkVersion = (vm: Vm, version: number | undefined): void => {
   if (version !== undefined && version !== vm.version) throw new FaultError(conflict(version, vm.version));
 };
 
-async function indexAddresses(tx: EntityManager, vmId: string, spec: VmSpec): Promise<void> {
-  await execute(tx, 'DELETE FROM vm_address WHERE vm_id = ?', [vmId]);
-  await insertRows(tx, 'vm_address', spec.nics.map((nic) => ({ vm_id: vmId, mac: nic.mac, ip: nic.ip })));
-}
+const indexAddresses = (tx: EntityManager, vmId: string, spec: VmSpec): Promise<void> =>
+  index(tx, 'vm_address', vmId, spec.nics.map((nic) => ({ mac: nic.mac, ip: nic.ip })));
 
-async function indexLabels(tx: EntityManager, vmId: string, labels: Readonly<Record<string, string>>): Promise<void> {
-  await execute(tx, 'DELETE FROM vm_label WHERE vm_id = ?', [vmId]);
-  await insertRows(tx, 'vm_label', Object.entries(labels).map(([name, value]) => ({ vm_id: vmId, name, value })));
+const indexLabels = (tx: EntityManager, vmId: string, labels: Readonly<Record<string, string>>): Promise<void> =>
+  index(tx, 'vm_label', vmId, Object.entries(labels).map(([name, value]) => ({ name, value })));
+
+/** What a VM is found by, in place of what it was found by until now. */
+async function index(tx: EntityManager, table: 'vm_address' | 'vm_label', vmId: string, rows: readonly Readonly<Record<string, ColumnValue>>[]): Promise<void> {
+  await executeLater(tx, `DELETE FROM ${table} WHERE vm_id = ?`, [vmId]);
+  if (rows.length > 0) await executeLater(tx, insertOf(table, rows.map((row) => ({ vm_id: vmId, ...row }))));
 }
 
 /** The row stays as a tombstone; the name is free and the uid goes into quarantine. */
 export async function buryVm(tx: EntityManager, id: string): Promise<void> {
-  await execute(tx, `UPDATE vm SET deleted_at = UTC_TIMESTAMP(3), live_name = NULL, task_id = NULL, claim_held = 0, state = 'deleting', recycled_at = NULL, purge_at = NULL,
+  await executeLater(tx, `UPDATE vm SET deleted_at = UTC_TIMESTAMP(3), live_name = NULL, task_id = NULL, claim_held = 0, state = 'deleting', recycled_at = NULL, purge_at = NULL,
     version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = ?`, [id]);
-  await execute(tx, 'DELETE FROM vm_address WHERE vm_id = ?', [id]);
-  await execute(tx, 'DELETE FROM vm_label WHERE vm_id = ?', [id]);
-  await execute(tx, 'UPDATE vm_uid SET vm_id = NULL, freed_at = UTC_TIMESTAMP(3) WHERE vm_id = ?', [id]);
+  await index(tx, 'vm_address', id, []);
+  await index(tx, 'vm_label', id, []);
+  await executeLater(tx, 'UPDATE vm_uid SET vm_id = NULL, freed_at = UTC_TIMESTAMP(3) WHERE vm_id = ?', [id]);
 }
