@@ -129,37 +129,38 @@ describe('claims', () => {
   });
 });
 
-const askRedis = async (url: string, ask: (client: Redis) => Promise<unknown>): Promise<void> => {
-  const client = new Redis(url);
-  await ask(client);
-  await client.quit();
-};
+/** On a server of the test's own: what is done to it would meet every test beside this one. */
+async function withOwnRedis(test: (url: string, client: Redis) => Promise<void>): Promise<void> {
+  const server = await ownRedis();
+  const client = new Redis(server.url);
+  try {
+    await test(server.url, client);
+  } finally {
+    client.disconnect();
+    await server.remove();
+  }
+}
 
-// On servers of their own: what they do to one would meet every test beside them.
 describe('without Redis', () => {
-  it('FLUSHALL in the middle loses nothing', async () => {
+  it('FLUSHALL in the middle loses nothing', () => withOwnRedis(async (url, client) => {
     const gate = Promise.withResolvers<undefined>();
-    const redis = await ownRedis();
-    const engine = await compute.open([kindOf(() => gate.promise, () => Promise.resolve('done'))], { redisUrl: redis.url, settings: { concurrency: 4 } });
+    const engine = await compute.open([kindOf(() => gate.promise, () => Promise.resolve('done'))], { redisUrl: url, settings: { concurrency: 4 } });
     const ids = await Promise.all(Array.from({ length: 20 }, () => begin(engine)));
-    await askRedis(redis.url, (client) => client.flushall());
+    await client.flushall();
     gate.resolve(undefined);
     for (const id of ids) expect((await taskEnd(engine, id)).state).toBe('succeeded');
     await engine.close();
-    await redis.remove();
-  });
+  }));
   it('opens, begins and ends tasks with nobody listening', async () => {
     const engine = await compute.open([kindOf(() => Promise.resolve('done'))], { redisUrl: 'redis://127.0.0.1:1' });
     expect((await taskEnd(engine, await begin(engine))).state).toBe('succeeded');
     expect(engine.redisWorks).toBe(false);
     await engine.close();
   });
-  it('refuses to open on a Redis that evicts', async () => {
-    const redis = await ownRedis();
-    await askRedis(redis.url, (client) => client.config('SET', 'maxmemory-policy', 'allkeys-lru'));
-    await expect(compute.open([kindOf(() => Promise.resolve())], { redisUrl: redis.url })).rejects.toThrow('must be noeviction');
-    await redis.remove();
-  });
+  it('refuses to open on a Redis that evicts', () => withOwnRedis(async (url, client) => {
+    await client.config('SET', 'maxmemory-policy', 'allkeys-lru');
+    await expect(compute.open([kindOf(() => Promise.resolve())], { redisUrl: url })).rejects.toThrow('must be noeviction');
+  }));
 });
 
 describe('commands', () => {
