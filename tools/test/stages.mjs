@@ -10,8 +10,10 @@ import { writeFaultReport, writeMatrixReport } from './fault-report.mjs';
 import { isRoot } from './prepare.mjs';
 import { beginProofs, writeProofReport } from './proof-report.mjs';
 import { runToEnd } from './run-to-end.mjs';
-import { fromJest, fromNodeTest, oneFor, sum } from './tally.mjs';
+import { fromJest, fromNodeTest, oneFor, slowest, sum } from './tally.mjs';
 
+/** So many files and so many tests of a stage are named as the slowest: the whole is to stay within 20 minutes. */
+const MOST_SLOW = 12;
 const minutes = (count) => count * 60_000;
 /** Asked for by `--matrix`: one file, for as long as it takes. */
 const wholeMatrix = () => JSON.parse(process.env.TOK_MATRIX ?? '{}').mode === 'whole';
@@ -68,6 +70,7 @@ async function runJest(project, options, say, after) {
     if (!existsSync(outputFile)) return oneFor(`jest ${project}`, false, `ended with ${code} and without a result`);
     const result = JSON.parse(readFileSync(outputFile, 'utf8'));
     after?.(result, say);
+    say([`what took longest of ${project}:`, ...slowest(result, MOST_SLOW)].join('\n'));
     const tally = fromJest(result);
     return code === 0 || tally.failed > 0 ? tally : sum([tally, oneFor(`jest ${project}`, false, `ended with ${code}`)]);
   } finally {

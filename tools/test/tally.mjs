@@ -25,6 +25,14 @@ export function fromJest(result) {
   };
 }
 
+/** Where the time of a run of jest went: its files and its tests that took longest, in words, whole seconds. What takes less than one is left out. */
+export function slowest(result, most) {
+  const tests = result.testResults.flatMap((file) => file.assertionResults.map(({ fullName, duration }) => ({ what: `${shortPath(file.name)}: ${fullName}`, ms: duration ?? 0 })));
+  const files = result.testResults.map((file) => ({ what: shortPath(file.name), ms: file.endTime - file.startTime }));
+  const top = (items) => items.filter(({ ms }) => ms >= 1_000).toSorted((a, b) => b.ms - a.ms).slice(0, most).map(({ what, ms }) => `${String(Math.round(ms / 1_000)).padStart(5)} s ${what.slice(0, MOST_TEXT)}`);
+  return [...top(files), ...top(tests)];
+}
+
 const shortPath = (path) => path.replace(/^.*\/(?=(libs|services|tools|test)\/)/, '');
 const linesOf = (text) => (text ?? '').replaceAll(/\u001b\[[0-9;]*m/g, '').split('\n').filter((line) => line.trim() !== '');
 const firstLine = (text) => linesOf(text).slice(0, 3).map((line) => line.trim()).join(' ').slice(0, MOST_TEXT);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fromJest, fromNodeTest, oneFor, sum } from './tally.mjs';
+import { fromJest, fromNodeTest, oneFor, slowest, sum } from './tally.mjs';
 
 const file = (name, status, tests, message = '') => ({ name, status, message, assertionResults: tests.map(([fullName, state]) => ({ fullName, status: state })) });
 
@@ -21,6 +21,12 @@ test('a file that jest could not run is a failure', () => {
 
 test('a file whose clean-up failed behind passing tests is a failure', () => {
   assert.equal(fromJest({ testResults: [file('/x/test/c.e2e.ts', 'failed', [['fine', 'passed']], 'afterAll')] }).failed, 1);
+});
+
+test('names the files and tests that took longest, and none that took no time', () => {
+  const timed = (name, ms, tests) => ({ name, startTime: 5, endTime: 5 + ms, assertionResults: tests.map(([fullName, duration]) => ({ fullName, duration })) });
+  const result = { testResults: [timed('/x/libs/a.spec.ts', 900, [['a', 800]]), timed('/x/libs/b.spec.ts', 61_400, [['b is', 40_000], ['b was', 2_600], ['b skipped', null]]), timed('/x/libs/c.spec.ts', 70_000, [['c', 69_000]])] };
+  assert.deepEqual(slowest(result, 2), ['   70 s libs/c.spec.ts', '   61 s libs/b.spec.ts', '   69 s libs/c.spec.ts: c', '   40 s libs/b.spec.ts: b is']);
 });
 
 test('reads the closing counts of node --test', () => {

@@ -18,6 +18,7 @@ import { VmWorld, asService, uids } from './vm-world.fixture.ts';
 import { VmCommands } from './vm.commands.ts';
 import { VmHandlers } from './vm.handlers.ts';
 import { idleClaimReconciler } from './vm.reconciler.ts';
+import { idleStates } from './vm.ts';
 import { takeUid } from './vm-uid.store.ts';
 
 const MiB = 1024 * 1024;
@@ -144,8 +145,9 @@ describe('power', () => {
     expect((await world.record(vmId))?.vm.status.state).toBe('stopped');
   }, 30_000);
 
-  it('a scheduler that is away holds no stop up, and what was not given back is given back later', async () => {
-    const vmId = await world.vm('stopped');
+  it.each(idleStates)('a scheduler that is away holds nothing up, and what a VM that came to be %s did not give back is given back later', async (state) => {
+    const vmId = await world.vm(state === 'hibernated' ? state : 'stopped');
+    await world.scene.db.query('UPDATE vm SET state = ? WHERE id = ?', [state, vmId]);
     await world.scene.db.query('UPDATE vm SET claim_held = 1 WHERE id = ?', [vmId]);
     const run = (ok: boolean) => idleClaimReconciler(world.scene.db, { request: (operation, input, options) => (ok
       ? world.bus.of('compute').request(operation, input, options) : Promise.resolve({ ok: false as const, fault: { code: 'UNAVAILABLE', detail: 'away' } })) }).run(new AbortController().signal);

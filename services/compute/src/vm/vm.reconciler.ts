@@ -5,6 +5,7 @@ import type { BusClient } from '#bus';
 import { releaseClaim, type VmId } from '#contracts';
 import { transaction } from '#database';
 import type { Reconciler } from '#service';
+import { idleStates } from './vm.ts';
 import { changeVm, idleClaims, lockVm } from './vm.store.ts';
 
 /** Short: the VM's row is locked meanwhile, and a user's start waits behind it. */
@@ -26,7 +27,7 @@ export const idleClaimReconciler = (db: DataSource, bus: Asking): Reconciler => 
 /** False = the scheduler does not take it now. Under the row's lock: a start that begins meanwhile waits, and claims anew. */
 async function giveBack(tx: EntityManager, bus: Asking, vmId: VmId): Promise<boolean> {
   const record = await lockVm(tx, vmId);
-  if (!record?.claimHeld || record.vm.taskId !== null || !['stopped', 'failed'].includes(record.vm.status.state)) return true;
+  if (!record?.claimHeld || record.vm.taskId !== null || !idleStates.includes(record.vm.status.state)) return true;
   const { version, status } = record.vm;
   const released = await bus.request(releaseClaim, { vmId }, { as: 'system', idempotencyKey: `idle/${vmId}/${status.epoch}/${version}`, timeoutMs: ASK_MS });
   if (released.ok) await changeVm(tx, vmId, { claimHeld: false });

@@ -4,6 +4,7 @@ import { NameTaken, type DatastoreId, type HostVmStatus, type SavedMemory, type 
 import { execute, executeLater, fromBit, fromJson, insertOf, insertRow, isDuplicate, isoAt, isoAtOrNull, selectRow, selectRows, sql, toJson, type ColumnValue, type Queryable } from '#database';
 import { FaultError } from '#kernel';
 import { conflict, stamp } from '../cluster/cluster.store.ts';
+import { idleStates } from './vm.ts';
 
 export interface VmRow {
   id: string; name: string; description: string; labels: unknown; cluster_id: string; template_id: string | null; owner_id: string | null; folder_id: string | null; uid: number; spec: unknown; pending: unknown; saved: unknown; tpm: unknown; uefi_vars: unknown;
@@ -81,8 +82,7 @@ export async function vmsEverHad(tx: Queryable, ids: readonly string[]): Promise
 
 /** VMs that hold capacity although nothing runs and no task works on them. */
 export async function idleClaims(tx: Queryable, limit: number): Promise<VmRecord[]> {
-  const rows = await selectRows<VmRow>(tx,
-    "SELECT vm.* FROM vm WHERE vm.claim_held = 1 AND vm.state IN ('stopped', 'failed', 'hibernated') AND vm.task_id IS NULL LIMIT ?", [limit]);
+  const rows = await selectRows<VmRow>(tx, sql`SELECT vm.* FROM vm WHERE vm.claim_held = 1 AND vm.state IN (${[...idleStates]}) AND vm.task_id IS NULL LIMIT ${limit}`);
   return rows.map(recordOf);
 }
 

@@ -23,9 +23,12 @@ export interface VmView {
 
 export type VmOperation = 'start' | 'stop' | 'power-off' | 'reboot' | 'delete' | 'delete-forced' | 'modify' | 'pause' | 'resume' | 'reset' | 'hibernate';
 
+/** Nothing of the VM runs in these, so it needs no capacity. */
+export const idleStates: readonly VmState[] = ['stopped', 'failed', 'hibernated'];
+
 /** Where each operation may begin, and the state it leads through. */
 export const allowedFrom: Readonly<Record<VmOperation, { from: readonly VmState[]; via: VmState }>> = {
-  start: { from: ['stopped', 'failed', 'hibernated'], via: 'starting' },
+  start: { from: idleStates, via: 'starting' },
   stop: { from: ['running', 'paused'], via: 'stopping' },
   'power-off': { from: ['running', 'paused', 'failed'], via: 'stopping' },
   reboot: { from: ['running', 'paused'], via: 'stopping' },
@@ -35,8 +38,8 @@ export const allowedFrom: Readonly<Record<VmOperation, { from: readonly VmState[
   resume: { from: ['paused'], via: 'paused' },
   reset: { from: ['running', 'paused'], via: 'running' },
   hibernate: { from: ['running'], via: 'hibernating' },
-  delete: { from: ['stopped', 'failed', 'hibernated'], via: 'deleting' },
-  'delete-forced': { from: ['stopped', 'failed', 'hibernated', 'running', 'paused'], via: 'deleting' },
+  delete: { from: idleStates, via: 'deleting' },
+  'delete-forced': { from: [...idleStates, 'running', 'paused'], via: 'deleting' },
 };
 
 /** States in which QEMU may hold the VM's disks on its host. */
