@@ -6,7 +6,7 @@ import { REPO } from '../lab.d/layout.mjs';
 import { besideText } from './beside-the-code.mjs';
 import { MATRIX_FILE, PLAN_FILE } from './matrix-options.mjs';
 import { cellsOf, readRecord, withCells, writeRecord } from './matrix-record.mjs';
-import { lastOf, matrixText, readCells, readPlan } from './matrix-report.mjs';
+import { lastOf, matrixText, ofPlan, readCells, readPlan } from './matrix-report.mjs';
 import { currentPart, writePart } from './page-parts.mjs';
 
 /** The plan: number, fault, what must happen. */
@@ -98,7 +98,8 @@ export function writeFaultReport(result, say) {
 
 /** Adds what the matrix has come to to its record, and puts both in the place of what stood on the page before. */
 export function writeMatrixReport(say) {
-  const [cells, points] = [readCells(MATRIX_FILE), readPlan(PLAN_FILE)];
+  const points = readPlan(PLAN_FILE);
+  const cells = ofPlan(readCells(MATRIX_FILE), points);
   const record = withCells(readRecord(), points, cells, { commit: commitHere(), day: new Date().toISOString().slice(0, 10) });
   writeRecord(record);
   writePart('matrix', matrixText(lastOf([...cellsOf(record), ...cells]), points, record.sets), say);

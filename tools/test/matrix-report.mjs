@@ -16,6 +16,9 @@ export function readCells(file) {
 /** Of each cell its last outcome. */
 export const lastOf = (cells) => [...new Map(cells.map((cell) => [[cell.kind, cell.step, cell.place, ...[...cell.victims].sort()].join(' '), cell])).values()];
 
+/** Without cells of points that their kind no longer has: runs before its steps changed have left them. All, before the first run. */
+export const ofPlan = (cells, points) => (Object.keys(points).length === 0 ? cells : cells.filter(({ kind, step, place }) => kind === SLATE || points[kind]?.includes(`${place} ${step}`)));
+
 /** The points of each kind, as the run has met them in the services; {} before the first run. */
 export const readPlan = (file) => (existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {});
 

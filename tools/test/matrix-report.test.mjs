@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { countText, matrixText, readCells } from './matrix-report.mjs';
+import { countText, matrixText, ofPlan, readCells } from './matrix-report.mjs';
 import { PARTS, partOf } from './page-parts.mjs';
 
 const cell = (state, victims = ['nats'], step = 'press') => ({ kind: 'compute.vm.stop', step, place: 'before', victims, state, why: state === 'passed' ? null : 'because' });
@@ -19,6 +19,13 @@ test('the last outcome of a cell counts, whatever the order of its victims', () 
   } finally {
     rmSync(dir, { recursive: true });
   }
+});
+
+test('cells of points that a kind no longer has do not count, and what a kill left over does', () => {
+  const at = (kind, place) => ({ ...cell('passed'), kind, step: 'press', place });
+  const [now, gone, unknown, slate] = [at('compute.vm.stop', 'after'), at('compute.vm.stop', 'undo-after'), at('compute.vm.fly', 'after'), at('clean slate', 'after')];
+  assert.deepEqual(ofPlan([now, gone, unknown, slate], { 'compute.vm.stop': ['before press', 'after press'] }), [now, slate]);
+  assert.deepEqual(ofPlan([now, gone], {}), [now, gone]);
 });
 
 test('counts say what failed and what was skipped', () => {
