@@ -29,7 +29,7 @@ export function fromJest(result) {
 export function slowest(result, most) {
   const tests = result.testResults.flatMap((file) => file.assertionResults.map(({ fullName, duration }) => ({ what: `${shortPath(file.name)}: ${fullName}`, ms: duration ?? 0 })));
   const files = result.testResults.map((file) => ({ what: shortPath(file.name), ms: file.endTime - file.startTime }));
-  const top = (items) => items.filter(({ ms }) => ms >= 1_000).toSorted((a, b) => b.ms - a.ms).slice(0, most).map(({ what, ms }) => `${String(Math.round(ms / 1_000)).padStart(5)} s ${what.slice(0, MOST_TEXT)}`);
+  const top = (items) => items.filter(({ ms }) => ms >= 1_000).sort((a, b) => b.ms - a.ms).slice(0, most).map(({ what, ms }) => `${String(Math.round(ms / 1_000)).padStart(5)} s ${what.slice(0, MOST_TEXT)}`);
   return [...top(files), ...top(tests)];
 }
 

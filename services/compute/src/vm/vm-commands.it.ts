@@ -147,8 +147,7 @@ describe('power', () => {
 
   it.each(idleStates)('a scheduler that is away holds nothing up, and what a VM that came to be %s did not give back is given back later', async (state) => {
     const vmId = await world.vm(state === 'hibernated' ? state : 'stopped');
-    await world.scene.db.query('UPDATE vm SET state = ? WHERE id = ?', [state, vmId]);
-    await world.scene.db.query('UPDATE vm SET claim_held = 1 WHERE id = ?', [vmId]);
+    await world.scene.db.query('UPDATE vm SET state = ?, claim_held = 1 WHERE id = ?', [state, vmId]);
     const run = (ok: boolean) => idleClaimReconciler(world.scene.db, { request: (operation, input, options) => (ok
       ? world.bus.of('compute').request(operation, input, options) : Promise.resolve({ ok: false as const, fault: { code: 'UNAVAILABLE', detail: 'away' } })) }).run(new AbortController().signal);
     await run(false);
